@@ -1,0 +1,63 @@
+-- Appends entries to a log of a live session, without a read before.
+-- KEYS[1]  session    hash    the session's record
+-- ARGV[1]  prefix     string  the partition's prefix
+-- ARGV[2]  tenant     string
+-- ARGV[3]  id         string
+-- ARGV[4]  operation  string  this write's random id
+-- ARGV[5]  slide      0|1     whether the write moves the deadline
+-- ARGV[6]  grace      ms
+-- ARGV[7]  actor      string
+-- ARGV[8]  trace      string
+-- ARGV[9]  log        string  the log's name
+-- ARGV[10] limit      count   how long the log may get
+-- ARGV[11...] entry   JSON    the entries, in order
+-- Returns  how long the log is now
+-- Errors   NOTFOUND, ENDED, CORRUPT, FULL
+-- @include include/keys
+-- @include include/operation
+-- @include include/record
+-- @include include/event
+-- @include include/slide
+local session = KEYS[1]
+local prefix, tenant, id, operation = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local slides, grace, actor, trace = ARGV[5] == '1', tonumber(ARGV[6]), ARGV[7], ARGV[8]
+local name, limit = ARGV[9], tonumber(ARGV[10])
+
+local k = session_keys(prefix, tenant, id)
+local log = k.log .. name
+local now = now_ms()
+local kind_of_key = redis.call('TYPE', log).ok
+if kind_of_key ~= 'none' and kind_of_key ~= 'list' then
+  return redis.error_reply('CORRUPT ' .. name)
+end
+if is_repeat(k, operation) then
+  return redis.call('LLEN', log)
+end
+local core, refusal = load_live(k, now)
+if not core then
+  return refusal
+end
+local length, added = redis.call('LLEN', log), #ARGV - 10
+if length + added > limit then
+  return redis.error_reply(string.format('FULL %d %d', length, limit))
+end
+
+for i = 11, #ARGV do
+  length = redis.call('RPUSH', log, ARGV[i])
+end
+if not string.find(',' .. core.logs .. ',', ',' .. name .. ',', 1, true) then
+  core.logs = core.logs == '' and name or core.logs .. ',' .. name
+  redis.call('HSET', session, '_logs', core.logs)
+end
+if core.expires then
+  redis.call('PEXPIREAT', log, text(core.expires + grace))
+end
+redis.call('HSET', session, 'version', text(core.version + 1), 'updated_at_ms', text(now))
+redis.call('ZADD', k.dirty, 'NX', text(now), k.member)
+if slides then
+  slide(k, core, now, grace, 0)
+end
+remember(k, operation, now)
+emit(k, 'updated', core.kind, core.version + 1, now, actor, trace,
+  string.format('{"%s":{"appended":%d,"length":%d}}', name, added, length))
+return length

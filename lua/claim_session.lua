@@ -1,0 +1,21 @@
+-- Claims one session whose lease has expired, if its hash agrees that it is past its deadline.
+-- KEYS[1]  session    hash    the session's record
+-- ARGV[1]  prefix     string  the partition's prefix
+-- ARGV[2]  tenant     string
+-- ARGV[3]  id         string
+-- ARGV[4]  grace      ms
+-- ARGV[5]  retention  ms
+-- Returns  'expired', 'lost', 'damaged', 'moved' or 'ended'; 'unknown' where no deadline is known for the session
+-- Errors   none
+-- @include include/keys
+-- @include include/claim
+local session = KEYS[1]
+local prefix, tenant, id = ARGV[1], ARGV[2], ARGV[3]
+local grace, retention = tonumber(ARGV[4]), tonumber(ARGV[5])
+
+local k = session_keys(prefix, tenant, id)
+-- Every listener hears of every lease; all but the first find the deadline gone, and nothing to do.
+if not redis.call('ZSCORE', k.deadlines, k.member) and redis.call('HEXISTS', session, 'expires_at_ms') == 0 then
+  return 'unknown'
+end
+return claim(k, now_ms(), grace, retention)

@@ -1,0 +1,85 @@
+-- Creates a session, and on the way claims and removes a little of what is due in its partition, so that nothing
+-- piles up where no worker runs.
+-- KEYS[1]  session    hash    the session's record
+-- ARGV[1]  prefix     string  the partition's prefix
+-- ARGV[2]  tenant     string
+-- ARGV[3]  id         string
+-- ARGV[4]  operation  string  this write's random id
+-- ARGV[5]  kind       string
+-- ARGV[6]  status     string
+-- ARGV[7]  indexes    string  indexed fields, comma-separated, "[]" behind one that holds an array
+-- ARGV[8]  ttl        ms      '' for a session without an end
+-- ARGV[9]  max_lifetime ms    '' for none
+-- ARGV[10] grace      ms
+-- ARGV[11] retention  ms
+-- ARGV[12] events_cap count   events kept where no group reads them
+-- ARGV[13] actor      string
+-- ARGV[14] trace      string
+-- ARGV[15...] field, value    the rest of the record's hash fields, encoded
+-- Returns  {created_at ms, expires_at ms or false, accessed_at ms}
+-- Errors   EXISTS
+-- @include include/keys
+-- @include include/operation
+-- @include include/claim
+-- @include include/purge
+-- @include include/trim
+local session = KEYS[1]
+local prefix, tenant, id, operation = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local kind, status, indexes = ARGV[5], ARGV[6], ARGV[7]
+local ttl, max_lifetime = tonumber(ARGV[8]), tonumber(ARGV[9])
+local grace, retention, events_cap = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
+local actor, trace = ARGV[13], ARGV[14]
+local CLAIMS_PER_CREATE = 2
+
+local k = session_keys(prefix, tenant, id)
+local now = now_ms()
+if redis.call('EXISTS', session) == 1 then
+  if is_repeat(k, operation) then
+    local times = redis.call('HMGET', session, 'created_at_ms', 'expires_at_ms', 'accessed_at_ms')
+    return { tonumber(times[1]), times[2] and tonumber(times[2]), tonumber(times[3]) }
+  end
+  return redis.error_reply('EXISTS')
+end
+
+local created = text(now)
+local deadline = deadline_from(now, ttl, now, max_lifetime)
+local record = { 'id', id, 'tenant', tenant, 'kind', kind, 'status', status, 'version', '1', 'created_at_ms', created,
+  'updated_at_ms', created, 'accessed_at_ms', created, '_indexes', indexes }
+local function field(name, value)
+  record[#record + 1] = name
+  record[#record + 1] = value
+end
+if deadline then
+  field('expires_at_ms', text(deadline))
+end
+if ttl then
+  field('ttl_ms', text(ttl))
+end
+if max_lifetime then
+  field('max_lifetime_ms', text(max_lifetime))
+end
+local values = {}
+for i = 15, #ARGV, 2 do
+  field(ARGV[i], ARGV[i + 1])
+  values[ARGV[i]] = ARGV[i + 1]
+end
+
+redis.call('HSET', session, unpack(record))
+if deadline then
+  place_deadline(k, deadline, grace, '')
+end
+redis.call('SADD', k.kinds, kind)
+redis.call('ZADD', status_index(k, kind, status), created, id)
+for spec in string.gmatch(indexes, '[^,]+') do
+  index_add(k, spec, values[(string.gsub(spec, '%[%]$', ''))], created)
+end
+redis.call('ZADD', k.dirty, 'NX', created, k.member)
+remember(k, operation, now)
+emit(k, 'created', kind, 1, now, actor, trace, '')
+
+claim_due(prefix, now, CLAIMS_PER_CREATE, grace, retention)
+purge_due(prefix, now, CLAIMS_PER_CREATE, grace, true)
+if redis.call('XLEN', k.events) > events_cap then
+  trim_events(k.events, events_cap)
+end
+return { now, deadline or false, now }

@@ -1,0 +1,51 @@
+-- Ends a session: completed, failed, terminated or deleted.
+-- KEYS[1]  session    hash    the session's record
+-- ARGV[1]  prefix     string  the partition's prefix
+-- ARGV[2]  tenant     string
+-- ARGV[3]  id         string
+-- ARGV[4]  operation  string  this write's random id
+-- ARGV[5]  expected   count   the version it must have; '' for any
+-- ARGV[6]  status     string  the final status
+-- ARGV[7]  allowed    string  the statuses it may come from, comma-separated
+-- ARGV[8]  reason     string  '' for none
+-- ARGV[9]  grace      ms
+-- ARGV[10] retention  ms
+-- ARGV[11] actor      string
+-- ARGV[12] trace      string
+-- ARGV[13] changes    JSON    the changed fields, for the event
+-- Returns  the record: {field, value, ...}
+-- Errors   NOTFOUND, ENDED, CORRUPT, CONFLICT, TRANSITION
+-- @include include/keys
+-- @include include/operation
+-- @include include/record
+-- @include include/finish
+local session = KEYS[1]
+local prefix, tenant, id, operation = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local expected, status, allowed, reason = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
+local grace, retention = tonumber(ARGV[9]), tonumber(ARGV[10])
+local actor, trace, changes = ARGV[11], ARGV[12], ARGV[13]
+
+local k = session_keys(prefix, tenant, id)
+local now = now_ms()
+if is_repeat(k, operation) then
+  return redis.call('HGETALL', session)
+end
+local core, refusal
+if status == 'deleted' then
+  -- An ended session may still be deleted.
+  core, refusal = load_core(k)
+  if not refusal and (not core or is_overdue(core, now) or core.status == 'deleted' or core.status == 'expired') then
+    refusal = redis.error_reply('NOTFOUND')
+  end
+else
+  core, refusal = load_live(k, now)
+end
+refusal = refusal or version_error(core, expected) or transition_error(core, status, allowed)
+if refusal then
+  return refusal
+end
+
+finish(k, core, now, grace, retention, { status = status, at = now, reason = reason,
+  event = status == 'deleted' and 'deleted' or 'ended', actor = actor, trace = trace, changes = changes })
+remember(k, operation, now)
+return redis.call('HGETALL', session)

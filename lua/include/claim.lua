@@ -1,0 +1,50 @@
+-- @include include/record
+-- @include include/finish
+-- @include include/remove
+-- Turns one session past its deadline into `expired`. The hash's own deadline decides; an index that says otherwise is
+-- repaired. Returns 'expired', 'lost' (the hash is gone: it was evicted or deleted by hand), 'damaged', 'moved' or 'ended'.
+local function claim(k, now, grace, retention)
+  local core, damage = load_core(k)
+  if not core then
+    -- A damaged record cannot be ended; it is reported once and left for a person to look at.
+    redis.call('ZREM', k.deadlines, k.member)
+    redis.call('DEL', k.lease)
+    if not damage then
+      forget(k)
+    end
+    local outcome = damage and 'damaged' or 'lost'
+    emit(k, outcome, '', 0, now, 'sojourn', '', '')
+    return outcome
+  end
+  if not core.live then
+    redis.call('ZREM', k.deadlines, k.member)
+    return 'ended'
+  end
+  if not core.expires or core.expires > now then
+    place_deadline(k, core.expires, grace, core.logs)
+    return 'moved'
+  end
+  finish(k, core, now, grace, retention, { status = 'expired', at = core.expires, reason = 'deadline',
+    event = 'expired', actor = 'sojourn', trace = '', changes = '{"status":"expired","end_reason":"deadline"}' })
+  return 'expired'
+end
+
+-- Claims what is due in a partition, oldest deadline first. Returns how many were looked at, and the counts.
+local function claim_due(prefix, now, limit, grace, retention)
+  local due = redis.call('ZRANGEBYSCORE', prefix .. 'deadlines', '-inf', text(now), 'LIMIT', 0, limit)
+  local expired, lost = 0, 0
+  for _, member in ipairs(due) do
+    local k = member_keys(prefix, member)
+    if not k then
+      redis.call('ZREM', prefix .. 'deadlines', member)
+    else
+      local outcome = claim(k, now, grace, retention)
+      if outcome == 'expired' then
+        expired = expired + 1
+      elseif outcome == 'lost' or outcome == 'damaged' then
+        lost = lost + 1
+      end
+    end
+  end
+  return #due, expired, lost
+end

@@ -1,0 +1,46 @@
+-- @include include/clock
+-- A session's deadline lives in four places: the hash field (the truth), the hash's TTL, the lease's TTL and the
+-- partition's index. They change together, here.
+local HOUSEKEEPING_MS = 86400000
+
+local function expire_logs_at(k, names, at)
+  for name in string.gmatch(names or '', '[^,]+') do
+    redis.call('PEXPIREAT', k.log .. name, at)
+  end
+end
+
+-- deadline: ms, or nil for a session without one. Writes no hash field: the caller does, in its one HSET.
+local function place_deadline(k, deadline, grace, logs)
+  if not deadline then
+    redis.call('ZREM', k.deadlines, k.member)
+    redis.call('DEL', k.lease)
+    redis.call('PERSIST', k.session)
+    for name in string.gmatch(logs or '', '[^,]+') do
+      redis.call('PERSIST', k.log .. name)
+    end
+    return
+  end
+  local at = text(deadline)
+  redis.call('SET', k.lease, '', 'PXAT', at)
+  redis.call('ZADD', k.deadlines, at, k.member)
+  local gone_at = text(deadline + grace)
+  redis.call('PEXPIREAT', k.session, gone_at)
+  expire_logs_at(k, logs, gone_at)
+end
+
+-- now + ttl, but never past the absolute cap; nil where neither is set.
+local function deadline_from(now, ttl, created, max_lifetime)
+  local deadline = ttl and now + ttl or nil
+  if max_lifetime and (not deadline or created + max_lifetime < deadline) then
+    deadline = created + max_lifetime
+  end
+  return deadline
+end
+
+-- An ended session's hash outlives its removal time by a day, so that the removal still finds what to clean up.
+local function place_removal(k, now, retention, grace, logs)
+  redis.call('ZADD', k.removals, text(now + retention), k.member)
+  local gone_at = text(now + math.max(grace, retention) + HOUSEKEEPING_MS)
+  redis.call('PEXPIREAT', k.session, gone_at)
+  expire_logs_at(k, logs, gone_at)
+end

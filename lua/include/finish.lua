@@ -1,0 +1,22 @@
+-- @include include/clock
+-- @include include/deadline
+-- @include include/index
+-- @include include/event
+-- Ends a record that was read and checked. Shrinking writes come first: a server out of memory refuses a script whose
+-- first write may grow, and ends and claims must go through then as well.
+-- ending: status, at (ms), reason ('' for none), event, actor, trace, changes (JSON).
+local function finish(k, core, now, grace, retention, ending)
+  redis.call('ZREM', k.deadlines, k.member)
+  redis.call('DEL', k.lease)
+  redis.call('ZREM', status_index(k, core.kind, core.status), k.id)
+  core.version = core.version + 1
+  redis.call('HSET', k.session, 'status', ending.status, 'version', text(core.version), 'updated_at_ms', text(now),
+    'ended_at_ms', text(ending.at))
+  if ending.reason ~= '' then
+    redis.call('HSET', k.session, 'end_reason', ending.reason)
+  end
+  redis.call('ZADD', status_index(k, core.kind, ending.status), text(core.created), k.id)
+  redis.call('ZADD', k.dirty, 'NX', text(now), k.member)
+  place_removal(k, now, retention, grace, core.logs)
+  emit(k, ending.event, core.kind, core.version, now, ending.actor, ending.trace, ending.changes)
+end

@@ -1,0 +1,30 @@
+-- The keys of one session, from its partition's prefix ("sojourn:{07}:"). The Lua twin of keys.py; a test holds the two
+-- together. Scripts derive keys because claims, settles and index moves only learn in Redis which ones they need;
+-- all of them carry the partition's hash tag, so they live on one node.
+local function session_keys(prefix, tenant, id)
+  local own = prefix .. tenant .. ':'
+  return {
+    tenant = tenant,
+    id = id,
+    member = tenant .. '/' .. id,
+    session = own .. 'session:' .. id,
+    lease = own .. 'lease:' .. id,
+    log = own .. 'log:' .. id .. ':',
+    index = own .. 'index:',
+    kinds = own .. 'kinds',
+    deadlines = prefix .. 'deadlines',
+    dirty = prefix .. 'dirty',
+    removals = prefix .. 'removals',
+    operations = prefix .. 'operations',
+    events = prefix .. 'events',
+  }
+end
+
+-- The same from a member of a partition's sorted set, "<tenant>/<id>".
+local function member_keys(prefix, member)
+  local tenant, id = string.match(member, '^([^/]+)/(.+)$')
+  if not tenant then
+    return nil
+  end
+  return session_keys(prefix, tenant, id)
+end

@@ -1,0 +1,27 @@
+-- @include include/clock
+-- @include include/remove
+-- Removes ended sessions whose time to stay is over. One that the archive still waits for stays until grace runs out.
+-- `archived`: whether anybody archives here; where nobody does, waiting for it would be waiting for nothing.
+local function purge_due(prefix, now, limit, grace, archived)
+  local due = redis.call('ZRANGEBYSCORE', prefix .. 'removals', '-inf', text(now), 'LIMIT', 0, limit)
+  local removed = 0
+  for _, member in ipairs(due) do
+    local k = member_keys(prefix, member)
+    if not k then
+      redis.call('ZREM', prefix .. 'removals', member)
+    else
+      local raw = redis.pcall('HMGET', k.session, 'updated_at_ms')
+      local updated = not raw.err and tonumber(raw[1] or '') or 0
+      if raw.err then
+        forget(k) -- not a hash: somebody else's key now
+      elseif archived and updated + grace > now and redis.call('ZSCORE', k.dirty, k.member) then
+        redis.call('ZREM', k.removals, k.member)
+        redis.call('ZADD', k.removals, text(updated + grace), k.member)
+      else
+        remove(k)
+        removed = removed + 1
+      end
+    end
+  end
+  return #due, removed
+end

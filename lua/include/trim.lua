@@ -1,0 +1,35 @@
+-- @include include/clock
+-- Trims the outbox to what every consumer group has acknowledged. Where there is no group at all nobody reads, and
+-- only the newest `cap` events stay.
+local function smallest(a, b)
+  local a_ms, a_seq = string.match(a, '^(%d+)-(%d+)$')
+  local b_ms, b_seq = string.match(b, '^(%d+)-(%d+)$')
+  a_ms, a_seq, b_ms, b_seq = tonumber(a_ms), tonumber(a_seq), tonumber(b_ms), tonumber(b_seq)
+  if a_ms < b_ms or (a_ms == b_ms and a_seq < b_seq) then
+    return a
+  end
+  return b
+end
+
+local function trim_events(events, cap)
+  if redis.call('EXISTS', events) == 0 then
+    return 0
+  end
+  local groups = redis.call('XINFO', 'GROUPS', events)
+  if #groups == 0 then
+    return redis.call('XTRIM', events, 'MAXLEN', '~', cap)
+  end
+  local keep_from
+  for _, flat in ipairs(groups) do
+    local group = {}
+    for i = 1, #flat, 2 do
+      group[flat[i]] = flat[i + 1]
+    end
+    local unread_from = group['last-delivered-id']
+    if group['pending'] > 0 then
+      unread_from = redis.call('XPENDING', events, group['name'])[2]
+    end
+    keep_from = keep_from and smallest(keep_from, unread_from) or unread_from
+  end
+  return redis.call('XTRIM', events, 'MINID', keep_from)
+end

@@ -1,0 +1,60 @@
+-- Adds to counters of a live session, without a read before.
+-- KEYS[1]  session    hash    the session's record
+-- ARGV[1]  prefix     string  the partition's prefix
+-- ARGV[2]  tenant     string
+-- ARGV[3]  id         string
+-- ARGV[4]  operation  string  this write's random id
+-- ARGV[5]  slide      0|1     whether the write moves the deadline
+-- ARGV[6]  grace      ms
+-- ARGV[7]  actor      string
+-- ARGV[8]  trace      string
+-- ARGV[9...] field, amount    counters and what to add to each
+-- Returns  {value, ...} as text, in the order of the fields
+-- Errors   NOTFOUND, ENDED, CORRUPT, RANGE
+-- @include include/keys
+-- @include include/operation
+-- @include include/record
+-- @include include/event
+-- @include include/slide
+local session = KEYS[1]
+local prefix, tenant, id, operation = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local slides, grace, actor, trace = ARGV[5] == '1', tonumber(ARGV[6]), ARGV[7], ARGV[8]
+local EXACT = 9007199254740991 -- 2^53 - 1: beyond it Lua's numbers, and most JSON readers, are no longer exact
+
+local k = session_keys(prefix, tenant, id)
+local now = now_ms()
+local names = {}
+for i = 9, #ARGV, 2 do
+  names[#names + 1] = ARGV[i]
+end
+if is_repeat(k, operation) then
+  return redis.call('HMGET', session, unpack(names))
+end
+local core, refusal = load_live(k, now)
+if not core then
+  return refusal
+end
+
+local values, write, changes = {}, { 'version', text(core.version + 1), 'updated_at_ms', text(now) }, {}
+for i, old in ipairs(redis.call('HMGET', session, unpack(names))) do
+  local current = tonumber(old or '0')
+  if not current then
+    return redis.error_reply('CORRUPT ' .. names[i])
+  end
+  local value = current + tonumber(ARGV[8 + 2 * i])
+  if math.abs(value) > EXACT then
+    return redis.error_reply('RANGE ' .. names[i])
+  end
+  values[i] = text(value)
+  write[#write + 1] = names[i]
+  write[#write + 1] = values[i]
+  changes[i] = string.format('"%s":%s', names[i], values[i])
+end
+redis.call('HSET', session, unpack(write))
+redis.call('ZADD', k.dirty, 'NX', text(now), k.member)
+if slides then
+  slide(k, core, now, grace, 0)
+end
+remember(k, operation, now)
+emit(k, 'updated', core.kind, core.version + 1, now, actor, trace, '{' .. table.concat(changes, ',') .. '}')
+return values

@@ -1,0 +1,55 @@
+-- Gives a live session another TTL, from now on, or none.
+-- KEYS[1]  session    hash    the session's record
+-- ARGV[1]  prefix     string  the partition's prefix
+-- ARGV[2]  tenant     string
+-- ARGV[3]  id         string
+-- ARGV[4]  operation  string  this write's random id
+-- ARGV[5]  ttl        ms      '' for a session without an end (its max_lifetime still holds)
+-- ARGV[6]  grace      ms
+-- ARGV[7]  actor      string
+-- ARGV[8]  trace      string
+-- ARGV[9]  changes    JSON    the changed fields, for the event
+-- Returns  the record: {field, value, ...}
+-- Errors   NOTFOUND, ENDED, CORRUPT
+-- @include include/keys
+-- @include include/operation
+-- @include include/record
+-- @include include/deadline
+-- @include include/event
+local session = KEYS[1]
+local prefix, tenant, id, operation = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local ttl, grace = tonumber(ARGV[5]), tonumber(ARGV[6])
+local actor, trace, changes = ARGV[7], ARGV[8], ARGV[9]
+
+local k = session_keys(prefix, tenant, id)
+local now = now_ms()
+if is_repeat(k, operation) then
+  return redis.call('HGETALL', session)
+end
+local core, refusal = load_live(k, now)
+if not core then
+  return refusal
+end
+
+local deadline = deadline_from(now, ttl, core.created, core.max_lifetime)
+local write = { 'version', text(core.version + 1), 'updated_at_ms', text(now), 'accessed_at_ms', text(now) }
+local clear = {}
+local function place(name, value)
+  if value then
+    write[#write + 1] = name
+    write[#write + 1] = text(value)
+  else
+    clear[#clear + 1] = name
+  end
+end
+place('ttl_ms', ttl)
+place('expires_at_ms', deadline)
+redis.call('HSET', session, unpack(write))
+if #clear > 0 then
+  redis.call('HDEL', session, unpack(clear))
+end
+place_deadline(k, deadline, grace, core.logs)
+redis.call('ZADD', k.dirty, 'NX', text(now), k.member)
+remember(k, operation, now)
+emit(k, 'updated', core.kind, core.version + 1, now, actor, trace, changes)
+return redis.call('HGETALL', session)

@@ -1,0 +1,44 @@
+-- Notes that a live session was used, and slides its deadline. With a minimal gain it is what a sliding `get` calls, and
+-- most reads then write nothing.
+-- KEYS[1]  session    hash    the session's record
+-- ARGV[1]  prefix     string  the partition's prefix
+-- ARGV[2]  tenant     string
+-- ARGV[3]  id         string
+-- ARGV[4]  gain       ratio   of the TTL that the deadline must gain for anything to be written
+-- ARGV[5]  grace      ms
+-- ARGV[6]  event      0|1     whether to tell the outbox
+-- ARGV[7]  actor      string
+-- ARGV[8]  trace      string
+-- ARGV[9]  reply      string  'deadline', or 'record', which returns an ended session as it is
+-- Returns  'deadline': ms, or false for a session without one; 'record': {field, value, ...}
+-- Errors   NOTFOUND, ENDED, CORRUPT
+-- @include include/keys
+-- @include include/record
+-- @include include/slide
+-- @include include/event
+local session = KEYS[1]
+local prefix, tenant, id = ARGV[1], ARGV[2], ARGV[3]
+local gain, grace, tells = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6] == '1'
+local actor, trace, whole = ARGV[7], ARGV[8], ARGV[9] == 'record'
+
+local k = session_keys(prefix, tenant, id)
+local now = now_ms()
+local core, refusal = load_live(k, now)
+if not core then
+  if whole and string.sub(refusal.err, 1, 5) == 'ENDED' then
+    return redis.call('HGETALL', session)
+  end
+  return refusal
+end
+local deadline, moved = slide(k, core, now, grace, math.floor(gain * (core.ttl or 0)))
+if not moved and gain == 0 then
+  redis.call('HSET', session, 'accessed_at_ms', text(now), 'updated_at_ms', text(now))
+  redis.call('ZADD', k.dirty, 'NX', text(now), k.member)
+end
+if tells and (moved or gain == 0) then
+  emit(k, 'touched', core.kind, core.version, now, actor, trace, '')
+end
+if whole then
+  return redis.call('HGETALL', session)
+end
+return deadline or false

@@ -1,0 +1,9 @@
+-- Trims a partition's outbox to what every group has acknowledged.
+-- KEYS[1]  events     stream  the partition's outbox
+-- ARGV[1]  cap        count   events kept where no group reads them
+-- Returns  how many were removed
+-- Errors   none
+-- @include include/trim
+local events, cap = KEYS[1], tonumber(ARGV[1])
+
+return trim_events(events, cap)

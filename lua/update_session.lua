@@ -1,0 +1,92 @@
+-- Changes named fields of a live session: against a version, or just those fields.
+-- KEYS[1]  session    hash    the session's record
+-- ARGV[1]  prefix     string  the partition's prefix
+-- ARGV[2]  tenant     string
+-- ARGV[3]  id         string
+-- ARGV[4]  operation  string  this write's random id
+-- ARGV[5]  expected   count   the version it must have; '' for any
+-- ARGV[6]  status     string  the new status; '' to leave it
+-- ARGV[7]  allowed    string  the statuses it may come from, comma-separated
+-- ARGV[8]  slide      0|1     whether the write moves the deadline
+-- ARGV[9]  grace      ms
+-- ARGV[10] actor      string
+-- ARGV[11] trace      string
+-- ARGV[12] changes    JSON    the changed fields, for the event
+-- ARGV[13] cleared    count   how many field names follow that become empty
+-- ARGV[14...] field           those names
+-- ARGV[...] field, value      fields and their new values, encoded
+-- Returns  the record: {field, value, ...}
+-- Errors   NOTFOUND, ENDED, CORRUPT, CONFLICT, TRANSITION
+-- @include include/keys
+-- @include include/operation
+-- @include include/record
+-- @include include/index
+-- @include include/event
+-- @include include/slide
+local session = KEYS[1]
+local prefix, tenant, id, operation = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local expected, status, allowed, slides = ARGV[5], ARGV[6], ARGV[7], ARGV[8] == '1'
+local grace, actor, trace, changes = tonumber(ARGV[9]), ARGV[10], ARGV[11], ARGV[12]
+local cleared = tonumber(ARGV[13])
+local first_pair = 14 + cleared
+
+local k = session_keys(prefix, tenant, id)
+local now = now_ms()
+if is_repeat(k, operation) then
+  return redis.call('HGETALL', session)
+end
+local core, refusal = load_live(k, now)
+refusal = refusal or version_error(core, expected)
+if not refusal and status ~= '' and status ~= core.status then
+  refusal = transition_error(core, status, allowed)
+end
+if refusal then
+  return refusal
+end
+
+local write = { 'version', text(core.version + 1), 'updated_at_ms', text(now) }
+local new = {}
+for i = first_pair, #ARGV, 2 do
+  write[#write + 1] = ARGV[i]
+  write[#write + 1] = ARGV[i + 1]
+  new[ARGV[i]] = ARGV[i + 1]
+end
+for i = 14, first_pair - 1 do
+  new[ARGV[i]] = ''
+end
+if status ~= '' and status ~= core.status then
+  write[#write + 1] = 'status'
+  write[#write + 1] = status
+end
+
+local moves = {}
+for spec in string.gmatch(core.indexes, '[^,]+') do
+  local name = string.gsub(spec, '%[%]$', '')
+  if new[name] then
+    local old = redis.call('HGET', session, name)
+    if old ~= new[name] then
+      moves[#moves + 1] = { spec, old, new[name] }
+    end
+  end
+end
+
+redis.call('HSET', session, unpack(write))
+if cleared > 0 then
+  redis.call('HDEL', session, unpack(ARGV, 14, first_pair - 1))
+end
+local created = text(core.created)
+for _, move in ipairs(moves) do
+  index_remove(k, move[1], move[2])
+  index_add(k, move[1], move[3], created)
+end
+if status ~= '' and status ~= core.status then
+  redis.call('ZREM', status_index(k, core.kind, core.status), id)
+  redis.call('ZADD', status_index(k, core.kind, status), created, id)
+end
+redis.call('ZADD', k.dirty, 'NX', text(now), k.member)
+if slides then
+  slide(k, core, now, grace, 0)
+end
+remember(k, operation, now)
+emit(k, 'updated', core.kind, core.version + 1, now, actor, trace, changes)
+return redis.call('HGETALL', session)

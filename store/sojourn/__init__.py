@@ -1,0 +1,41 @@
+"""Sojourn: a Redis-native session manager for services and agents.
+
+Example:
+    >>> from sojourn import SessionStore
+    >>> SessionStore("redis://127.0.0.1:6379/0").tenant
+    'default'
+
+"""
+
+from sojourn import errors
+from sojourn.aio import AsyncSessionStore
+from sojourn.client import SessionStore
+from sojourn.errors import *  # noqa: F403
+from sojourn.events import Event
+from sojourn.limits import INFINITE, Limits
+from sojourn.models import Counter, DocumentationSession, Indexed, Log, Note, Progress, Session, Status
+from sojourn.operations.flows import Draft
+from sojourn.operations.listing import Page
+from sojourn.settings import HookSettings, Settings, load_settings
+
+__all__ = [
+    "INFINITE",
+    "AsyncSessionStore",
+    "Counter",
+    "DocumentationSession",
+    "Draft",
+    "Event",
+    "HookSettings",
+    "Indexed",
+    "Limits",
+    "Log",
+    "Note",
+    "Page",
+    "Progress",
+    "Session",
+    "SessionStore",
+    "Settings",
+    "Status",
+    "load_settings",
+]
+__all__ += errors.__all__

@@ -1,0 +1,269 @@
+"""The asynchronous client, the twin of `client.SessionStore`: the same names and signatures, awaited."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any, Self, TypeVar, overload
+
+from sojourn.errors import SessionError
+from sojourn.events import Event, Start, forget_group, tenant_group
+from sojourn.facade import DEFAULT, Default, Facade, found_or_none, result_or_error
+from sojourn.facade import result as result_of
+from sojourn.limits import Ttl
+from sojourn.models import Log, Session, Status
+from sojourn.operations import listing, read, write
+from sojourn.operations.core import Operation
+from sojourn.operations.flows import Draft, Pause, edit_flow, mutate_flow
+from sojourn.operations.listing import Page
+from sojourn.settings import Settings
+from sojourn.transport.asynchronous import AsyncTransport
+
+__all__ = ["AsyncSessionStore"]
+
+S = TypeVar("S", bound=Session)
+E = TypeVar("E")
+R = TypeVar("R")
+
+
+class AsyncSessionStore(Facade[S, AsyncTransport]):
+    """Sessions of one tenant and one model in Redis, for one event loop. See `SessionStore` for arguments and methods.
+
+    Example:
+        >>> store = AsyncSessionStore("redis://127.0.0.1:6379/0")  # doctest: +SKIP
+        >>> session = await store.create(owner="ada", ttl=1800)  # doctest: +SKIP
+
+    """
+
+    @overload
+    def __init__(
+        self: AsyncSessionStore[Session], url: str | None = None, *, tenant: str | None = None,
+        settings: Settings | None = None, actor: str = "", trace_id: str = "",
+    ) -> None: ...  # fmt: skip
+
+    @overload
+    def __init__(
+        self, url: str | None = None, *, model: type[S], tenant: str | None = None,
+        settings: Settings | None = None, actor: str = "", trace_id: str = "",
+    ) -> None: ...  # fmt: skip
+
+    def __init__(
+        self, url: str | None = None, *, model: Any = Session, tenant: str | None = None,
+        settings: Settings | None = None, actor: str = "", trace_id: str = "",
+    ) -> None:  # fmt: skip
+        super().__init__(url, model, tenant, settings, actor, trace_id, AsyncTransport)
+
+    # One session
+
+    async def create(self, *, ttl: Ttl | Default = DEFAULT, max_lifetime: Ttl | Default = DEFAULT, **fields: Any) -> S:
+        """See `SessionStore.create`."""
+        return await self._run(self._create(ttl, max_lifetime, fields))
+
+    async def get(self, session_id: str) -> S:
+        """See `SessionStore.get`."""
+        return await self._run(read.get(self._context, self.model, session_id))
+
+    async def update(self, session_id: str, /, *, version: int | None = None, **changes: Any) -> S:
+        """See `SessionStore.update`."""
+        return await self._run(self._update(session_id, version, changes))
+
+    async def mutate(self, session_id: str, change: Callable[[S], Mapping[str, Any]]) -> S:
+        """See `SessionStore.mutate`."""
+        return await self._drive(mutate_flow(self._context, self._codec, session_id, change))
+
+    @asynccontextmanager
+    async def editing(self, session_id: str) -> AsyncIterator[Draft]:
+        """See `SessionStore.editing`."""
+        draft = Draft(await self.get(session_id))
+        yield draft
+        await self._drive(edit_flow(self._context, self._codec, draft))
+
+    async def touch(self, session_id: str) -> datetime | None:
+        """See `SessionStore.touch`."""
+        return await self._run(write.touch(self._context, session_id))
+
+    async def set_ttl(self, session_id: str, ttl: Ttl) -> S:
+        """See `SessionStore.set_ttl`."""
+        return await self._run(write.set_lifetime(self._context, self.model, session_id, ttl))
+
+    async def persist(self, session_id: str) -> S:
+        """See `SessionStore.persist`."""
+        return await self._run(write.set_lifetime(self._context, self.model, session_id, None))
+
+    async def increment(self, session_id: str, /, **amounts: int) -> dict[str, int]:
+        """See `SessionStore.increment`."""
+        return await self._run(write.increment(self._context, self._codec, session_id, amounts))
+
+    async def append(self, session_id: str, log: Log[E], *entries: E) -> int:
+        """See `SessionStore.append`."""
+        return await self._run(write.append(self._context, session_id, log, entries))
+
+    async def entries(
+        self, session_id: str, log: Log[E], *, start: int = 0, count: int | None = None
+    ) -> builtins.list[E]:
+        """See `SessionStore.entries`."""
+        return await self._run(read.entries(self._context, session_id, log, start, count))
+
+    async def complete(self, session_id: str, *, version: int | None = None, reason: str | None = None) -> S:
+        """See `SessionStore.complete`."""
+        return await self._run(write.end(self._context, self.model, session_id, Status.COMPLETED, version, reason))
+
+    async def fail(self, session_id: str, *, version: int | None = None, reason: str | None = None) -> S:
+        """See `SessionStore.fail`."""
+        return await self._run(write.end(self._context, self.model, session_id, Status.FAILED, version, reason))
+
+    async def terminate(self, session_id: str, *, version: int | None = None, reason: str | None = None) -> S:
+        """See `SessionStore.terminate`."""
+        return await self._run(write.end(self._context, self.model, session_id, Status.TERMINATED, version, reason))
+
+    async def delete(self, session_id: str, *, version: int | None = None, reason: str | None = None) -> S:
+        """See `SessionStore.delete`."""
+        return await self._run(write.end(self._context, self.model, session_id, Status.DELETED, version, reason))
+
+    # Many sessions
+
+    async def create_many(
+        self,
+        sessions: Iterable[Mapping[str, Any]],
+        *,
+        ttl: Ttl | Default = DEFAULT,
+        max_lifetime: Ttl | Default = DEFAULT,
+    ) -> builtins.list[S]:
+        """See `SessionStore.create_many`."""
+        return await self._run_many(self._create_many(sessions, ttl, max_lifetime), result_of)
+
+    async def get_many(self, session_ids: Iterable[str]) -> builtins.list[S | None]:
+        """See `SessionStore.get_many`."""
+        return await self._run_many(self._get_many(session_ids), found_or_none)
+
+    async def update_many(self, updates: Mapping[str, Mapping[str, Any]]) -> builtins.list[S | SessionError]:
+        """See `SessionStore.update_many`."""
+        return await self._run_many(self._update_many(updates), result_or_error)
+
+    async def list(
+        self,
+        *,
+        status: str | Iterable[str] | None = None,
+        kind: str | None = None,
+        owner: str | None = None,
+        client_type: str | None = None,
+        tag: str | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        where: Mapping[str, Any] | None = None,
+        predicate: Callable[[S], bool] | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[S]:
+        """See `SessionStore.list`."""
+        wanted = listing.filters(
+            self._context, self._codec, status=status, kind=kind, owner=owner, client_type=client_type, tag=tag,
+            created_after=created_after, created_before=created_before, where=where,
+        )  # fmt: skip
+        return await self._drive(listing.list_flow(self._context, self._codec, wanted, predicate, limit, cursor))
+
+    async def count(
+        self,
+        *,
+        status: str | Iterable[str] | None = None,
+        kind: str | None = None,
+        owner: str | None = None,
+        client_type: str | None = None,
+        tag: str | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        where: Mapping[str, Any] | None = None,
+    ) -> int:
+        """See `SessionStore.count`."""
+        wanted = listing.filters(
+            self._context, self._codec, status=status, kind=kind, owner=owner, client_type=client_type, tag=tag,
+            created_after=created_after, created_before=created_before, where=where,
+        )  # fmt: skip
+        return await self._drive(listing.count_flow(self._context, wanted))
+
+    # Events
+
+    async def events(
+        self, group: str, *, consumer: str | None = None, start: Start = "new", timeout: float | None = None
+    ) -> AsyncIterator[Event]:
+        """The tenant's events as a consumer group of your own: each goes to one consumer of the group, at least once.
+
+        An event is acknowledged when the next one is asked for; one whose consumer died goes to another after the
+        setting ``takeover_after``. A group keeps its events from being trimmed: see `forget_events`.
+
+        Args:
+            group: the group's name.
+            consumer: this consumer's name; by default host and process.
+            start: where a new group begins: at ``"new"`` events, or at the ``"oldest"`` that are still there.
+            timeout: seconds without an event after which the iteration ends; None: never.
+
+        Raises:
+            InvalidName: not a group's name.
+
+        Example:
+            >>> for event in store.events("billing"):  # doctest: +SKIP
+            ...     print(event.type, event.session_id)
+
+        """
+        flow = self._events(group, consumer, start, timeout)
+        result: Any = None
+        while True:
+            try:
+                step = flow.send(result)
+            except StopIteration:
+                return
+            result = None
+            if isinstance(step, Event):
+                yield step
+            else:
+                result = await self._run(step)
+
+    async def forget_events(self, group: str) -> bool:
+        """See `SessionStore.forget_events`."""
+        return await self._run(forget_group(self._context.keys.partition, tenant_group(self._context, group)))
+
+    # How it runs
+
+    async def _run(self, operation: Operation[R]) -> R:
+        return (await self._run_many([operation], result_of))[0]
+
+    async def _run_many(
+        self, operations: Sequence[Operation[R]], finish: Callable[[Operation[R], builtins.list[Any]], E]
+    ) -> builtins.list[E]:
+        transport = self._shared.transport
+        if not self._shared.opened:
+            layout = self._layout()
+            layout.parse((await transport.execute([layout]))[0])
+            self._shared.opened = True
+        found = await transport.execute(operations)
+        return [finish(each, replies) for each, replies in zip(operations, found, strict=True)]
+
+    async def _drive(self, flow: Generator[Operation[Any] | Pause, Any, R]) -> R:
+        result: Any = None
+        failure: Exception | None = None
+        while True:
+            try:
+                step = flow.send(result) if failure is None else flow.throw(failure)
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return]
+            result = failure = None
+            if isinstance(step, Pause):
+                await asyncio.sleep(step.seconds)
+                continue
+            try:
+                result = await self._run(step)
+            except SessionError as error:
+                failure = error
+
+    async def close(self) -> None:
+        """See `SessionStore.close`."""
+        await self._shared.transport.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()

@@ -1,0 +1,438 @@
+"""The synchronous client. `aio.AsyncSessionStore` is its twin: the same names and signatures, awaited."""
+
+from __future__ import annotations
+
+import builtins
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, Self, TypeVar, overload
+
+from sojourn.errors import SessionError
+from sojourn.events import Event, Start, forget_group, tenant_group
+from sojourn.facade import DEFAULT, Default, Facade, found_or_none, result_or_error
+from sojourn.facade import result as result_of
+from sojourn.limits import Ttl
+from sojourn.models import Log, Session, Status
+from sojourn.operations import listing, read, write
+from sojourn.operations.core import Operation
+from sojourn.operations.flows import Draft, Pause, edit_flow, mutate_flow
+from sojourn.operations.listing import Page
+from sojourn.settings import Settings
+from sojourn.transport.blocking import Transport
+
+__all__ = ["SessionStore"]
+
+S = TypeVar("S", bound=Session)
+E = TypeVar("E")
+R = TypeVar("R")
+
+
+class SessionStore(Facade[S, Transport]):
+    """Sessions of one tenant and one model in Redis. Safe to share between threads.
+
+    Every method raises `StoreUnavailable` if Redis does not answer in time, and `InvalidInput` for what it cannot
+    accept; then nothing was written.
+
+    Args:
+        url: the Redis to use; None: what the settings say.
+        model: the model of the sessions; `Session` sees those of every model.
+        tenant: whose sessions; None: what the settings say.
+        settings: all settings; None: read from environment and ``sojourn.yaml``.
+        actor: who acts, for the events.
+        trace_id: in which trace, for the events.
+
+    Raises:
+        SettingsError: the settings are no good.
+        InvalidModel: the model cannot be stored.
+
+    Example:
+        >>> store = SessionStore("redis://127.0.0.1:6379/0")  # doctest: +SKIP
+        >>> session = store.create(owner="ada", ttl=1800)  # doctest: +SKIP
+        >>> store.get(session.id).owner  # doctest: +SKIP
+        'ada'
+
+    """
+
+    @overload
+    def __init__(
+        self: SessionStore[Session], url: str | None = None, *, tenant: str | None = None,
+        settings: Settings | None = None, actor: str = "", trace_id: str = "",
+    ) -> None: ...  # fmt: skip
+
+    @overload
+    def __init__(
+        self, url: str | None = None, *, model: type[S], tenant: str | None = None,
+        settings: Settings | None = None, actor: str = "", trace_id: str = "",
+    ) -> None: ...  # fmt: skip
+
+    def __init__(
+        self, url: str | None = None, *, model: Any = Session, tenant: str | None = None,
+        settings: Settings | None = None, actor: str = "", trace_id: str = "",
+    ) -> None:  # fmt: skip
+        super().__init__(url, model, tenant, settings, actor, trace_id, Transport)
+
+    # One session
+
+    def create(self, *, ttl: Ttl | Default = DEFAULT, max_lifetime: Ttl | Default = DEFAULT, **fields: Any) -> S:
+        """A new session with these fields.
+
+        Args:
+            ttl: how long it lives: seconds, a timedelta, or None for ever; by default what the settings say.
+            max_lifetime: the longest that it can be kept alive.
+            **fields: fields of the model.
+
+        Raises:
+            InvalidField: a field is unknown, missing, of a wrong type or too large.
+            InvalidTtl: the TTL is zero, negative or too long.
+            StoreFull: Redis is out of memory.
+
+        Example:
+            >>> store.create(owner="ada", tags=["beta"], ttl=None).expires_at is None  # doctest: +SKIP
+            True
+
+        """
+        return self._run(self._create(ttl, max_lifetime, fields))
+
+    def get(self, session_id: str) -> S:
+        """The session. Slides its deadline where the settings say that sessions slide.
+
+        Raises:
+            SessionNotFound: there is none, it is past its deadline, or it was deleted.
+            SessionCorrupt: its record was damaged by other hands.
+            WrongKind: it is of another model.
+
+        Example:
+            >>> store.get(session.id).status  # doctest: +SKIP
+            <Status.PENDING: 'pending'>
+
+        """
+        return self._run(read.get(self._context, self.model, session_id))
+
+    def update(self, session_id: str, /, *, version: int | None = None, **changes: Any) -> S:
+        """Change the named fields, and no others.
+
+        Args:
+            session_id: which session.
+            version: the version it must still have; None: whichever it has.
+            **changes: fields and their new values.
+
+        Raises:
+            SessionNotFound, SessionEnded: it can no longer be changed.
+            VersionConflict: it is at another version.
+            InvalidTransition: the model does not allow that change of status.
+            InvalidField: a field is unknown, read-only, of a wrong type or too large.
+
+        Example:
+            >>> store.update(session.id, version=session.version, status="in_progress")  # doctest: +SKIP
+
+        """
+        return self._run(self._update(session_id, version, changes))
+
+    def mutate(self, session_id: str, change: Callable[[S], Mapping[str, Any]]) -> S:
+        """Read the session, and write the changed fields that `change` returns; again if somebody else came first.
+
+        Raises:
+            VersionConflict: somebody else came first 20 times in a row.
+            What `get` and `update` raise.
+
+        Example:
+            >>> store.mutate(session.id, lambda s: {"tags": (*s.tags, "seen")})  # doctest: +SKIP
+
+        """
+        return self._drive(mutate_flow(self._context, self._codec, session_id, change))
+
+    @contextmanager
+    def editing(self, session_id: str) -> Iterator[Draft]:
+        """Edit a session in a block; what was assigned is written at its end, unless it raises.
+
+        Where another writer came first, the changes stand if they are to other fields than that writer's.
+
+        Raises:
+            VersionConflict: another writer changed one of the same fields.
+            What `get` and `update` raise.
+
+        Example:
+            >>> with store.editing(session.id) as draft:  # doctest: +SKIP
+            ...     draft.owner = "ada"
+
+        """
+        draft = Draft(self.get(session_id))
+        yield draft
+        self._drive(edit_flow(self._context, self._codec, draft))
+
+    def touch(self, session_id: str) -> datetime | None:
+        """Note that the session was used, and move its deadline to now + ttl; the deadline is the result.
+
+        Raises:
+            SessionNotFound, SessionEnded: it can no longer be kept alive.
+
+        """
+        return self._run(write.touch(self._context, session_id))
+
+    def set_ttl(self, session_id: str, ttl: Ttl) -> S:
+        """Give the session another TTL, from now on; it still ends when its max_lifetime is over.
+
+        Raises:
+            InvalidTtl: the TTL is zero, negative or too long.
+            SessionNotFound, SessionEnded: it can no longer be kept alive.
+
+        """
+        return self._run(write.set_lifetime(self._context, self.model, session_id, ttl))
+
+    def persist(self, session_id: str) -> S:
+        """Let the session live for ever, or as long as its max_lifetime allows.
+
+        Raises:
+            SessionNotFound, SessionEnded: it can no longer be kept alive.
+
+        """
+        return self._run(write.set_lifetime(self._context, self.model, session_id, None))
+
+    def increment(self, session_id: str, /, **amounts: int) -> dict[str, int]:
+        """Add to counters; their new values are the result. Never conflicts, and loses nothing to other writers.
+
+        Raises:
+            InvalidField: not a counter of the model, or not an amount.
+            CounterOutOfRange: a counter would leave the range of exact integers.
+            SessionNotFound, SessionEnded: it can no longer be changed.
+
+        Example:
+            >>> store.increment(session.id, processed_files=1)  # doctest: +SKIP
+            {'processed_files': 1}
+
+        """
+        return self._run(write.increment(self._context, self._codec, session_id, amounts))
+
+    def append(self, session_id: str, log: Log[E], *entries: E) -> int:
+        """Append entries to a log; its length is the result.
+
+        Raises:
+            InvalidField: an entry is of a wrong type or too large.
+            LogFull: the log would exceed its limit.
+            SessionNotFound, SessionEnded: it can no longer be changed.
+
+        Example:
+            >>> store.append(session.id, DocumentationSession.notes, note)  # doctest: +SKIP
+            1
+
+        """
+        return self._run(write.append(self._context, session_id, log, entries))
+
+    def entries(self, session_id: str, log: Log[E], *, start: int = 0, count: int | None = None) -> builtins.list[E]:
+        """Up to `count` entries of a log from the `start`th on, which is 0 for the oldest.
+
+        Raises:
+            SessionNotFound: there is no such session.
+            SessionCorrupt: an entry cannot be read.
+
+        """
+        return self._run(read.entries(self._context, session_id, log, start, count))
+
+    def complete(self, session_id: str, *, version: int | None = None, reason: str | None = None) -> S:
+        """End the session as completed.
+
+        Raises:
+            SessionNotFound, SessionEnded: it is no longer live.
+            VersionConflict: it is at another version than `version`.
+            InvalidTransition: the model does not allow it.
+
+        """
+        return self._run(write.end(self._context, self.model, session_id, Status.COMPLETED, version, reason))
+
+    def fail(self, session_id: str, *, version: int | None = None, reason: str | None = None) -> S:
+        """End the session as failed. Raises what `complete` does."""
+        return self._run(write.end(self._context, self.model, session_id, Status.FAILED, version, reason))
+
+    def terminate(self, session_id: str, *, version: int | None = None, reason: str | None = None) -> S:
+        """End the session as terminated. Raises what `complete` does."""
+        return self._run(write.end(self._context, self.model, session_id, Status.TERMINATED, version, reason))
+
+    def delete(self, session_id: str, *, version: int | None = None, reason: str | None = None) -> S:
+        """Delete the session, ended or not: nobody finds it any more. Its last state is the result, and is archived.
+
+        Raises:
+            SessionNotFound: there is no such session.
+            VersionConflict: it is at another version than `version`.
+
+        """
+        return self._run(write.end(self._context, self.model, session_id, Status.DELETED, version, reason))
+
+    # Many sessions
+
+    def create_many(
+        self,
+        sessions: Iterable[Mapping[str, Any]],
+        *,
+        ttl: Ttl | Default = DEFAULT,
+        max_lifetime: Ttl | Default = DEFAULT,
+    ) -> builtins.list[S]:
+        """A new session for each mapping of fields, in one round trip.
+
+        Raises:
+            InvalidField: one of them is no good; none was created.
+
+        """
+        return self._run_many(self._create_many(sessions, ttl, max_lifetime), result_of)
+
+    def get_many(self, session_ids: Iterable[str]) -> builtins.list[S | None]:
+        """The sessions in the order of their ids, in one round trip; None for those that `get` would not find."""
+        return self._run_many(self._get_many(session_ids), found_or_none)
+
+    def update_many(self, updates: Mapping[str, Mapping[str, Any]]) -> builtins.list[S | SessionError]:
+        """Named fields of several sessions, in one round trip; ``version`` among them is the one expected.
+
+        Each update stands or falls for itself: the results, in order, are the sessions, or the errors.
+
+        Raises:
+            InvalidField: one of them is no good; none was written.
+
+        """
+        return self._run_many(self._update_many(updates), result_or_error)
+
+    def list(
+        self,
+        *,
+        status: str | Iterable[str] | None = None,
+        kind: str | None = None,
+        owner: str | None = None,
+        client_type: str | None = None,
+        tag: str | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        where: Mapping[str, Any] | None = None,
+        predicate: Callable[[S], bool] | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[S]:
+        """A page of the tenant's sessions that match all of the filters, newest first.
+
+        Args:
+            status: one or several; by default all that `get` finds, so neither expired nor deleted ones.
+            kind: by default the model's own; all kinds for a store of `Session`.
+            owner: its owner.
+            client_type: its client type.
+            tag: one of its tags.
+            created_after: created at or after this moment.
+            created_before: created at or before this moment.
+            where: indexed fields of the model, and the value that each must have.
+            predicate: a function that says whether a session is wanted.
+            limit: sessions on the page, at most the setting ``limits.batch``.
+            cursor: where the page before left off.
+
+        Raises:
+            InvalidField: a filter is no good.
+            InvalidCursor: the cursor is damaged, or comes from another query.
+
+        Example:
+            >>> store.list(owner="ada", status="pending").sessions  # doctest: +SKIP
+
+        """
+        wanted = listing.filters(
+            self._context, self._codec, status=status, kind=kind, owner=owner, client_type=client_type, tag=tag,
+            created_after=created_after, created_before=created_before, where=where,
+        )  # fmt: skip
+        return self._drive(listing.list_flow(self._context, self._codec, wanted, predicate, limit, cursor))
+
+    def count(
+        self,
+        *,
+        status: str | Iterable[str] | None = None,
+        kind: str | None = None,
+        owner: str | None = None,
+        client_type: str | None = None,
+        tag: str | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        where: Mapping[str, Any] | None = None,
+    ) -> int:
+        """How many sessions match all of the filters, which are those of `list`."""
+        wanted = listing.filters(
+            self._context, self._codec, status=status, kind=kind, owner=owner, client_type=client_type, tag=tag,
+            created_after=created_after, created_before=created_before, where=where,
+        )  # fmt: skip
+        return self._drive(listing.count_flow(self._context, wanted))
+
+    # Events
+
+    def events(
+        self, group: str, *, consumer: str | None = None, start: Start = "new", timeout: float | None = None
+    ) -> Iterator[Event]:
+        """The tenant's events as a consumer group of your own: each goes to one consumer of the group, at least once.
+
+        An event is acknowledged when the next one is asked for; one whose consumer died goes to another after the
+        setting ``takeover_after``. A group keeps its events from being trimmed: see `forget_events`.
+
+        Args:
+            group: the group's name.
+            consumer: this consumer's name; by default host and process.
+            start: where a new group begins: at ``"new"`` events, or at the ``"oldest"`` that are still there.
+            timeout: seconds without an event after which the iteration ends; None: never.
+
+        Raises:
+            InvalidName: not a group's name.
+
+        Example:
+            >>> for event in store.events("billing"):  # doctest: +SKIP
+            ...     print(event.type, event.session_id)
+
+        """
+        flow = self._events(group, consumer, start, timeout)
+        result: Any = None
+        while True:
+            try:
+                step = flow.send(result)
+            except StopIteration:
+                return
+            result = None
+            if isinstance(step, Event):
+                yield step
+            else:
+                result = self._run(step)
+
+    def forget_events(self, group: str) -> bool:
+        """Remove a group, so that it no longer keeps events from being trimmed; whether there was one."""
+        return self._run(forget_group(self._context.keys.partition, tenant_group(self._context, group)))
+
+    # How it runs
+
+    def _run(self, operation: Operation[R]) -> R:
+        return self._run_many([operation], result_of)[0]
+
+    def _run_many(
+        self, operations: Sequence[Operation[R]], finish: Callable[[Operation[R], builtins.list[Any]], E]
+    ) -> builtins.list[E]:
+        transport = self._shared.transport
+        if not self._shared.opened:
+            layout = self._layout()
+            layout.parse(transport.execute([layout])[0])
+            self._shared.opened = True
+        return [finish(each, replies) for each, replies in zip(operations, transport.execute(operations), strict=True)]
+
+    def _drive(self, flow: Generator[Operation[Any] | Pause, Any, R]) -> R:
+        result: Any = None
+        failure: Exception | None = None
+        while True:
+            try:
+                step = flow.send(result) if failure is None else flow.throw(failure)
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return]
+            result = failure = None
+            if isinstance(step, Pause):
+                time.sleep(step.seconds)
+                continue
+            try:
+                result = self._run(step)
+            except SessionError as error:
+                failure = error
+
+    def close(self) -> None:
+        """Close the connections; those of views made by `for_tenant` and `acting` are the same ones."""
+        self._shared.transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,26 @@
+"""Between a model's fields and the fields of its Redis hash.
+
+One hash field per model field: scalars as plain text, times and durations as integer milliseconds in a field whose
+name ends in ``_ms``, everything else as JSON. A field that is None is absent.
+"""
+
+from sojourn.codec.checks import check_indexed, quoted
+from sojourn.codec.entries import decode_entry, encode_entry
+from sojourn.codec.fields import FieldCodec, datetime_from, ms_from
+from sojourn.codec.record import CORE_READ_ONLY, Changes, Codec
+from sojourn.codec.registry import Models, codec_for
+
+__all__ = [
+    "CORE_READ_ONLY",
+    "Changes",
+    "Codec",
+    "FieldCodec",
+    "Models",
+    "check_indexed",
+    "codec_for",
+    "datetime_from",
+    "decode_entry",
+    "encode_entry",
+    "ms_from",
+    "quoted",
+]

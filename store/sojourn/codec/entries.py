@@ -1,0 +1,50 @@
+"""Between the entries of a log and their JSON."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from sojourn.codec.checks import invalid_field, reason_of
+from sojourn.codec.fields import json_text
+from sojourn.errors import InvalidField, SessionCorrupt
+from sojourn.limits import Limits, check_depth
+from sojourn.models import Log
+
+__all__ = ["decode_entry", "encode_entry"]
+
+E = TypeVar("E")
+
+
+def encode_entry(log: Log[E], entry: E, limits: Limits) -> str:
+    """One entry as JSON.
+
+    Raises:
+        InvalidField: it is of a wrong type or too large.
+
+    """
+    check_depth(log.name, entry, limits.depth)
+    try:
+        text = json_text(log.adapter, log.adapter.validate_python(entry))
+    except ValidationError as error:
+        raise invalid_field(log.name, error) from None
+    except ValueError as error:
+        raise InvalidField(log.name, reason_of(error)) from None
+    size = len(text.encode())
+    if size > limits.entry_bytes:
+        raise InvalidField(log.name, f"an entry takes {size} bytes; at most {limits.entry_bytes} are allowed")
+    return text
+
+
+def decode_entry(log: Log[E], text: str, session_id: str, tenant: str) -> E:
+    """One entry from its JSON.
+
+    Raises:
+        SessionCorrupt: it cannot be read.
+
+    """
+    try:
+        return log.adapter.validate_json(text)
+    except ValueError:
+        raise SessionCorrupt(session_id, tenant, log.name) from None

@@ -1,0 +1,268 @@
+"""How one field of a model is stored: which hash field, and which text."""
+
+from __future__ import annotations
+
+import math
+import re
+import types
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from typing import Annotated, Any, Final, Union, get_args, get_origin
+from uuid import UUID
+
+from pydantic import (
+    AwareDatetime,
+    ConfigDict,
+    FutureDatetime,
+    NaiveDatetime,
+    PastDatetime,
+    PydanticSchemaGenerationError,
+    TypeAdapter,
+)
+from pydantic_core import PydanticSerializationError, from_json
+
+from sojourn.errors import InvalidField, InvalidModel
+from sojourn.models import Counter, Indexed, Session
+
+__all__ = ["FIELD_NAME", "FieldCodec", "datetime_from", "field_codec", "json_text", "ms_from"]
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MS: Final = timedelta(milliseconds=1)
+FIELD_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+
+def datetime_from(ms: int) -> datetime:
+    """Milliseconds since the epoch as an aware datetime in UTC.
+
+    Example:
+        >>> datetime_from(1500).isoformat()
+        '1970-01-01T00:00:01.500000+00:00'
+
+    """
+    return _EPOCH + timedelta(milliseconds=ms)
+
+
+def ms_from(moment: datetime) -> int:
+    """An aware datetime as milliseconds since the epoch, rounded down.
+
+    Raises:
+        InvalidField: it is naive.
+
+    """
+    if moment.tzinfo is None:
+        raise InvalidField("datetime", "is naive: give it a time zone")
+    return (moment - _EPOCH) // _MS
+
+
+@dataclass(frozen=True)
+class FieldCodec:
+    """How one field is stored."""
+
+    name: str
+    stored_as: str
+    """The name of the hash field."""
+    encode: Callable[[Any], str]
+    decode: Callable[[str], Any]
+    is_json: bool = False
+    none_is_absent: bool = False
+    """Whether None is told by the hash field's absence; else it is JSON's null."""
+    indexed: bool = False
+    many: bool = False
+    """Whether an indexed field holds several values."""
+    counter: bool = False
+
+    @property
+    def index_spec(self) -> str:
+        """How the scripts are told of an indexed field."""
+        return self.stored_as + ("[]" if self.many else "")
+
+
+def _encode_text(value: Any) -> str:
+    if "\x00" in value:
+        raise ValueError("contains a NUL character, which PostgreSQL cannot store")
+    value.encode()  # lone surrogates end here
+    return str(value)
+
+
+def _encode_bool(value: Any) -> str:
+    return "true" if value else "false"
+
+
+def _decode_bool(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise ValueError("neither true nor false")
+    return text == "true"
+
+
+def _encode_float(value: Any) -> str:
+    if not math.isfinite(value):
+        raise ValueError("is not a finite number")
+    return repr(float(value))
+
+
+def _encode_datetime(value: Any) -> str:
+    if value.tzinfo is None:
+        raise ValueError("is a naive datetime: give it a time zone")
+    return str((value - _EPOCH) // _MS)
+
+
+def _decode_datetime(text: str) -> datetime:
+    return _EPOCH + timedelta(milliseconds=int(text))
+
+
+def _encode_duration(value: Any) -> str:
+    return str(value // _MS)
+
+
+def _decode_duration(text: str) -> timedelta:
+    return timedelta(milliseconds=int(text))
+
+
+def json_text(adapter: TypeAdapter[Any], value: Any) -> str:
+    """A value as JSON.
+
+    Raises:
+        ValueError: it cannot be written as JSON, or contains a number that is not finite.
+
+    """
+    try:
+        raw = adapter.dump_json(value)
+    except PydanticSerializationError as error:
+        raise ValueError(f"cannot be written as JSON ({error})") from None
+    if b"NaN" in raw or b"Infinity" in raw:
+        try:
+            from_json(raw, allow_inf_nan=False)
+        except ValueError:
+            raise ValueError("contains a number that is not finite") from None
+    return raw.decode()
+
+
+def _json_coder(adapter: TypeAdapter[Any]) -> tuple[Callable[[Any], str], Callable[[str], Any]]:
+    return lambda value: json_text(adapter, value), adapter.validate_json
+
+
+def _plain_coder(adapter: TypeAdapter[Any]) -> tuple[Callable[[Any], str], Callable[[str], Any]]:
+    """For scalars with a text form of their own: enums, UUIDs, decimals, dates."""
+
+    def encode(value: Any) -> str:
+        return _encode_text(str(adapter.dump_python(value, mode="json")))
+
+    return encode, adapter.validate_strings
+
+
+_EXACT: Final[dict[Any, tuple[str, Callable[[Any], str], Callable[[str], Any]]]] = {
+    str: ("", _encode_text, str),
+    int: ("", str, int),
+    bool: ("", _encode_bool, _decode_bool),
+    float: ("", _encode_float, float),
+    datetime: ("_ms", _encode_datetime, _decode_datetime),
+    timedelta: ("_ms", _encode_duration, _decode_duration),
+} | dict.fromkeys((AwareDatetime, PastDatetime, FutureDatetime), ("_ms", _encode_datetime, _decode_datetime))
+_PLAIN: Final = (UUID, Decimal, date, time)
+_INDEXABLE: Final = (str, int, UUID, Enum)
+
+
+def _bare(annotation: Any) -> tuple[Any, bool]:
+    """The type inside Annotated and Optional, and whether None is allowed."""
+    nullable = False
+    while True:
+        origin = get_origin(annotation)
+        if origin is Annotated:
+            annotation = get_args(annotation)[0]
+        elif origin in (Union, types.UnionType) and type(None) in get_args(annotation):
+            rest = tuple(each for each in get_args(annotation) if each is not type(None))
+            nullable = True
+            if len(rest) != 1:
+                return annotation, True
+            annotation = rest[0]
+        else:
+            return annotation, nullable
+
+
+def _is(annotation: Any, bases: tuple[type, ...]) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, bases)
+
+
+def _element(annotation: Any) -> Any:
+    """The element type of a homogeneous list, tuple or set; None for anything else."""
+    arguments = [each for each in get_args(annotation) if each is not Ellipsis]
+    if get_origin(annotation) in (list, tuple, set, frozenset) and len(arguments) == 1:
+        return _bare(arguments[0])[0]
+    return None
+
+
+def field_codec(model: type[Session], name: str) -> FieldCodec:
+    info = model.model_fields[name]
+    markers = [each if not isinstance(each, type) else each() for each in info.metadata]
+    indexed = any(isinstance(each, Indexed) for each in markers)
+    counter = any(isinstance(each, Counter) for each in markers)
+    bare, nullable = _bare(info.annotation)
+    where = f"{model.__name__}.{name}"
+    if not FIELD_NAME.fullmatch(name):
+        raise InvalidModel(f"{where}: a field's name must match {FIELD_NAME.pattern}")
+    if counter and bare is not int:
+        raise InvalidModel(f"{where}: a counter is an int")
+    if counter and (info.default != 0 or nullable):
+        raise InvalidModel(f"{where}: a counter starts at 0, so its default must be 0")
+    if bare is NaiveDatetime:
+        raise InvalidModel(f"{where}: a naive datetime does not say which moment it means; use AwareDatetime")
+    element = _element(bare)
+    if (indexed and not (_is(bare, _INDEXABLE) or _is(element, (str,)))) or (indexed and bare is bool):
+        raise InvalidModel(f"{where}: only strings, ints, enums, UUIDs and lists of strings can be indexed")
+
+    # None is told by absence. Where absence would come back as something else, JSON can say null.
+    none_is_absent = not info.is_required() and info.default_factory is None and info.default is None
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(
+            Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation,
+            config=None if _has_config(bare) else adapter_config(model),
+        )
+    except PydanticSchemaGenerationError as error:
+        raise InvalidModel(f"{where}: {error}") from error
+    if nullable and not none_is_absent:
+        if indexed:
+            raise InvalidModel(f"{where}: an indexed field that may be None needs None as its default")
+        encode, decode = _json_coder(adapter)
+        return FieldCodec(name, name, encode, decode, is_json=True)
+    if bare in _EXACT:
+        suffix, encode, decode = _EXACT[bare]
+        return FieldCodec(
+            name,
+            name + suffix,
+            encode,
+            decode,
+            none_is_absent=none_is_absent,
+            indexed=indexed,
+            counter=counter,
+        )
+    if _is(bare, (Enum,)) and all(isinstance(each.value, (str, int)) for each in bare):
+        encode, decode = _plain_coder(TypeAdapter(bare))
+        if not _is(bare, (str,)) and any(isinstance(each.value, int) for each in bare):
+            by_text = {str(each.value): each for each in bare}
+            decode = by_text.__getitem__
+        return FieldCodec(name, name, encode, decode, none_is_absent=none_is_absent, indexed=indexed)
+    if _is(bare, _PLAIN):
+        encode, decode = _plain_coder(TypeAdapter(bare))
+        return FieldCodec(name, name, encode, decode, none_is_absent=none_is_absent, indexed=indexed)
+    encode, decode = _json_coder(adapter)
+    return FieldCodec(
+        name, name, encode, decode, is_json=True, none_is_absent=none_is_absent, indexed=indexed, many=indexed
+    )
+
+
+def _has_config(bare: Any) -> bool:
+    """Whether a type brings a pydantic config of its own, which an adapter must then not be given."""
+    return hasattr(bare, "__pydantic_core_schema__") or hasattr(bare, "__pydantic_config__")
+
+
+def adapter_config(model: type[Session]) -> ConfigDict:
+    config = model.model_config
+    return ConfigDict(
+        ser_json_bytes=config.get("ser_json_bytes", "base64"),
+        val_json_bytes=config.get("val_json_bytes", "base64"),
+        ser_json_inf_nan="constants",
+        arbitrary_types_allowed=config.get("arbitrary_types_allowed", False),
+    )

@@ -1,0 +1,271 @@
+"""Between a model's instances and the hashes of their sessions."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
+from datetime import UTC, datetime
+from typing import Any, Final, Generic, TypeVar
+
+from pydantic import ConfigDict, ValidationError, model_validator
+from pydantic_core import PydanticSerializationError
+
+from sojourn.codec.checks import check_indexed, invalid_field, quoted, reason_of
+from sojourn.codec.fields import FIELD_NAME, FieldCodec, field_codec
+from sojourn.errors import InvalidField, InvalidModel, SessionCorrupt
+from sojourn.keys import check_kind
+from sojourn.limits import Limits, check_depth
+from sojourn.models import Log, Session
+
+__all__ = ["CORE_READ_ONLY", "Changes", "Codec"]
+
+S = TypeVar("S", bound=Session)
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+CORE_READ_ONLY: Final = frozenset(
+    [
+        "id",
+        "tenant",
+        "kind",
+        "version",
+        "created_at",
+        "updated_at",
+        "accessed_at",
+        "expires_at",
+        "ttl",
+        "max_lifetime",
+        "ended_at",
+        "end_reason",
+    ]
+)
+"""Fields that a client never sets through `create`'s or `update`'s fields."""
+_WRITTEN_BY_SCRIPTS: Final = CORE_READ_ONLY | {"status"}
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Field changes, validated and encoded."""
+
+    set: dict[str, str] = dataclass_field(default_factory=dict)
+    """Hash fields and their new values."""
+    cleared: tuple[str, ...] = ()
+    """Hash fields to remove."""
+    status: str = ""
+    told: str = "{}"
+    """The same as a JSON object for the event."""
+
+
+class Codec(Generic[S]):
+    """Validates, encodes and decodes the sessions of one model. Made once per model.
+
+    Raises:
+        InvalidModel: the model cannot be stored as it is declared.
+
+    """
+
+    def __init__(self, model: type[S]) -> None:
+        self.model = model
+        self.kind = model.kind_name
+        try:
+            check_kind(self.kind)
+        except ValueError as error:
+            raise InvalidModel(f"{model.__name__}: {error}") from None
+        self.fields = {name: field_codec(model, name) for name in model.model_fields}
+        self._by_stored = {each.stored_as: each for each in self.fields.values()}
+        if len(self._by_stored) != len(self.fields):
+            raise InvalidModel(f"{model.__name__}: two fields are stored under one name (one ends in _ms)")
+        self.logs = {
+            name: value
+            for base in reversed(model.__mro__)
+            for name, value in vars(base).items()
+            if isinstance(value, Log)
+        }
+        for name in self.logs:
+            if not FIELD_NAME.fullmatch(name) or name in self.fields:
+                raise InvalidModel(f"{model.__name__}.{name}: not a name for a log")
+        self.index_specs = ",".join(
+            each.index_spec for each in self.fields.values() if each.indexed and each.name not in CORE_READ_ONLY
+        )
+        self._allows_extra = model.model_config.get("extra") == "allow"
+        self._own = tuple(each for name, each in self.fields.items() if name not in _WRITTEN_BY_SCRIPTS)
+        self._validate = model.__pydantic_validator__.validate_python
+        self._decoders = {each.stored_as: (each.name, each.decode) for each in self.fields.values()}
+        self._editable = _editable(model)
+
+    # Reading
+
+    def decode(self, stored: Mapping[str, str], session_id: str, tenant: str) -> S:
+        """A session from its hash.
+
+        Raises:
+            SessionCorrupt: a field cannot be read.
+
+        """
+        data: dict[str, Any] = {}
+        decoders = self._decoders
+        for name, text in stored.items():
+            known = decoders.get(name)
+            if known is not None:
+                try:
+                    data[known[0]] = known[1](text)
+                except (ValueError, OverflowError, KeyError):
+                    raise SessionCorrupt(session_id, tenant, name) from None
+            elif self._allows_extra and name[0] != "_":
+                data[name] = text
+        try:
+            session = self._validate(data, by_alias=False, by_name=True)
+        except ValidationError as error:
+            where = str((error.errors(include_url=False, include_input=False)[0]["loc"] or ("record",))[0])
+            raise SessionCorrupt(session_id, tenant, self._stored_name(where)) from None
+        if session.id != session_id or session.tenant != tenant:
+            raise SessionCorrupt(session_id, tenant, "id" if session.id != session_id else "tenant")
+        return session
+
+    def _stored_name(self, name: str) -> str:
+        return self.fields[name].stored_as if name in self.fields else name
+
+    # Writing
+
+    def encode_new(self, fields: Mapping[str, Any], session_id: str, tenant: str, limits: Limits) -> dict[str, str]:
+        """The hash fields of a new session but for those that the script writes; `status` is among them.
+
+        Raises:
+            InvalidField: a field is unknown, read-only, missing, of a wrong type or too large.
+
+        """
+        for name, value in fields.items():
+            self._refuse_unwritable(name)
+            check_depth(name, value, limits.depth)
+        data = {
+            **fields, "id": session_id, "tenant": tenant, "kind": self.kind,
+            "created_at": _EPOCH, "updated_at": _EPOCH, "accessed_at": _EPOCH,
+        }  # fmt: skip
+        session = self._checked(data)
+        if session.status not in ("pending", "in_progress"):
+            raise InvalidField("status", f"a session cannot begin as '{session.status}'")
+        encoded = {"status": str(session.status)}
+        for each in self._own:
+            value = getattr(session, each.name)
+            if value is not None or not each.none_is_absent:
+                encoded[each.stored_as] = self._encode(each, value, limits)
+        return encoded
+
+    def encode_changes(self, changes: Mapping[str, Any], limits: Limits) -> Changes:
+        """Named changes to a session that is not at hand; each field is validated by itself.
+
+        Raises:
+            InvalidField: a field is unknown, read-only, of a wrong type or too large.
+
+        """
+        draft = self._editable.model_construct()
+        values: dict[str, Any] = {}
+        for name, value in changes.items():
+            self._refuse_unwritable(name)
+            check_depth(name, value, limits.depth)
+            try:
+                self._editable.__pydantic_validator__.validate_assignment(draft, name, value)
+            except ValidationError as error:
+                raise invalid_field(name, error) from None
+            values[name] = getattr(draft, name)
+        return self._encoded_changes(values, limits)
+
+    def encode_difference(self, session: S, changes: Mapping[str, Any], limits: Limits) -> Changes:
+        """Changes to a session at hand: validated together with the rest of it, model validators among them.
+
+        Raises:
+            InvalidField: a field is unknown, read-only, of a wrong type or too large.
+
+        """
+        for name, value in changes.items():
+            self._refuse_unwritable(name)
+            check_depth(name, value, limits.depth)
+        whole = {name: getattr(session, name) for name in self.fields} | dict(changes)
+        new = self._checked(whole)
+        return self._encoded_changes({name: getattr(new, name) for name in changes}, limits)
+
+    def _encoded_changes(self, values: Mapping[str, Any], limits: Limits) -> Changes:
+        encoded: dict[str, str] = {}
+        cleared: list[str] = []
+        told: list[str] = []
+        status = ""
+        for name, value in values.items():
+            if name == "status":
+                status = str(value)
+                told.append(f'"status":"{status}"')
+                continue
+            each = self.fields[name]
+            if value is None and each.none_is_absent:
+                cleared.append(each.stored_as)
+                told.append(f'"{each.stored_as}":null')
+                continue
+            text = self._encode(each, value, limits)
+            encoded[each.stored_as] = text
+            told.append(f'"{each.stored_as}":{text if each.is_json else quoted(text)}')
+        return Changes(encoded, tuple(cleared), status, "{" + ",".join(told) + "}")
+
+    def _refuse_unwritable(self, name: str) -> None:
+        if name not in self.fields:
+            raise InvalidField(name, f"{self.model.__name__} has no such field")
+        if name in CORE_READ_ONLY:
+            raise InvalidField(name, "is kept by Sojourn and cannot be set")
+
+    def _checked(self, data: Mapping[str, Any]) -> S:
+        try:
+            return self._validate(data, by_alias=False, by_name=True)
+        except ValidationError as error:
+            raise invalid_field("", error) from None
+
+    def _encode(self, each: FieldCodec, value: Any, limits: Limits) -> str:
+        try:
+            text = each.encode(value)
+        except (ValueError, OverflowError) as error:
+            raise InvalidField(each.name, reason_of(error)) from None
+        bound = limits.metadata_bytes if each.name == "metadata" else limits.field_bytes
+        size = len(text) if text.isascii() else len(text.encode())
+        if size > bound:
+            raise InvalidField(each.name, f"takes {size} bytes; at most {bound} are allowed")
+        if each.indexed:
+            values = [str(one) for one in value] if each.many else [text]
+            if len(values) > limits.tags:
+                raise InvalidField(each.name, f"has {len(values)} values; at most {limits.tags} are allowed")
+            for one in values:
+                check_indexed(each.name, one, limits)
+        return text
+
+    def index_value(self, name: str, value: Any, limits: Limits) -> tuple[str, str]:
+        """The index field and the text under which sessions with `value` in field `name` are listed.
+
+        Raises:
+            InvalidField: the field is not indexed, or the value cannot be one of its.
+
+        """
+        each = self.fields.get(name)
+        if each is None or not each.indexed:
+            raise InvalidField(name, f"is not an indexed field of {self.model.__name__}")
+        try:
+            text = str(value) if each.many else each.encode(value)
+        except (ValueError, TypeError, AttributeError, PydanticSerializationError) as error:
+            raise InvalidField(name, reason_of(error)) from None
+        check_indexed(name, text, limits)
+        return each.stored_as, text
+
+
+def _editable(model: type[S]) -> type[S]:
+    """A mutable twin of a model, on which single fields can be validated by assignment. Validators of the whole model
+    are passed over in it: the rest of the record is not there to be seen.
+    """
+    decorators = model.__pydantic_decorators__
+    overrides: dict[str, Any] = {
+        name: model_validator(mode="after")(lambda self: self) for name in decorators.model_validators
+    }
+    namespace = {
+        "__module__": model.__module__,
+        "__qualname__": f"{model.__qualname__}.Editable",
+        "model_config": ConfigDict(frozen=False, validate_assignment=True),
+        **overrides,
+    }
+    twin = types.new_class(model.__name__, (model,), {"kind": model.kind_name}, lambda body: body.update(namespace))
+    return twin

@@ -1,0 +1,53 @@
+"""The models that a store or a worker knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from sojourn.codec.record import Codec
+from sojourn.errors import InvalidModel
+from sojourn.models import Session, UnknownSession
+
+__all__ = ["Models", "codec_for"]
+
+S = TypeVar("S", bound=Session)
+
+
+class Models:
+    """The models that a store or worker knows, by kind.
+
+    Raises:
+        InvalidModel: two different models have the same kind, or one cannot be stored.
+
+    """
+
+    def __init__(self, models: Iterable[type[Session]]) -> None:
+        self._codecs: dict[str, Codec[Any]] = {}
+        for model in models:
+            known = self._codecs.get(model.kind_name)
+            if known is not None and known.model is not model:
+                raise InvalidModel(f"{known.model.__name__} and {model.__name__} are both of kind '{model.kind_name}'")
+            if known is None:
+                self._codecs[model.kind_name] = codec_for(model)
+        self._unknown = codec_for(UnknownSession)
+
+    def codec(self, kind: str) -> Codec[Any]:
+        """The codec of a kind; that of `UnknownSession` where no model is known for it."""
+        return self._codecs.get(kind, self._unknown)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The known kinds."""
+        return tuple(self._codecs)
+
+
+_made: dict[type[Session], Codec[Any]] = {}
+
+
+def codec_for(model: type[S]) -> Codec[S]:
+    """The model's codec, made on first use."""
+    codec = _made.get(model)
+    if codec is None:
+        codec = _made.setdefault(model, Codec(model))
+    return codec

@@ -1,0 +1,270 @@
+"""Every error that Sojourn raises.
+
+::
+
+    SojournError
+    ├── InvalidInput (also a ValueError)   what was passed in is not acceptable; nothing was written
+    │   ├── InvalidName                    a tenant, kind, group or hook name breaks its pattern
+    │   ├── InvalidId                      not a session id
+    │   ├── InvalidField                   a field is unknown, read-only, of a wrong type or too large
+    │   ├── InvalidTtl                     zero, negative or too long
+    │   └── InvalidCursor                  damaged, or from another query
+    ├── InvalidModel (also a TypeError)    a model cannot be stored as it is declared
+    ├── SettingsError                      a setting is missing, malformed or contradicts another
+    ├── SessionError                       about one session: carries `session_id` and `tenant`
+    │   ├── SessionNotFound                there is none, or it is past its deadline
+    │   ├── SessionExists                  the id is in use
+    │   ├── SessionEnded                   it has ended; nothing may be written any more
+    │   ├── VersionConflict                somebody else wrote first
+    │   ├── InvalidTransition              its status may not change in this way
+    │   ├── WrongKind                      it is of another kind than the store's model
+    │   ├── CounterOutOfRange              an increment would leave the exact range
+    │   ├── LogFull                        a log has reached its limit
+    │   └── SessionCorrupt                 its record was damaged by other hands
+    ├── StoreError                         about the Redis behind the store
+    │   ├── StoreUnavailable               it did not answer in time
+    │   ├── StoreFull                      it is out of memory
+    │   └── LayoutMismatch                 it was laid out with other settings
+    └── ArchiveError                       about the PostgreSQL behind the archive
+        ├── ArchiveUnavailable             it did not answer in time
+        └── ArchiveSchemaMismatch          it was not migrated to this version
+
+Messages name the session and say what to do; none carries a value that was stored.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "ArchiveError",
+    "ArchiveSchemaMismatch",
+    "ArchiveUnavailable",
+    "CounterOutOfRange",
+    "InvalidCursor",
+    "InvalidField",
+    "InvalidId",
+    "InvalidInput",
+    "InvalidModel",
+    "InvalidName",
+    "InvalidTransition",
+    "InvalidTtl",
+    "LayoutMismatch",
+    "LogFull",
+    "SessionCorrupt",
+    "SessionEnded",
+    "SessionError",
+    "SessionExists",
+    "SessionNotFound",
+    "SettingsError",
+    "SojournError",
+    "StoreError",
+    "StoreFull",
+    "StoreUnavailable",
+    "VersionConflict",
+    "WrongKind",
+]
+
+
+class SojournError(Exception):
+    """The root of the tree: ``except SojournError`` catches all that Sojourn raises on purpose."""
+
+
+class InvalidInput(SojournError, ValueError):
+    """What was passed in is not acceptable. Nothing was written."""
+
+
+class InvalidName(InvalidInput):
+    """A tenant, kind, group or hook name breaks its pattern."""
+
+
+class InvalidId(InvalidInput):
+    """Not a session id: those are random UUIDs in lower case, as ``create`` gives them out."""
+
+
+class InvalidField(InvalidInput):
+    """A field is unknown, read-only, of a wrong type or too large. `field` names it."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        self.field = field
+        super().__init__(f"field '{field}': {problem}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+class InvalidTtl(InvalidInput):
+    """A TTL of zero, negative, or longer than the longest that is allowed."""
+
+
+class InvalidCursor(InvalidInput):
+    """A cursor that was damaged, or that another query gave out."""
+
+
+class InvalidModel(SojournError, TypeError):
+    """A model class cannot be stored as it is declared."""
+
+
+class SettingsError(SojournError):
+    """A setting is missing, malformed or contradicts another."""
+
+
+class SessionError(SojournError):
+    """About one session. Carries `session_id` and `tenant`.
+
+    Args:
+        session_id: the session's id.
+        tenant: its tenant.
+        detail: what follows the session in the message.
+
+    """
+
+    code: ClassVar[str] = ""
+    """What the Lua scripts answer for it, where they do."""
+    sentence: ClassVar[str] = "{detail}"
+
+    def __init__(self, session_id: str, tenant: str, detail: str = "") -> None:
+        self.session_id = session_id
+        self.tenant = tenant
+        self.detail = detail
+        super().__init__(f"session {session_id} of tenant '{tenant}' {self.sentence.format(detail=detail)}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+class SessionNotFound(SessionError):
+    """There is no such session, or it is past its deadline."""
+
+    code = "NOTFOUND"
+    sentence = "does not exist or has expired"
+
+
+class SessionExists(SessionError):
+    """The id is in use."""
+
+    code = "EXISTS"
+    sentence = "exists already"
+
+
+class SessionEnded(SessionError):
+    """The session has ended; nothing may be written to it any more. `status` tells how."""
+
+    code = "ENDED"
+    sentence = "has ended ({detail}) and can no longer be changed"
+
+    @property
+    def status(self) -> str:
+        """The final status."""
+        return self.detail
+
+
+class VersionConflict(SessionError):
+    """The session is no longer at the version that the write was made against."""
+
+    code = "CONFLICT"
+    sentence = "is at version {detail} by now: read it again, or use mutate(), which does"
+
+    @property
+    def current_version(self) -> int:
+        """The version that the session has now."""
+        return int(self.detail)
+
+
+class InvalidTransition(SessionError):
+    """The model does not allow this change of status."""
+
+    code = "TRANSITION"
+    sentence = "may not change its status: {detail} is not a transition of its model"
+
+    def __init__(self, session_id: str, tenant: str, detail: str = "") -> None:
+        super().__init__(session_id, tenant, " -> ".join(detail.split(" ")))
+
+
+class WrongKind(SessionError):
+    """The session is of another kind than the model that this store reads. `kind` tells which."""
+
+    sentence = "is of kind '{detail}', which is not this store's: open one with that kind's model"
+
+    @property
+    def kind(self) -> str:
+        """The session's kind."""
+        return self.detail
+
+
+class CounterOutOfRange(SessionError):
+    """An increment would take a counter out of the range in which integers are exact (2**53 - 1)."""
+
+    code = "RANGE"
+    sentence = "counter '{detail}' would leave the exact range of +-(2**53 - 1); it was not changed"
+
+
+class LogFull(SessionError):
+    """A log has reached its limit; nothing was appended."""
+
+    code = "FULL"
+    sentence = "has a full log: {detail}; nothing was appended (see the setting limits.log_entries)"
+
+    def __init__(self, session_id: str, tenant: str, detail: str = "") -> None:
+        super().__init__(session_id, tenant, "{} of {} entries".format(*detail.split(" ")))
+
+
+class SessionCorrupt(SessionError):
+    """The record was damaged by other hands. `field` names the first field that cannot be read."""
+
+    code = "CORRUPT"
+    sentence = "is damaged: field '{detail}' cannot be read; inspect its hash with redis-cli HGETALL"
+
+    @property
+    def field(self) -> str:
+        """The damaged field."""
+        return self.detail
+
+
+class StoreError(SojournError):
+    """About the Redis behind the store."""
+
+
+class StoreUnavailable(StoreError):
+    """Redis did not answer in time. The write may or may not have happened; repeating the call is safe to try."""
+
+
+class StoreFull(StoreError):
+    """Redis is out of memory and refused the write before anything was changed."""
+
+
+class LayoutMismatch(StoreError):
+    """The data in Redis was laid out with other settings (layout version or partitions)."""
+
+
+class ArchiveError(SojournError):
+    """About the PostgreSQL behind the archive."""
+
+
+class ArchiveUnavailable(ArchiveError):
+    """PostgreSQL did not answer in time. What waits for the archive stays in Redis."""
+
+
+class ArchiveSchemaMismatch(ArchiveError):
+    """The archive's tables are not those of this version: run ``sojourn archive init``."""
+
+
+def _rebuild(cls: type[SojournError], args: tuple[object, ...], state: dict[str, object]) -> SojournError:
+    """Unpickle an error whose constructor takes other arguments than its message."""
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+def _all_session_errors(base: type[SessionError]) -> dict[str, type[SessionError]]:
+    found: dict[str, type[SessionError]] = {}
+    for each in base.__subclasses__():
+        if each.code:
+            found[each.code] = each
+        found |= _all_session_errors(each)
+    return found
+
+
+BY_CODE = _all_session_errors(SessionError)
+"""The errors that the Lua scripts can answer, by their code."""

@@ -1,0 +1,237 @@
+"""What happened to sessions: the events of the outbox, and reading them as a consumer group."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from redis.exceptions import ResponseError
+
+from sojourn.codec import datetime_from, ms_from
+from sojourn.errors import InvalidInput, InvalidName
+from sojourn.keys import PartitionKeys
+from sojourn.operations.core import Context, Operation, pairs, raise_for
+
+__all__ = [
+    "Event",
+    "Start",
+    "acknowledge",
+    "default_consumer",
+    "event_flow",
+    "forget_group",
+    "join_group",
+    "read_new",
+    "take_over",
+]
+
+Start = Literal["oldest", "new"]
+_GROUP: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_BATCH: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened to one session. `id` is the same whenever the event is delivered again."""
+
+    id: str
+    type: str
+    """``created``, ``updated``, ``touched``, ``ended``, ``expired``, ``deleted``; ``lost`` where the record was gone when
+    it expired, ``damaged`` where it could not be read."""
+    tenant: str
+    session_id: str
+    kind: str
+    version: int
+    """The session's version after it."""
+    at: datetime
+    actor: str
+    trace_id: str
+    changes: Mapping[str, Any]
+    """The changed fields as they are stored: times in milliseconds under a name that ends in ``_ms``."""
+
+    @classmethod
+    def from_stream(cls, partition: int, stream_id: str, fields: Mapping[str, str]) -> Event:
+        """From an entry of a partition's stream. A field that another program left out reads as empty."""
+        return cls(
+            id=f"{partition:02d}-{stream_id}",
+            type=fields.get("type", ""),
+            tenant=fields.get("tenant", ""),
+            session_id=fields.get("id", ""),
+            kind=fields.get("kind", ""),
+            version=_integer(fields.get("version")),
+            at=datetime_from(_integer(fields.get("at_ms"))),
+            actor=fields.get("actor", ""),
+            trace_id=fields.get("trace", ""),
+            changes=_mapping(fields.get("changes", "")),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values; times are milliseconds since the epoch."""
+        return {
+            "id": self.id, "type": self.type, "tenant": self.tenant, "session_id": self.session_id,
+            "kind": self.kind, "version": self.version, "at_ms": ms_from(self.at), "actor": self.actor,
+            "trace_id": self.trace_id, "changes": dict(self.changes),
+        }  # fmt: skip
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Event:
+        """What `to_json` wrote.
+
+        Raises:
+            KeyError, TypeError: it did not.
+
+        """
+        rest = {name: value for name, value in data.items() if name != "at_ms"}
+        return cls(at=datetime_from(data["at_ms"]), **rest)
+
+
+def _integer(text: str | None) -> int:
+    return int(text) if text and text.isdecimal() and len(text) < 16 else 0
+
+
+def _mapping(text: str) -> Mapping[str, Any]:
+    try:
+        found = json.loads(text) if text else {}
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def default_consumer() -> str:
+    """Names this process among the consumers of a group."""
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
+def join_group(partitions: Iterable[PartitionKeys], group: str, start: Start) -> Operation[None]:
+    """Make sure that a group exists in each partition; one that exists keeps its place."""
+    first = "0" if start == "oldest" else "$"
+
+    def parse(replies: list[Any]) -> None:
+        for reply in replies:
+            if not (isinstance(reply, ResponseError) and "BUSYGROUP" in str(reply)):
+                raise_for(reply, "-", "-")
+
+    commands = tuple(("XGROUP", "CREATE", each.events, group, first, "MKSTREAM") for each in partitions)
+    return Operation(commands, parse)
+
+
+def forget_group(partition: PartitionKeys, group: str) -> Operation[bool]:
+    """Remove a group; whether there was one."""
+
+    def parse(replies: list[Any]) -> bool:
+        if isinstance(replies[0], ResponseError) and "requires the key to exist" in str(replies[0]):
+            return False
+        raise_for(replies[0], "-", "-")
+        return bool(replies[0])
+
+    return Operation((("XGROUP", "DESTROY", partition.events, group),), parse)
+
+
+def read_new(
+    partitions: Sequence[PartitionKeys], group: str, consumer: str, count: int, block_s: float
+) -> Operation[list[tuple[PartitionKeys, Event]]]:
+    """Events that nobody in the group has got yet; waits up to `block_s` for the first."""
+    streams = {each.events: each for each in partitions}
+
+    def parse(replies: list[Any]) -> list[tuple[PartitionKeys, Event]]:
+        raise_for(replies[0], "-", "-")
+        return [
+            (streams[name], Event.from_stream(streams[name].number, stream_id, pairs(fields)))
+            for name, entries in replies[0] or []
+            for stream_id, fields in entries
+            if fields is not None
+        ]
+
+    command = (
+        "XREADGROUP", "GROUP", group, consumer, "COUNT", count, "BLOCK", max(1, int(block_s * 1000)),
+        "STREAMS", *streams, *[">"] * len(streams),
+    )  # fmt: skip
+    return Operation((command,), parse)
+
+
+def take_over(
+    partitions: Sequence[PartitionKeys], group: str, consumer: str, idle_s: float, count: int
+) -> Operation[list[tuple[PartitionKeys, Event]]]:
+    """Events that another consumer got more than `idle_s` ago and never acknowledged."""
+
+    def parse(replies: list[Any]) -> list[tuple[PartitionKeys, Event]]:
+        found = []
+        for partition, reply in zip(partitions, replies, strict=True):
+            raise_for(reply, "-", "-")
+            for entry in reply[1]:
+                if entry is not None and entry[1] is not None:  # Redis 6.2 tells trimmed ones as nothing
+                    found.append((partition, Event.from_stream(partition.number, entry[0], pairs(entry[1]))))
+        return found
+
+    idle_ms = max(1, int(idle_s * 1000))
+    commands = tuple(
+        ("XAUTOCLAIM", each.events, group, consumer, idle_ms, "0-0", "COUNT", count) for each in partitions
+    )
+    return Operation(commands, parse)
+
+
+def acknowledge(taken: Sequence[tuple[PartitionKeys, Event]], group: str) -> Operation[None]:
+    """The group is done with these events."""
+    ids: dict[str, list[str]] = {}
+    for partition, event in taken:
+        ids.setdefault(partition.events, []).append(event.id.partition("-")[2])
+
+    def parse(replies: list[Any]) -> None:
+        for reply in replies:
+            raise_for(reply, "-", "-")
+
+    return Operation(tuple(("XACK", stream, group, *each) for stream, each in ids.items()), parse)
+
+
+def tenant_group(context: Context, group: str) -> str:
+    """A user's group, kept apart from other tenants' in the partition that they share.
+
+    Raises:
+        InvalidName: not a group's name.
+
+    """
+    if not isinstance(group, str) or not _GROUP.fullmatch(group):
+        raise InvalidName(f"a group's name matches {_GROUP.pattern}")
+    return f"{context.tenant}:{group}"
+
+
+def event_flow(
+    context: Context,
+    group: str,
+    *,
+    consumer: str | None,
+    start: Start,
+    timeout_s: float | None,
+    block_s: float,
+    takeover_s: float,
+) -> Generator[Operation[Any] | Event, Any, None]:
+    """Yields the operations that read a group's events, and the events themselves; each is acknowledged when the
+    flow is resumed after it.
+    """
+    name = tenant_group(context, group)
+    if start not in ("oldest", "new"):
+        raise InvalidInput("start is 'oldest' or 'new'")
+    consumer = consumer or default_consumer()
+    partitions = [context.keys.partition]
+    yield join_group(partitions, name, start)
+    idle_s = 0.0
+    until_takeover_s = 0.0
+    while timeout_s is None or idle_s < timeout_s:
+        taken: list[tuple[PartitionKeys, Event]] = []
+        if until_takeover_s <= 0:
+            taken = yield take_over(partitions, name, consumer, takeover_s, _BATCH)
+            until_takeover_s = takeover_s / 2
+        if not taken:
+            wait_s = block_s if timeout_s is None else min(block_s, max(0.001, timeout_s - idle_s))
+            taken = yield read_new(partitions, name, consumer, _BATCH, wait_s)
+            idle_s = 0.0 if taken else idle_s + wait_s
+            until_takeover_s -= wait_s
+        for partition, event in taken:
+            if event.tenant == context.tenant:
+                yield event
+            yield acknowledge([(partition, event)], name)

@@ -1,0 +1,198 @@
+"""What the synchronous and the asynchronous store have in common: everything but the waiting."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Generic, Self, TypeVar
+
+from sojourn.codec import Codec, codec_for
+from sojourn.errors import InvalidField, InvalidInput, SessionError, SessionNotFound
+from sojourn.events import Event, Start, event_flow
+from sojourn.keys import TenantKeys
+from sojourn.limits import Ttl
+from sojourn.models import Session
+from sojourn.operations import read, write
+from sojourn.operations.core import Context, Operation
+from sojourn.settings import Settings, load_settings
+
+__all__ = ["DEFAULT", "Default", "Facade", "found_or_none", "result", "result_or_error"]
+
+S = TypeVar("S", bound=Session)
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class Default:
+    """Stands for what the settings say."""
+
+    def __repr__(self) -> str:
+        return "DEFAULT"
+
+
+DEFAULT: Final = Default()
+_CONTEXT_BYTES: Final = 256
+
+
+@dataclass
+class Shared(Generic[T]):
+    """What all views of one store share."""
+
+    transport: T
+    opened: bool = False
+    """Whether the layout of this Redis has been checked."""
+    tenants: set[str] = field(default_factory=set)
+    """Tenants that are known to be in the set of tenants."""
+
+
+class Facade(Generic[S, T]):
+    """Builds the operations behind each method of a store; knows nothing of waiting."""
+
+    _shared: Shared[T]
+
+    def __init__(
+        self,
+        url: str | None,
+        model: type[S],
+        tenant: str | None,
+        settings: Settings | None,
+        actor: str,
+        trace_id: str,
+        transport: Callable[[Settings], T],
+    ) -> None:
+        if settings is None:
+            settings = load_settings(redis_url=url, tenant=tenant)
+        elif url is not None:
+            raise InvalidInput("pass a url or settings, not both")
+        self.settings = settings
+        self._codec: Codec[S] = codec_for(model)
+        context = settings.context(settings.load_models(model), actor=actor, trace=trace_id)
+        self._context = context if tenant is None else context.of(TenantKeys.of(tenant, settings.partitions))
+        _check_context("actor", actor)
+        _check_context("trace_id", trace_id)
+        self._shared = Shared(transport(settings))
+
+    @property
+    def tenant(self) -> str:
+        """The tenant whose sessions this store sees."""
+        return self._context.tenant
+
+    @property
+    def model(self) -> type[S]:
+        """The model whose sessions this store sees."""
+        return self._codec.model
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(model={self.model.__name__}, tenant={self.tenant!r})"
+
+    def for_tenant(self, tenant: str) -> Self:
+        """The same store for another tenant; it shares this one's connections.
+
+        Raises:
+            InvalidName: not a tenant's name.
+
+        Example:
+            >>> store.for_tenant("acme").tenant  # doctest: +SKIP
+            'acme'
+
+        """
+        return self._view(self._context.of(TenantKeys.of(tenant, self.settings.partitions)))
+
+    def acting(self, *, actor: str = "", trace_id: str = "") -> Self:
+        """The same store, but its events tell who acted and in which trace; each up to 256 bytes.
+
+        Example:
+            >>> store.acting(actor="ada", trace_id="4bf92f35").delete(session.id)  # doctest: +SKIP
+
+        """
+        _check_context("actor", actor)
+        _check_context("trace_id", trace_id)
+        return self._view(replace(self._context, actor=actor, trace=trace_id))
+
+    def _view(self, context: Context) -> Self:
+        view = copy.copy(self)
+        view._context = context
+        return view
+
+    # What the methods of the stores execute
+
+    def _layout(self) -> Operation[None]:
+        return read.open_layout(self.settings.partitions)
+
+    def _create(self, ttl: Ttl | Default, max_lifetime: Ttl | Default, fields: Mapping[str, Any]) -> Operation[S]:
+        lives = self.settings.ttl if isinstance(ttl, Default) else ttl
+        at_most = self.settings.max_lifetime if isinstance(max_lifetime, Default) else max_lifetime
+        new = self.tenant not in self._shared.tenants
+        operation = write.create(self._context, self._codec, lives, at_most, fields, register=new)
+        self._shared.tenants.add(self.tenant)
+        return operation
+
+    def _create_many(
+        self, sessions: Iterable[Mapping[str, Any]], ttl: Ttl | Default, max_lifetime: Ttl | Default
+    ) -> list[Operation[S]]:
+        return self._bounded([self._create(ttl, max_lifetime, fields) for fields in sessions])
+
+    def _update(self, session_id: str, version: int | None, changes: Mapping[str, Any]) -> Operation[S]:
+        encoded = self._codec.encode_changes(changes, self._context.limits)
+        return write.update(self._context, self._codec, session_id, version, encoded)
+
+    def _update_many(self, updates: Mapping[str, Mapping[str, Any]]) -> list[Operation[S]]:
+        return self._bounded(
+            [
+                self._update(session_id, each.get("version"), {k: v for k, v in each.items() if k != "version"})
+                for session_id, each in updates.items()
+            ]
+        )
+
+    def _get_many(self, session_ids: Iterable[str]) -> list[Operation[S]]:
+        if isinstance(session_ids, str):
+            raise InvalidInput("get_many() takes several ids, not one")
+        return self._bounded([read.get(self._context, self.model, each) for each in session_ids])
+
+    def _bounded(self, operations: list[Operation[R]]) -> list[Operation[R]]:
+        at_most = self._context.limits.batch
+        if len(operations) > at_most:
+            raise InvalidInput(f"a batch holds at most {at_most} sessions, not {len(operations)}")
+        return operations
+
+    def _events(
+        self, group: str, consumer: str | None, start: Start, timeout: float | None
+    ) -> Generator[Operation[Any] | Event, Any, None]:
+        # A blocking read must come back before the socket's own timeout takes it for a failure.
+        block_s = min(self.settings.dispatch_block, self.settings.socket_timeout / 2)
+        return event_flow(
+            self._context,
+            group,
+            consumer=consumer,
+            start=start,
+            timeout_s=timeout,
+            block_s=block_s,
+            takeover_s=self.settings.takeover_after,
+        )
+
+
+def result(operation: Operation[R], replies: list[Any]) -> R:
+    """The operation's result."""
+    return operation.parse(replies)
+
+
+def found_or_none(operation: Operation[R], replies: list[Any]) -> R | None:
+    """The operation's result; None where there is no such session."""
+    try:
+        return operation.parse(replies)
+    except SessionNotFound:
+        return None
+
+
+def result_or_error(operation: Operation[R], replies: list[Any]) -> R | SessionError:
+    """The operation's result, or what went wrong with its session."""
+    try:
+        return operation.parse(replies)
+    except SessionError as error:
+        return error
+
+
+def _check_context(name: str, value: str) -> None:
+    if not isinstance(value, str) or not value.isprintable() or len(value.encode(errors="replace")) > _CONTEXT_BYTES:
+        raise InvalidField(name, f"is printable text of at most {_CONTEXT_BYTES} bytes")

@@ -1,0 +1,257 @@
+"""The only module that spells a Redis key (its Lua twin is ``lua/include/keys.lua``; a test holds them together).
+
+============================================================  ======  ==========================================
+key                                                           type    holds
+============================================================  ======  ==========================================
+``sojourn:meta``                                              hash    ``layout``, ``partitions``
+``sojourn:tenants``                                           set     tenants that ever created a session
+``sojourn:{NN}:<tenant>:session:<id>``                        hash    the record
+``sojourn:{NN}:<tenant>:lease:<id>``                          string  nothing; its expiry is the trigger
+``sojourn:{NN}:<tenant>:log:<id>:<name>``                     list    append-only entries, JSON
+``sojourn:{NN}:<tenant>:kinds``                               set     kinds that the tenant has used
+``sojourn:{NN}:<tenant>:index:status:<kind>:<status>``        zset    ids by creation time
+``sojourn:{NN}:<tenant>:index:<field>:<value>``               zset    ids by creation time
+``sojourn:{NN}:deadlines``                                    zset    ``<tenant>/<id>`` by deadline
+``sojourn:{NN}:dirty``                                        zset    ``<tenant>/<id>`` by first unarchived change
+``sojourn:{NN}:removals``                                     zset    ``<tenant>/<id>`` by the time to remove it
+``sojourn:{NN}:operations``                                   zset    ids of recent writes, by time
+``sojourn:{NN}:events``                                       stream  the outbox
+``sojourn:{NN}:ledger:<hook>``                                zset    events a hook is done with, by time
+============================================================  ======  ==========================================
+
+``NN`` is the partition: a Redis hash tag, so all keys that one script touches live on one cluster node. All times are
+milliseconds since the epoch.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+from sojourn.errors import InvalidId, InvalidName
+
+__all__ = [
+    "LAYOUT",
+    "META",
+    "TENANTS",
+    "PartitionKeys",
+    "TenantKeys",
+    "check_id",
+    "check_kind",
+    "check_tenant",
+    "parse_event_id",
+    "parse_lease",
+    "parse_member",
+    "partition_for",
+]
+
+LAYOUT: Final = 1
+"""The version of this key schema. A client of another one gets `LayoutMismatch`."""
+META: Final = "sojourn:meta"
+TENANTS: Final = "sojourn:tenants"
+
+_TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_KIND = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+_LEASE = re.compile(rf"sojourn:\{{(\d+)\}}:({_TENANT.pattern}):lease:({_ID.pattern})")
+
+
+def check_tenant(tenant: str) -> str:
+    """Return `tenant` if it may be one: a letter or digit, then up to 63 letters, digits, ``_``, ``.`` or ``-``.
+
+    Raises:
+        InvalidName: it may not.
+
+    """
+    if not isinstance(tenant, str) or not _TENANT.fullmatch(tenant):
+        raise InvalidName(f"tenant {_shown(tenant)} does not match {_TENANT.pattern}")
+    return tenant
+
+
+def check_kind(kind: str) -> str:
+    """Return `kind` if it may be one: a lower-case letter, then up to 63 lower-case letters, digits or ``_``.
+
+    Raises:
+        InvalidName: it may not.
+
+    """
+    if not isinstance(kind, str) or not _KIND.fullmatch(kind):
+        raise InvalidName(f"kind {_shown(kind)} does not match {_KIND.pattern}")
+    return kind
+
+
+def check_id(session_id: str) -> str:
+    """Return `session_id` if it is one.
+
+    Raises:
+        InvalidId: it is not a UUID of version 4 in its canonical lower-case form.
+
+    """
+    if not isinstance(session_id, str) or not _ID.fullmatch(session_id):
+        raise InvalidId(f"{_shown(session_id)} is not a session id (a random UUID in lower case)")
+    return session_id
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def partition_for(tenant: str, session_id: str, partitions: int) -> int:
+    """The partition of a session.
+
+    Today it depends on the tenant alone; the id is taken so that one very large tenant can later be spread.
+
+    Example:
+        >>> partition_for("acme", "", 64)
+        40
+
+    """
+    del session_id
+    return binascii.crc_hqx(tenant.encode(), 0) % partitions
+
+
+@dataclass(frozen=True)
+class PartitionKeys:
+    """The keys of one partition.
+
+    Example:
+        >>> PartitionKeys(7).events
+        'sojourn:{07}:events'
+
+    """
+
+    number: int
+
+    @cached_property
+    def prefix(self) -> str:
+        """What every key of the partition begins with."""
+        return f"sojourn:{{{self.number:02d}}}:"
+
+    @cached_property
+    def deadlines(self) -> str:
+        """Live sessions by deadline."""
+        return self.prefix + "deadlines"
+
+    @cached_property
+    def dirty(self) -> str:
+        """Sessions that the archive does not hold at their last state."""
+        return self.prefix + "dirty"
+
+    @cached_property
+    def removals(self) -> str:
+        """Ended sessions by the time at which they go."""
+        return self.prefix + "removals"
+
+    @cached_property
+    def operations(self) -> str:
+        """Ids of recent writes."""
+        return self.prefix + "operations"
+
+    @cached_property
+    def events(self) -> str:
+        """The outbox stream."""
+        return self.prefix + "events"
+
+    def ledger(self, hook: str) -> str:
+        """The events that a hook is done with."""
+        return f"{self.prefix}ledger:{hook}"
+
+
+@dataclass(frozen=True)
+class TenantKeys:
+    """The keys of one tenant's sessions.
+
+    Example:
+        >>> TenantKeys.of("acme", 64).session("ID")
+        'sojourn:{40}:acme:session:ID'
+
+    """
+
+    tenant: str
+    partition: PartitionKeys
+
+    @classmethod
+    def of(cls, tenant: str, partitions: int) -> TenantKeys:
+        """The keys of `tenant`.
+
+        Raises:
+            InvalidName: not a tenant's name.
+
+        """
+        return cls(check_tenant(tenant), PartitionKeys(partition_for(tenant, "", partitions)))
+
+    @cached_property
+    def _prefix(self) -> str:
+        return f"{self.partition.prefix}{self.tenant}:"
+
+    @cached_property
+    def _session_prefix(self) -> str:
+        return self._prefix + "session:"
+
+    @cached_property
+    def kinds(self) -> str:
+        """The kinds that the tenant has used."""
+        return self._prefix + "kinds"
+
+    def session(self, session_id: str) -> str:
+        """The record."""
+        return self._session_prefix + session_id
+
+    def lease(self, session_id: str) -> str:
+        """The key whose expiry tells that the session's deadline has passed."""
+        return f"{self._prefix}lease:{session_id}"
+
+    def log(self, session_id: str, name: str) -> str:
+        """One of the session's append-only logs."""
+        return f"{self._prefix}log:{session_id}:{name}"
+
+    def index(self, field: str, value: str) -> str:
+        """The sessions with that value in an indexed field."""
+        return f"{self._prefix}index:{field}:{value}"
+
+    def status_index(self, kind: str, status: str) -> str:
+        """The sessions of a kind in a status."""
+        return self.index("status", f"{kind}:{status}")
+
+    def member(self, session_id: str) -> str:
+        """How the partition's sorted sets name the session."""
+        return f"{self.tenant}/{session_id}"
+
+
+def parse_member(member: str) -> tuple[str, str]:
+    """Tenant and id from ``<tenant>/<id>``.
+
+    Raises:
+        InvalidName, InvalidId: it is not of that form.
+
+    """
+    tenant, _, session_id = member.partition("/")
+    return check_tenant(tenant), check_id(session_id)
+
+
+def parse_lease(key: str) -> tuple[int, str, str] | None:
+    """Partition, tenant and id from a lease's key; None for any other key.
+
+    Example:
+        >>> parse_lease("sojourn:{40}:acme:lease:6f0f5be2-94a5-4c2f-8d5e-0e6f3a9c1b77")
+        (40, 'acme', '6f0f5be2-94a5-4c2f-8d5e-0e6f3a9c1b77')
+
+    """
+    match = _LEASE.fullmatch(key)
+    return (int(match[1]), match[2], match[3]) if match else None
+
+
+def parse_event_id(event_id: str) -> tuple[int, str]:
+    """Partition and stream id from an event id, ``<partition>-<ms>-<sequence>``.
+
+    Example:
+        >>> parse_event_id("40-1750000000000-0")
+        (40, '1750000000000-0')
+
+    """
+    partition, _, stream_id = event_id.partition("-")
+    return int(partition), stream_id

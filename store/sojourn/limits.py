@@ -1,0 +1,82 @@
+"""How large what users store may get, checked before anything is sent."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sojourn.errors import InvalidField, InvalidTtl
+
+__all__ = ["INFINITE", "LONGEST_TTL", "Limits", "Ttl", "check_depth", "milliseconds"]
+
+Positive = Annotated[int, Field(gt=0)]
+
+Ttl = timedelta | float | None
+"""A time to live: a timedelta, seconds, or None for a session that does not expire."""
+
+LONGEST_TTL: Final = timedelta(days=3650)
+"""The longest finite TTL. Whoever wants longer means `INFINITE`."""
+INFINITE: Final = None
+
+
+class Limits(BaseModel):
+    """Upper bounds on what one session may hold; sizes in bytes as stored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    metadata_bytes: Positive = 65_536
+    field_bytes: Positive = 1_048_576
+    depth: Positive = 32
+    """How deep lists and mappings may nest."""
+    tags: Positive = 64
+    indexed_bytes: Positive = 256
+    """One indexed value, tags among them: it becomes part of a key."""
+    log_entries: Positive = 10_000
+    """Entries in one log of one session."""
+    entry_bytes: Positive = 65_536
+    batch: Positive = 1_000
+    """Sessions in one batch call, and on one page of a list."""
+
+
+def milliseconds(ttl: Ttl, what: str = "ttl") -> int | None:
+    """A TTL in whole milliseconds; None for infinite.
+
+    Raises:
+        InvalidTtl: it is zero, negative, not a number, or longer than `LONGEST_TTL`.
+
+    Example:
+        >>> milliseconds(1.5)
+        1500
+
+    """
+    if ttl is None:
+        return None
+    if isinstance(ttl, bool) or not isinstance(ttl, (int, float, timedelta)):
+        raise InvalidTtl(f"{what} must be seconds, a timedelta or None, not {type(ttl).__name__}")
+    longest_s = LONGEST_TTL.total_seconds()
+    seconds = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
+    if not 0.001 <= seconds <= longest_s:  # NaN compares false and ends here too
+        raise InvalidTtl(f"{what} of {seconds} s is not between 0.001 s and {longest_s:.0f} s; for no expiry pass None")
+    return round(seconds * 1000)
+
+
+def check_depth(field: str, value: Any, depth: int) -> None:
+    """Refuse what nests deeper than `depth`, without recursing into it.
+
+    Raises:
+        InvalidField: it nests deeper, or contains itself.
+
+    """
+    layer = [value]
+    for _ in range(depth + 1):
+        layer = [
+            child
+            for each in layer
+            if isinstance(each, (dict, list, tuple, set, frozenset))
+            for child in (each.values() if isinstance(each, dict) else each)
+        ]
+        if not layer:
+            return
+    raise InvalidField(field, f"nests deeper than {depth} levels")

@@ -1,0 +1,76 @@
+"""What a field of a model can be besides plain: indexed, a counter, or an append-only log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Generic, TypeVar
+
+from pydantic import TypeAdapter
+
+__all__ = ["Counter", "Indexed", "Log"]
+
+E = TypeVar("E")
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """Marks a field by whose value sessions can be listed: ``list(where={"workspace_id": "w1"})``.
+
+    For strings, integers, enums, UUIDs and lists of strings. Each value costs one sorted set entry (about 100 bytes).
+
+    Example:
+        >>> from typing import Annotated
+        >>> from sojourn import Session
+        >>> class JobSession(Session):
+        ...     queue: Annotated[str, Indexed()]
+
+    """
+
+
+@dataclass(frozen=True)
+class Counter:
+    """Marks an integer field that ``increment`` adds to atomically, without a version to conflict with.
+
+    Example:
+        >>> from typing import Annotated
+        >>> from sojourn import Session
+        >>> class JobSession(Session):
+        ...     attempts: Annotated[int, Counter()] = 0
+
+    """
+
+
+class Log(Generic[E]):
+    """An append-only list of a session, kept beside its record: ``append`` adds to it, ``entries`` reads it.
+
+    Declared as a class variable, since reading a session does not load its logs.
+
+    Args:
+        entry: the type of one entry; anything pydantic can validate.
+        name: set by the model that declares it; give it for a log of a model that is not at hand.
+
+    Example:
+        >>> from typing import ClassVar
+        >>> from sojourn import Session
+        >>> class JobSession(Session):
+        ...     lines: ClassVar[Log[str]] = Log(str)
+        >>> JobSession.lines.name
+        'lines'
+
+    """
+
+    def __init__(self, entry: type[E] | Any, name: str = "") -> None:
+        self.entry = entry
+        self.name = name
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"Log({self.name!r})"
+
+    @cached_property
+    def adapter(self) -> TypeAdapter[E]:
+        """Validates and serialises one entry."""
+        return TypeAdapter(self.entry)

@@ -1,0 +1,106 @@
+"""What an operation is: commands to send and how to read their replies. No input or output happens here."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
+
+from redis.exceptions import OutOfMemoryError, ResponseError
+
+from sojourn.codec import Models
+from sojourn.errors import BY_CODE, SessionCorrupt, StoreError, StoreFull, StoreUnavailable
+from sojourn.keys import TenantKeys
+from sojourn.limits import Limits
+from sojourn.scripts import script
+
+__all__ = ["Argument", "Command", "Context", "Operation", "call", "new_operation_id", "pairs", "raise_for"]
+
+T = TypeVar("T")
+U = TypeVar("U")
+Argument = str | int | float | bytes
+Command = tuple[Argument, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation(Generic[T]):
+    """Commands that go out in one write, and what their replies mean.
+
+    `source` is the script behind the last command, sent with EVAL where Redis does not know it yet. Every operation
+    may be sent again after a lost reply: reads by nature, writes by the operation id that they carry.
+    """
+
+    commands: tuple[Command, ...]
+    parse: Callable[[list[Any]], T]
+    source: str | None = None
+
+
+@dataclass(frozen=True)
+class Context:
+    """On whose behalf operations are built, and under which settings."""
+
+    keys: TenantKeys
+    models: Models
+    limits: Limits
+    grace_ms: int
+    retention_ms: int
+    events_cap: int
+    sliding: bool
+    slide_gain: float
+    tells_touches: bool
+    actor: str = ""
+    trace: str = ""
+
+    @property
+    def tenant(self) -> str:
+        """The tenant."""
+        return self.keys.tenant
+
+    def of(self, keys: TenantKeys) -> Context:
+        """The same for another tenant."""
+        return replace(self, keys=keys)
+
+
+def new_operation_id() -> str:
+    """72 random bits: two writes within the half minute for which they are kept will not meet."""
+    return secrets.token_urlsafe(9)
+
+
+def call(
+    name: str,
+    keys: Sequence[str],
+    args: Sequence[Argument],
+    parse: Callable[[Any], T],
+    before: tuple[Command, ...] = (),
+) -> Operation[T]:
+    """An operation that runs one script, after plain commands where given."""
+    body = script(name)
+    command = ("EVALSHA", body.sha, len(keys), *keys, *args)
+    return Operation((*before, command), lambda replies: parse(replies[-1]), body.source)
+
+
+def pairs(flat: Sequence[str]) -> dict[str, str]:
+    """A flat reply of names and values as a mapping; a mapping as it is (RESP3)."""
+    if isinstance(flat, Mapping):
+        return dict(flat)
+    each = iter(flat)
+    return dict(zip(each, each, strict=True))
+
+
+def raise_for(reply: Any, session_id: str, tenant: str) -> None:
+    """Raise what an error reply means; do nothing for any other reply."""
+    if not isinstance(reply, ResponseError):
+        return
+    if isinstance(reply, OutOfMemoryError):
+        raise StoreFull("Redis is out of memory (maxmemory): nothing was changed; raise it, or end sessions") from None
+    text = str(reply)
+    code, _, detail = text.partition(" ")
+    kind = BY_CODE.get(code)
+    if kind is not None:
+        raise kind(session_id, tenant, detail) from None
+    if code == "WRONGTYPE":
+        raise SessionCorrupt(session_id, tenant, "key") from None
+    if code in ("LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "READONLY", "TRYAGAIN") or "loading" in text.lower():
+        raise StoreUnavailable(f"Redis cannot serve requests now: {text}") from None
+    raise StoreError(f"Redis refused an operation on session {session_id} of tenant '{tenant}': {text}") from reply

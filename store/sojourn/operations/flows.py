@@ -1,0 +1,115 @@
+"""Operations that need the reply of one to build the next, as generators that yield what to do.
+
+A driver executes each yielded operation and sends the result in, and waits for each yielded `Pause`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sojourn.codec import Codec
+from sojourn.errors import InvalidInput, VersionConflict
+from sojourn.models import Session
+from sojourn.operations import read, write
+from sojourn.operations.core import Context, Operation
+
+__all__ = ["Draft", "Pause", "edit_flow", "mutate_flow"]
+
+S = TypeVar("S", bound=Session)
+
+_TRIES = 20
+_FIRST_PAUSE_S = 0.002
+_LONGEST_PAUSE_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait so many seconds."""
+
+    seconds: float
+
+
+Flow = Generator[Operation[Any] | Pause, Any, S]
+
+
+def _pause(attempt: int) -> Pause:
+    """Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/."""
+    return Pause(random.uniform(0, min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**attempt)))  # noqa: S311
+
+
+def mutate_flow(
+    context: Context, codec: Codec[S], session_id: str, change: Callable[[S], Mapping[str, Any]]
+) -> Flow[S]:
+    """Read, apply, write against the version read; from the start on a conflict."""
+    for attempt in range(_TRIES):
+        session = yield read.get(context, codec.model, session_id)
+        changes = change(session)
+        if not isinstance(changes, Mapping):
+            raise InvalidInput("the function given to mutate() returns the changed fields as a mapping")
+        if not changes:
+            return session
+        own = context.models.codec(session.kind)
+        encoded = own.encode_difference(session, changes, context.limits)
+        try:
+            return (yield write.update(context, own, session_id, session.version, encoded))
+        except VersionConflict:
+            if attempt == _TRIES - 1:
+                raise
+            yield _pause(attempt)
+    raise AssertionError("unreachable")
+
+
+class Draft:
+    """A session being edited: attributes read as the session's, and those assigned are written at the end.
+
+    Example:
+        >>> draft = Draft(session)  # doctest: +SKIP
+        >>> draft.owner = "ada"  # doctest: +SKIP
+
+    """
+
+    __slots__ = ("_changes", "_session")
+
+    _session: Session
+    _changes: dict[str, Any]
+
+    def __init__(self, session: Session) -> None:
+        object.__setattr__(self, "_session", session)
+        object.__setattr__(self, "_changes", {})
+
+    def __getattr__(self, name: str) -> Any:
+        changes = object.__getattribute__(self, "_changes")
+        return changes[name] if name in changes else getattr(object.__getattribute__(self, "_session"), name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._changes[name] = value
+
+    def __repr__(self) -> str:
+        return f"Draft({self._session.id}, changed={sorted(self._changes)})"
+
+
+def edit_flow(context: Context, codec: Codec[S], draft: Draft) -> Flow[S]:
+    """Write what a draft changed. The block that changed it cannot run again: where another writer came first, its
+    changes stand beside ours as long as they are to other fields.
+    """
+    base: Any = draft._session  # noqa: SLF001
+    changes = draft._changes  # noqa: SLF001
+    if not changes:
+        return base  # type: ignore[no-any-return]
+    session = base
+    for attempt in range(_TRIES):
+        own = context.models.codec(session.kind)
+        encoded = own.encode_difference(session, changes, context.limits)
+        try:
+            return (yield write.update(context, own, session.id, session.version, encoded))
+        except VersionConflict:
+            if attempt == _TRIES - 1:
+                raise
+            yield _pause(attempt)
+            session = yield read.get(context, codec.model, base.id)
+            if any(getattr(session, name) != getattr(base, name) for name in changes):
+                raise
+    raise AssertionError("unreachable")

@@ -1,0 +1,203 @@
+"""Listing and counting: filters, pages, cursors."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Generic, TypeVar
+
+from sojourn.codec import Codec, check_indexed, ms_from
+from sojourn.errors import InvalidCursor, InvalidField, InvalidInput, SojournError
+from sojourn.keys import check_id, check_kind
+from sojourn.models import Session, Status
+from sojourn.operations.core import Argument, Context, Operation, call, pairs, raise_for
+from sojourn.operations.record import GONE, decode_record
+
+__all__ = ["Filters", "Page", "count_flow", "filters", "list_flow"]
+
+S = TypeVar("S", bound=Session)
+
+_READABLE: Final = tuple(status for status in Status if status not in GONE)
+_SCAN: Final = 2_000
+"""Index entries that one call looks at: some 4 ms of Redis at most, however few of them match."""
+_END_OF_TIME_MS: Final = 253_402_300_799_999  # datetime.max
+
+
+@dataclass(frozen=True)
+class Page(Generic[S]):
+    """Some of the sessions that a list found, newest first. `cursor` continues it; None: there are no more."""
+
+    sessions: tuple[S, ...]
+    cursor: str | None = None
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What a list was asked for, checked."""
+
+    statuses: tuple[str, ...]
+    kinds: tuple[str, ...]
+    client_type: str
+    oldest: int
+    newest: int
+    where: tuple[tuple[str, str], ...]
+
+    @property
+    def digest(self) -> str:
+        """Tells one query's cursors from another's."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:12]
+
+
+def filters(
+    context: Context,
+    codec: Codec[Any],
+    *,
+    status: str | Iterable[str] | None,
+    kind: str | None,
+    owner: str | None,
+    client_type: str | None,
+    tag: str | None,
+    created_after: datetime | None,
+    created_before: datetime | None,
+    where: Mapping[str, Any] | None,
+) -> Filters:
+    """Check the filters of a list.
+
+    Raises:
+        InvalidInput: one of them cannot match anything, for it is malformed.
+
+    """
+    asked = _READABLE if status is None else (status,) if isinstance(status, str) else tuple(status)
+    try:
+        statuses = tuple(sorted({str(Status(each)) for each in asked}))
+    except ValueError:
+        raise InvalidField("status", f"is one of {', '.join(Status)}") from None
+    if not statuses:
+        raise InvalidField("status", "an empty choice matches nothing")
+    if kind is not None:
+        kinds: tuple[str, ...] = (check_kind(kind),)
+    elif codec.model is Session:
+        kinds = ()
+    else:
+        kinds = tuple(
+            each for each in context.models.kinds if issubclass(context.models.codec(each).model, codec.model)
+        )
+    exact: dict[str, Any] = {**(where or {})}
+    if owner is not None:
+        exact["owner"] = owner
+    if tag is not None:
+        exact["tags"] = tag
+    source = codec if kind is None else context.models.codec(kind)
+    if client_type is not None:
+        check_indexed("client_type", client_type, context.limits)
+    return Filters(
+        statuses, kinds, client_type or "",
+        0 if created_after is None else _moment("created_after", created_after),
+        _END_OF_TIME_MS if created_before is None else _moment("created_before", created_before),
+        tuple(sorted(source.index_value(name, value, context.limits) for name, value in exact.items())),
+    )  # fmt: skip
+
+
+def _moment(name: str, moment: datetime) -> int:
+    if not isinstance(moment, datetime) or moment.tzinfo is None:
+        raise InvalidField(name, "must be an aware datetime")
+    return ms_from(moment)
+
+
+def _write_cursor(digest: str, created_ms: int, session_id: str) -> str:
+    raw = json.dumps([digest, created_ms, session_id], separators=(",", ":"))
+    return base64.urlsafe_b64encode(raw.encode()).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str, digest: str) -> tuple[int, str]:
+    try:
+        if not isinstance(cursor, str) or len(cursor) > 200:
+            raise ValueError("not of a cursor's size")
+        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        theirs, created_ms, session_id = json.loads(raw)
+        check_id(session_id)
+        if type(created_ms) is not int or not 0 <= created_ms <= _END_OF_TIME_MS:
+            raise ValueError("not a moment")
+    except (ValueError, TypeError, binascii.Error, RecursionError, SojournError):
+        raise InvalidCursor("the cursor is damaged: start the list again without one") from None
+    if theirs != digest:
+        raise InvalidCursor("the cursor comes from another query: pass the same filters that it was given out for")
+    return created_ms, session_id
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What one call of the script found."""
+
+    found: int
+    last_ms: int
+    last_id: str
+    complete: bool
+    records: list[dict[str, str]]
+
+
+def _step(
+    context: Context, wanted: Filters, after: tuple[int, str] | None, limit: int, *, counts: bool
+) -> Operation[_Step]:
+    newest, last_id = after or (wanted.newest, "")
+    keys = context.keys
+    args: list[Argument] = [
+        keys.partition.prefix, context.tenant, ",".join(wanted.statuses), ",".join(wanted.kinds), wanted.client_type,
+        newest, wanted.oldest, last_id, limit, _SCAN, "count" if counts else "records",
+    ]  # fmt: skip
+    for pair in wanted.where:
+        args += pair
+
+    def parse(reply: Any) -> _Step:
+        raise_for(reply, "-", context.tenant)
+        found, last_ms, last, complete, *records = reply
+        return _Step(found, int(last_ms), last, bool(complete), [pairs(each) for each in records])
+
+    return call("list_sessions", [keys.kinds], args, parse)
+
+
+def list_flow(
+    context: Context,
+    codec: Codec[S],
+    wanted: Filters,
+    predicate: Callable[[S], bool] | None,
+    limit: int,
+    cursor: str | None,
+) -> Generator[Operation[_Step], _Step, Page[S]]:
+    """Call the script until a page is full or there is no more.
+
+    Raises:
+        InvalidInput: the limit or the cursor is no good.
+
+    """
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= context.limits.batch:
+        raise InvalidInput(f"a page holds 1 to {context.limits.batch} sessions")
+    after = None if cursor is None else _read_cursor(cursor, wanted.digest)
+    page: list[S] = []
+    while True:
+        step = yield _step(context, wanted, after, limit - len(page), counts=False)
+        for record in step.records:
+            session = decode_record(context, codec.model, record, record.get("id", "-"))
+            if predicate is None or predicate(session):
+                page.append(session)
+        after = (step.last_ms, step.last_id)
+        if step.complete:
+            return Page(tuple(page))
+        if len(page) >= limit:
+            return Page(tuple(page), _write_cursor(wanted.digest, *after))
+
+
+def count_flow(context: Context, wanted: Filters) -> Generator[Operation[_Step], _Step, int]:
+    """Count what a list would find, without reading any record."""
+    total, after = 0, None
+    while True:
+        step: _Step = yield _step(context, wanted, after, _SCAN, counts=True)
+        total += step.found
+        after = (step.last_ms, step.last_id)
+        if step.complete:
+            return total

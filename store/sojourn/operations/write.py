@@ -1,0 +1,202 @@
+"""The operations that change a session. Each is one script."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sojourn.codec import Changes, Codec, datetime_from, encode_entry, quoted
+from sojourn.errors import InvalidField, InvalidInput
+from sojourn.keys import TENANTS, check_id
+from sojourn.limits import Ttl, milliseconds
+from sojourn.models import LIVE, Log, Session, Status
+from sojourn.operations.core import Argument, Context, Operation, call, new_operation_id, raise_for
+from sojourn.operations.record import decode_record
+
+__all__ = ["append", "create", "end", "increment", "set_lifetime", "touch", "update"]
+
+S = TypeVar("S", bound=Session)
+E = TypeVar("E")
+
+_EXACT = 2**53 - 1
+_REASON_BYTES = 1024
+
+
+def create(
+    context: Context,
+    codec: Codec[S],
+    ttl: Ttl,
+    max_lifetime: Ttl,
+    fields: Mapping[str, Any],
+    *,
+    register: bool,
+) -> Operation[S]:
+    """A new session. `register`: also note the tenant as known."""
+    ttl_ms, max_ms = milliseconds(ttl), milliseconds(max_lifetime, "max_lifetime")
+    session_id, tenant, keys = str(uuid.uuid4()), context.tenant, context.keys
+    encoded = codec.encode_new(fields, session_id, tenant, context.limits)
+    status = encoded.pop("status")
+    args: list[Argument] = [
+        keys.partition.prefix, tenant, session_id, new_operation_id(), codec.kind, status, codec.index_specs,
+        "" if ttl_ms is None else ttl_ms, "" if max_ms is None else max_ms, context.grace_ms, context.retention_ms,
+        context.events_cap, context.actor, context.trace,
+    ]  # fmt: skip
+    for pair in encoded.items():
+        args += pair
+
+    def parse(reply: Any) -> S:
+        raise_for(reply, session_id, tenant)
+        created, expires, accessed = reply
+        stored = {
+            **encoded, "id": session_id, "tenant": tenant, "kind": codec.kind, "status": status, "version": "1",
+            "created_at_ms": str(created), "updated_at_ms": str(created), "accessed_at_ms": str(accessed),
+        }  # fmt: skip
+        if expires:
+            stored["expires_at_ms"] = str(expires)
+        if ttl_ms is not None:
+            stored["ttl_ms"] = str(ttl_ms)
+        if max_ms is not None:
+            stored["max_lifetime_ms"] = str(max_ms)
+        return codec.decode(stored, session_id, tenant)
+
+    before = (("SADD", TENANTS, tenant),) if register else ()
+    return call("create_session", [keys.session(session_id)], args, parse, before)
+
+
+def _start(context: Context, session_id: str) -> tuple[list[str], list[Argument]]:
+    """The keys and first arguments that all scripts on one session share."""
+    check_id(session_id)
+    keys = context.keys
+    return [keys.session(session_id)], [keys.partition.prefix, keys.tenant, session_id]
+
+
+def update(context: Context, codec: Codec[S], session_id: str, version: int | None, changes: Changes) -> Operation[S]:
+    """Named fields, against a version or not."""
+    keys, args = _start(context, session_id)
+    allowed = ""
+    if changes.status:
+        if changes.status not in LIVE:
+            raise InvalidField(
+                "status",
+                f"becomes '{changes.status}' by complete(), fail(), terminate() or delete(), not by an update",
+            )
+        allowed = _sources(codec.model, Status(changes.status))
+    args += [
+        new_operation_id(), _expected(version), changes.status, allowed, int(context.sliding), context.grace_ms,
+        context.actor, context.trace, changes.told, len(changes.cleared), *changes.cleared,
+    ]  # fmt: skip
+    for pair in changes.set.items():
+        args += pair
+    return call("update_session", keys, args, lambda reply: decode_record(context, codec.model, reply, session_id))
+
+
+def _expected(version: int | None) -> Argument:
+    if version is None:
+        return ""
+    if isinstance(version, bool) or not isinstance(version, int) or not 1 <= version <= _EXACT:
+        raise InvalidField("version", "is the positive integer that the session was read with, or None")
+    return version
+
+
+def _sources(model: type[Session], target: Status) -> str:
+    return ",".join(source for source, targets in model.transitions.items() if target in targets)
+
+
+def touch(context: Context, session_id: str) -> Operation[datetime | None]:
+    """Slide the deadline; the new one is the result."""
+    keys, args = _start(context, session_id)
+    args += [0, context.grace_ms, int(context.tells_touches), context.actor, context.trace, "deadline"]
+
+    def parse(reply: Any) -> datetime | None:
+        raise_for(reply, session_id, context.tenant)
+        return datetime_from(reply) if reply else None
+
+    return call("touch_session", keys, args, parse)
+
+
+def set_lifetime(context: Context, model: type[S], session_id: str, ttl: Ttl) -> Operation[S]:
+    """Another TTL from now on; None for no expiry."""
+    keys, args = _start(context, session_id)
+    ttl_ms = milliseconds(ttl)
+    told = f'{{"ttl_ms":{"null" if ttl_ms is None else ttl_ms}}}'
+    args += [
+        new_operation_id(), "" if ttl_ms is None else ttl_ms, context.grace_ms, context.actor, context.trace, told,
+    ]  # fmt: skip
+    return call("set_lifetime", keys, args, lambda reply: decode_record(context, model, reply, session_id))
+
+
+def increment(
+    context: Context, codec: Codec[S], session_id: str, amounts: Mapping[str, int]
+) -> Operation[dict[str, int]]:
+    """Add to counters; their new values are the result."""
+    keys, args = _start(context, session_id)
+    if not amounts:
+        raise InvalidInput("increment() needs at least one counter and amount")
+    args += [new_operation_id(), int(context.sliding), context.grace_ms, context.actor, context.trace]
+    for name, amount in amounts.items():
+        field = codec.fields.get(name)
+        if field is None or not field.counter:
+            raise InvalidField(name, f"is not a counter of {codec.model.__name__}")
+        if isinstance(amount, bool) or not isinstance(amount, int) or abs(amount) > _EXACT:
+            raise InvalidField(name, "the amount must be an int within +-(2**53 - 1)")
+        args += [name, amount]
+
+    def parse(reply: Any) -> dict[str, int]:
+        raise_for(reply, session_id, context.tenant)
+        return {name: int(value or 0) for name, value in zip(amounts, reply, strict=True)}
+
+    return call("increment_fields", keys, args, parse)
+
+
+def append(context: Context, session_id: str, log: Log[E], entries: Sequence[E]) -> Operation[int]:
+    """Entries to a log; its new length is the result."""
+    keys, args = _start(context, session_id)
+    limits = context.limits
+    if not entries:
+        raise InvalidInput("append() needs at least one entry")
+    if len(entries) > limits.batch:
+        raise InvalidInput(f"append() takes at most {limits.batch} entries in one call, not {len(entries)}")
+    args += [
+        new_operation_id(), int(context.sliding), context.grace_ms, context.actor, context.trace, log.name,
+        limits.log_entries,
+    ]  # fmt: skip
+    args += [encode_entry(log, entry, limits) for entry in entries]
+
+    def parse(reply: Any) -> int:
+        raise_for(reply, session_id, context.tenant)
+        return int(reply)
+
+    return call("append_entries", keys, args, parse)
+
+
+def end(
+    context: Context, model: type[S], session_id: str, status: Status, version: int | None, reason: str | None
+) -> Operation[S]:
+    """A final status."""
+    keys, args = _start(context, session_id)
+    reason = _checked_reason(reason)
+    allowed = ",".join(set(Status) - {Status.DELETED, Status.EXPIRED})
+    if status is not Status.DELETED:
+        allowed = _sources(model, status)
+    told = f'{{"status":"{status}"' + (f',"end_reason":{quoted(reason)}' if reason else "") + "}"
+    args += [
+        new_operation_id(), _expected(version), status, allowed, reason, context.grace_ms, context.retention_ms,
+        context.actor, context.trace, told,
+    ]  # fmt: skip
+    return call("end_session", keys, args, lambda reply: decode_record(context, model, reply, session_id))
+
+
+def _checked_reason(reason: str | None) -> str:
+    if reason is None:
+        return ""
+    if not isinstance(reason, str) or "\x00" in reason:
+        raise InvalidField("reason", "is not text, or contains a NUL character")
+    try:
+        size = len(reason.encode())
+    except UnicodeEncodeError:
+        raise InvalidField("reason", "is not valid Unicode text") from None
+    if size > _REASON_BYTES:
+        raise InvalidField("reason", f"takes {size} bytes; at most {_REASON_BYTES} are allowed")
+    return reason

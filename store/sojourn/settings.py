@@ -1,0 +1,293 @@
+"""All settings, in one place: arguments over environment (``SOJOURN_*``) over ``sojourn.yaml`` over defaults."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+
+from sojourn.codec import Models
+from sojourn.errors import SettingsError, SojournError
+from sojourn.keys import PartitionKeys, TenantKeys, check_tenant
+from sojourn.limits import Limits, milliseconds
+from sojourn.models import DocumentationSession, Session
+from sojourn.operations.core import Context
+
+__all__ = ["HookSettings", "Settings", "load_settings", "masked", "resolve"]
+
+_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+_FUNCTION: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+EventType = Literal["created", "updated", "touched", "ended", "expired", "deleted", "lost", "damaged"]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class HookSettings(BaseModel):
+    """One hook: which events it gets, and the function that gets them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    events: tuple[EventType, ...] = Field(min_length=1)
+    function: str
+    """``module:function``; called as ``function(event, session)`` in an RQ worker."""
+    batch: int = Field(default=100, ge=1, le=1000)
+    """Events in one job at most."""
+    timeout: Seconds = 60.0
+    """Seconds that one job may take."""
+    retries: int = Field(default=5, ge=0, le=50)
+    """How often a failing job is tried again, after 1, 2, 4 ... seconds, at most 5 minutes apart."""
+
+    @field_validator("function")
+    @classmethod
+    def _is_a_function(cls, value: str) -> str:
+        if not _FUNCTION.fullmatch(value):
+            raise ValueError("is not of the form module:function")
+        return value
+
+
+class Settings(BaseSettings):
+    """Sojourn's settings. Durations are seconds unless they are timedeltas.
+
+    Example:
+        >>> Settings(ttl=timedelta(minutes=30)).ttl
+        datetime.timedelta(seconds=1800)
+
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="SOJOURN_", env_nested_delimiter="__", extra="ignore", frozen=True, validate_default=True
+    )
+
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    """The sessions' Redis: ``redis://``, ``rediss://`` or ``unix://``."""
+    queue_url: str | None = None
+    """RQ's Redis; None: the sessions' own."""
+    archive_url: str | None = None
+    """The archive's PostgreSQL, ``postgresql://...``; None: there is no archive."""
+    partitions: int = Field(default=64, ge=1, le=100)
+    """Fixed once a Redis has been laid out."""
+    tenant: str = "default"
+    ttl: timedelta | None = timedelta(hours=1)
+    """How long a session lives when ``create`` does not say; None: for ever."""
+    max_lifetime: timedelta | None = None
+    """The longest that sliding, touching or ``set_ttl`` may keep a session alive, counted from its creation."""
+    sliding: bool = False
+    """Whether reading and writing a session moves its deadline to now + ttl."""
+    slide_gain: float = Field(default=0.05, ge=0, le=1)
+    """A read moves the deadline only if that gains this part of the TTL, so that most reads write nothing."""
+    touch_events: bool = False
+    """Whether touches appear among the events."""
+    grace: timedelta = timedelta(days=7)
+    """How long a session outlives its deadline or its end when nobody archives it."""
+    retention: timedelta = timedelta(seconds=60)
+    """How long an ended session stays readable in Redis once it is archived."""
+    events_cap: int = Field(default=10_000, ge=100)
+    """Events kept per partition where no group reads them."""
+    socket_timeout: Seconds = 1.0
+    """For one attempt of a library call to get its reply."""
+    retries: int = Field(default=2, ge=0, le=10)
+    """Further attempts of a library call after a lost connection or reply."""
+    max_connections: int = Field(default=100, ge=1)
+    """Redis connections of one store."""
+    limits: Limits = Limits()
+    models: tuple[str, ...] = ()
+    """Models that workers and the command line shall know, as ``module:Class``."""
+    hooks: dict[str, HookSettings] = Field(default_factory=dict)
+    """Hooks by name."""
+    queue_prefix: str = "sojourn"
+    """The RQ queues are called ``<prefix>-hooks`` and ``<prefix>-archive``."""
+    sweep_interval: Seconds = 0.02
+    """How often a worker looks for due deadlines."""
+    sweep_batch: int = Field(default=100, ge=1, le=500)
+    """Sessions that one sweep script claims at most: 100 take Redis some 4 ms."""
+    dispatch_block: Seconds = 0.5
+    takeover_after: Seconds = 15.0
+    """A dispatcher that leaves its events unacknowledged for so long is taken to be dead."""
+    archive_interval: Seconds = 5.0
+    archive_batch: int = Field(default=500, ge=1, le=5_000)
+    archive_timeout: Seconds = 10.0
+    """For one statement, and for connecting."""
+    backstop_interval: Seconds = 30.0
+    drain_timeout: Seconds = 10.0
+    """How long workers may finish what they are doing after SIGTERM."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then environment, then the file."""
+        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=config_file())
+
+    @field_validator("tenant")
+    @classmethod
+    def _is_a_tenant(cls, value: str) -> str:
+        return check_tenant(value)
+
+    @field_validator("ttl", "max_lifetime", "grace", "retention")
+    @classmethod
+    def _is_a_ttl(cls, value: timedelta | None) -> timedelta | None:
+        if value != timedelta(0):
+            milliseconds(value, "a duration")
+        return value
+
+    @field_validator("hooks")
+    @classmethod
+    def _are_names(cls, value: dict[str, HookSettings]) -> dict[str, HookSettings]:
+        for name in value:
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"hook name {name!r} does not match {_NAME.pattern}")
+        return value
+
+    @field_validator("models")
+    @classmethod
+    def _are_classes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            if not _FUNCTION.fullmatch(each):
+                raise ValueError(f"model {each!r} is not of the form module:Class")
+        return value
+
+    @model_validator(mode="after")
+    def _agree(self) -> Settings:
+        if self.ttl == timedelta(0) or self.grace == timedelta(0) or self.max_lifetime == timedelta(0):
+            raise ValueError("ttl, max_lifetime and grace cannot be zero; for no expiry set ttl to null")
+        if self.ttl and self.max_lifetime and self.ttl > self.max_lifetime:
+            raise ValueError(f"ttl ({self.ttl}) is longer than max_lifetime ({self.max_lifetime})")
+        return self
+
+    def load_models(self, *more: type[Session]) -> Models:
+        """The ready models, those named in the settings, and `more`.
+
+        Raises:
+            SettingsError: a name cannot be imported, or is not a model.
+
+        """
+        found: list[type[Session]] = []
+        for name in self.models:
+            model = resolve(name)
+            if not (isinstance(model, type) and issubclass(model, Session)):
+                raise SettingsError(f"models: {name} is not a subclass of sojourn.Session")
+            found.append(model)
+        return Models([Session, DocumentationSession, *found, *more])
+
+    def context(self, models: Models, *, actor: str = "", trace: str = "") -> Context:
+        """What operations need to know of these settings."""
+        return Context(
+            keys=TenantKeys.of(self.tenant, self.partitions),
+            models=models,
+            limits=self.limits,
+            grace_ms=milliseconds(self.grace) or 0,
+            retention_ms=round(self.retention.total_seconds() * 1000),
+            events_cap=self.events_cap,
+            sliding=self.sliding,
+            slide_gain=self.slide_gain,
+            tells_touches=self.touch_events,
+            actor=actor,
+            trace=trace,
+        )
+
+    @property
+    def all_partitions(self) -> tuple[PartitionKeys, ...]:
+        """Every partition's keys."""
+        return tuple(PartitionKeys(number) for number in range(self.partitions))
+
+
+def config_file() -> Path:
+    """``sojourn.yaml`` in the working directory, or what ``SOJOURN_CONFIG`` names."""
+    return Path(os.environ.get("SOJOURN_CONFIG", "sojourn.yaml"))
+
+
+def load_settings(**arguments: Any) -> Settings:
+    """The settings, with `arguments` over all else; those that are None count as not given.
+
+    Raises:
+        SettingsError: one is malformed, or the file cannot be read.
+
+    Example:
+        >>> load_settings(tenant="acme").tenant
+        'acme'
+
+    """
+    if "SOJOURN_CONFIG" in os.environ and not config_file().is_file():
+        raise SettingsError(f"SOJOURN_CONFIG names {config_file()}, which is not a file")
+    unknown = set(arguments) - set(Settings.model_fields)
+    if unknown:
+        raise SettingsError(f"there is no setting called {', '.join(sorted(unknown))}")
+    try:
+        _refuse_unknown(config_file())
+        return Settings(**{name: value for name, value in arguments.items() if value is not None})
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_input=False, include_context=False)
+        told = "; ".join(f"{'.'.join(map(str, each['loc'])) or 'settings'}: {each['msg']}" for each in problems)
+        raise SettingsError(told) from None
+    except SojournError as error:
+        raise SettingsError(str(error)) from None
+    except (OSError, ValueError, TypeError) as error:
+        raise SettingsError(f"the settings cannot be read: {str(error).splitlines()[0]}") from None
+
+
+def _refuse_unknown(path: Path) -> None:
+    """A misspelt setting in the file is an error: silently ignored, it would be looked for a long time."""
+    if not path.is_file():
+        return
+    import yaml
+
+    try:
+        found = yaml.safe_load(path.read_text()) or {}
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path} is not valid YAML: {str(error).splitlines()[0]}") from None
+    if not isinstance(found, dict):
+        raise SettingsError(f"{path} is not a mapping of settings")
+    unknown = {str(name) for name in found} - set(Settings.model_fields)
+    if unknown:
+        raise SettingsError(f"{path}: there is no setting called {', '.join(sorted(unknown))}")
+
+
+def masked(value: Any) -> Any:
+    """A setting's value for showing: passwords in URLs are replaced by ``***``.
+
+    Example:
+        >>> masked("postgresql://ada:secret@db/sojourn")
+        'postgresql://ada:***@db/sojourn'
+
+    """
+    if not isinstance(value, str) or "://" not in value:
+        return value
+    parts = urlsplit(value)
+    netloc = re.sub(r"^([^@]*?):.*@", r"\1:***@", parts.netloc)
+    query = re.sub(r"(?i)(^|&)(password|[a-z_]*secret|[a-z_]*token)=[^&]*", r"\1\2=***", parts.query)
+    return urlunsplit((parts.scheme, netloc, parts.path, query, parts.fragment))
+
+
+def resolve(name: str) -> Callable[..., Any]:
+    """What ``module:name`` from the settings stands for. Never call it with a name that comes from data.
+
+    Raises:
+        SettingsError: it cannot be imported.
+
+    """
+    module_name, _, attribute = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        raise SettingsError(f"{name} cannot be imported: {error}") from error
+    if not callable(found):
+        raise SettingsError(f"{name} is not callable")
+    return found  # type: ignore[no-any-return]

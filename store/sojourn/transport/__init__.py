@@ -1,0 +1,1 @@
+"""How operations reach Redis: thin synchronous and asynchronous twins over redis-py's connections."""

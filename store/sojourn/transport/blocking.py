@@ -1,0 +1,113 @@
+"""The synchronous transport: each thread holds one connection of redis-py's pool."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from redis import ConnectionPool
+from redis.exceptions import ResponseError
+from redis.retry import Retry
+
+from sojourn.errors import SettingsError
+from sojourn.operations.core import Command, Operation
+from sojourn.settings import Settings, masked
+from sojourn.transport import policy
+
+__all__ = ["Transport"]
+
+
+class _Held:
+    """A thread's connection. It goes back to the pool when the thread ends, but never from a forked child."""
+
+    def __init__(self, pool: ConnectionPool) -> None:
+        self.pool = pool
+        self.pid = os.getpid()
+        self.connection = pool.get_connection()
+
+    def __del__(self) -> None:
+        if self.pid == os.getpid():
+            self.pool.release(self.connection)
+
+
+class Transport:
+    """Sends operations and reads their replies; tries again on a fresh connection where one broke.
+
+    Args:
+        settings: where Redis is, and how long to wait for it.
+
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        try:
+            self._pool = ConnectionPool.from_url(
+                settings.redis_url,
+                max_connections=settings.max_connections,
+                **policy.connection_options(settings, Retry),
+            )
+        except ValueError as error:
+            raise SettingsError(f"redis_url {masked(settings.redis_url)}: {error}") from None
+        self._local = threading.local()
+
+    def execute(self, operations: Sequence[Operation[Any]]) -> list[list[Any]]:
+        """The replies to each operation's commands, error replies among them as values.
+
+        Raises:
+            StoreUnavailable: no reply in all attempts.
+
+        """
+        found: list[list[Any]] = []
+        for batch in policy.batches(operations):
+            found += self._execute(batch)
+        return found
+
+    def _execute(self, operations: Sequence[Operation[Any]]) -> list[list[Any]]:
+        flat = self._send([command for operation in operations for command in operation.commands])
+        each = iter(flat)
+        replies = [[next(each) for _ in operation.commands] for operation in operations]
+        unknown = policy.without_script(operations, replies)
+        if unknown:
+            again = self._send(policy.with_source([operations[index] for index in unknown]))
+            for index, reply in zip(unknown, again, strict=True):
+                replies[index][-1] = reply
+        return replies
+
+    def _send(self, commands: Sequence[Command]) -> list[Any]:
+        packed = policy.pack(commands)
+        attempts = self._settings.retries + 1
+        for attempt in range(attempts):
+            try:
+                return self._exchange(packed, len(commands))
+            except policy.BROKEN as error:
+                if attempt == attempts - 1 or policy.is_refusal(error):
+                    raise policy.unavailable(self._settings, error, attempt + 1) from error
+            time.sleep(policy.pause_before(attempt))
+        raise AssertionError("unreachable")
+
+    def _exchange(self, packed: bytes, count: int) -> list[Any]:
+        held = getattr(self._local, "held", None)
+        if held is None or held.pid != os.getpid():
+            held = self._local.held = _Held(self._pool)
+        connection = held.connection
+        replies: list[Any] = []
+        try:
+            connection.send_packed_command([packed])
+            for _ in range(count):
+                try:
+                    replies.append(connection.read_response())
+                except ResponseError as error:
+                    replies.append(error)
+        except BaseException:
+            # Replies may be outstanding; the next user of the connection must not read them.
+            connection.disconnect()
+            raise
+        return replies
+
+    def close(self) -> None:
+        """Close all connections; the transport opens new ones if it is used again."""
+        self._local = threading.local()
+        self._pool.disconnect()

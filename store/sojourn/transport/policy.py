@@ -1,0 +1,115 @@
+"""What both transports share: how connections are made, what is packed, and when to try again."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import hiredis
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    NoScriptError,
+)
+from redis.exceptions import (
+    ConnectionError as RedisConnectionError,
+)
+from redis.exceptions import (
+    TimeoutError as RedisTimeoutError,
+)
+
+from sojourn.errors import StoreUnavailable
+from sojourn.operations.core import Command, Operation
+from sojourn.settings import Settings, masked
+
+__all__ = [
+    "BROKEN",
+    "batches",
+    "connection_options",
+    "is_refusal",
+    "pack",
+    "pause_before",
+    "unavailable",
+    "with_source",
+    "without_script",
+]
+
+BROKEN: Final = (RedisConnectionError, RedisTimeoutError, OSError)
+"""What a lost connection or reply looks like. Everything is safe to send again: see the operation ids."""
+
+_REPLIES_PER_WRITE: Final = 1_000
+"""A longer batch goes out in several writes: beyond it both sides might wait for the other to read."""
+
+
+def connection_options(settings: Settings, retry: type[Any]) -> dict[str, Any]:
+    """Options for redis-py's connections; `retry` is its sync or async Retry class.
+
+    RESP2, because hiredis parses flat replies a third faster than RESP3's maps. Undecodable bytes become lone
+    surrogates, which the codec then tells as damage, instead of an error in the middle of a reply.
+    """
+    return {
+        "decode_responses": True,
+        "encoding_errors": "surrogateescape",
+        "protocol": 2,
+        "socket_timeout": settings.socket_timeout,
+        "socket_connect_timeout": settings.socket_timeout,
+        "retry": retry(NoBackoff(), 0),
+        "client_name": "sojourn",
+    }
+
+
+def pack(commands: Iterable[Command]) -> bytes:
+    """Commands as they go over the wire."""
+    return b"".join([hiredis.pack_command(command) for command in commands])
+
+
+def batches(operations: Sequence[Operation[Any]]) -> Iterable[Sequence[Operation[Any]]]:
+    """The operations in stretches that go out in one write each."""
+    for start in range(0, len(operations), _REPLIES_PER_WRITE):
+        yield operations[start : start + _REPLIES_PER_WRITE]
+
+
+def without_script(operations: Sequence[Operation[Any]], replies: Sequence[list[Any]]) -> list[int]:
+    """Which operations Redis refused because it does not know their script."""
+    return [
+        index
+        for index, (operation, reply) in enumerate(zip(operations, replies, strict=True))
+        if operation.source is not None and isinstance(reply[-1], NoScriptError)
+    ]
+
+
+def with_source(operations: Sequence[Operation[Any]]) -> list[Command]:
+    """The commands of operations whose script Redis does not know: the first of each script brings its source."""
+    commands: list[Command] = []
+    sent: set[str] = set()
+    for operation in operations:
+        command = operation.commands[-1]
+        sha = str(command[1])
+        if sha not in sent and operation.source is not None:
+            sent.add(sha)
+            command = ("EVAL", operation.source, *command[2:])
+        commands.append(command)
+    return commands
+
+
+def pause_before(attempt: int) -> float:
+    """Seconds to wait before attempt 1, 2, ...: 25 ms doubling to 0.4 s, with jitter."""
+    return random.uniform(0.5, 1.0) * min(0.4, 0.025 * 2**attempt)  # noqa: S311
+
+
+def unavailable(settings: Settings, error: BaseException, attempts: int) -> StoreUnavailable:
+    """The error for a caller when all attempts failed."""
+    problem = type(error).__name__ if not str(error) else str(error).splitlines()[0]
+    told = StoreUnavailable(
+        f"Redis at {masked(settings.redis_url)} did not answer in {attempts} attempts of "
+        f"{settings.socket_timeout:g} s: {problem}"
+    )
+    told.__cause__ = error
+    return told
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether trying again is pointless: wrong password, no permission."""
+    return isinstance(error, (AuthenticationError, AuthorizationError))
