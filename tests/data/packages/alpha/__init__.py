@@ -1,0 +1,9 @@
+"""A documented package."""
+
+
+def documented():
+    """Say so."""
+
+
+def undocumented():
+    pass
