@@ -4,15 +4,16 @@
 -- ARGV[2]  tenant     string
 -- ARGV[3]  id         string
 -- ARGV[4]  operation  string  this write's random id
--- ARGV[5]  slide      0|1     whether the write moves the deadline
--- ARGV[6]  grace      ms
--- ARGV[7]  actor      string
--- ARGV[8]  trace      string
--- ARGV[9]  log        string  the log's name
--- ARGV[10] limit      count   how long the log may get
--- ARGV[11...] entry   JSON    the entries, in order
+-- ARGV[5]  kinds      string  comma-separated, those that the caller writes to; '' for all
+-- ARGV[6]  slide      0|1     whether the write moves the deadline
+-- ARGV[7]  grace      ms
+-- ARGV[8]  actor      string
+-- ARGV[9]  trace      string
+-- ARGV[10]  log        string  the log's name
+-- ARGV[11] limit      count   how long the log may get
+-- ARGV[12...] entry   JSON    the entries, in order
 -- Returns  how long the log is now
--- Errors   NOTFOUND, ENDED, CORRUPT, FULL
+-- Errors   NOTFOUND, KIND, ENDED, CORRUPT, FULL
 -- @include include/keys
 -- @include include/operation
 -- @include include/record
@@ -20,8 +21,8 @@
 -- @include include/slide
 local session = KEYS[1]
 local prefix, tenant, id, operation = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local slides, grace, actor, trace = ARGV[5] == '1', tonumber(ARGV[6]), ARGV[7], ARGV[8]
-local name, limit = ARGV[9], tonumber(ARGV[10])
+local kinds, slides, grace, actor, trace = ARGV[5], ARGV[6] == '1', tonumber(ARGV[7]), ARGV[8], ARGV[9]
+local name, limit = ARGV[10], tonumber(ARGV[11])
 
 local k = session_keys(prefix, tenant, id)
 local log = k.log .. name
@@ -33,16 +34,16 @@ end
 if is_repeat(k, operation) then
   return redis.call('LLEN', log)
 end
-local core, refusal = load_live(k, now)
+local core, refusal = load_live(k, now, kinds)
 if not core then
   return refusal
 end
-local length, added = redis.call('LLEN', log), #ARGV - 10
+local length, added = redis.call('LLEN', log), #ARGV - 11
 if length + added > limit then
   return redis.error_reply(string.format('FULL %d %d', length, limit))
 end
 
-for i = 11, #ARGV do
+for i = 12, #ARGV do
   length = redis.call('RPUSH', log, ARGV[i])
 end
 if not string.find(',' .. core.logs .. ',', ',' .. name .. ',', 1, true) then
@@ -52,7 +53,7 @@ end
 if core.expires then
   redis.call('PEXPIREAT', log, text(core.expires + grace))
 end
-redis.call('HSET', session, 'version', text(core.version + 1), 'updated_at_ms', text(now))
+redis.call('HSET', session, 'version', text(core.version + 1), 'updated_at_ms', stamp(core, now))
 redis.call('ZADD', k.dirty, 'NX', text(now), k.member)
 if slides then
   slide(k, core, now, grace, 0)

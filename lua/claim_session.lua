@@ -15,7 +15,7 @@ local grace, retention = tonumber(ARGV[4]), tonumber(ARGV[5])
 
 local k = session_keys(prefix, tenant, id)
 -- Every listener hears of every lease; all but the first find the deadline gone, and nothing to do.
-if not redis.call('ZSCORE', k.deadlines, k.member) and redis.call('HEXISTS', session, 'expires_at_ms') == 0 then
+if not redis.call('ZSCORE', k.deadlines, k.member) and redis.pcall('HEXISTS', session, 'expires_at_ms') ~= 1 then
   return 'unknown'
 end
 return claim(k, now_ms(), grace, retention)

@@ -16,7 +16,7 @@
 -- ARGV[13] actor      string
 -- ARGV[14] trace      string
 -- ARGV[15...] field, value    the rest of the record's hash fields, encoded
--- Returns  {created_at ms, expires_at ms or false, accessed_at ms}
+-- Returns  {created_at ms, expires_at ms or false}
 -- Errors   EXISTS
 -- @include include/keys
 -- @include include/operation
@@ -35,8 +35,8 @@ local k = session_keys(prefix, tenant, id)
 local now = now_ms()
 if redis.call('EXISTS', session) == 1 then
   if is_repeat(k, operation) then
-    local times = redis.call('HMGET', session, 'created_at_ms', 'expires_at_ms', 'accessed_at_ms')
-    return { tonumber(times[1]), times[2] and tonumber(times[2]), tonumber(times[3]) }
+    local times = redis.call('HMGET', session, 'created_at_ms', 'expires_at_ms')
+    return { tonumber(times[1]), times[2] and tonumber(times[2]) }
   end
   return redis.error_reply('EXISTS')
 end
@@ -82,4 +82,4 @@ purge_due(prefix, now, CLAIMS_PER_CREATE, grace, true)
 if redis.call('XLEN', k.events) > events_cap then
   trim_events(k.events, events_cap)
 end
-return { now, deadline or false, now }
+return { now, deadline or false }

@@ -4,26 +4,27 @@
 -- ARGV[2]  tenant     string
 -- ARGV[3]  id         string
 -- ARGV[4]  operation  string  this write's random id
--- ARGV[5]  expected   count   the version it must have; '' for any
--- ARGV[6]  status     string  the final status
--- ARGV[7]  allowed    string  the statuses it may come from, comma-separated
--- ARGV[8]  reason     string  '' for none
--- ARGV[9]  grace      ms
--- ARGV[10] retention  ms
--- ARGV[11] actor      string
--- ARGV[12] trace      string
--- ARGV[13] changes    JSON    the changed fields, for the event
+-- ARGV[5]  kinds      string  comma-separated, those that the caller writes to; '' for all
+-- ARGV[6]  expected   count   the version it must have; '' for any
+-- ARGV[7]  status     string  the final status
+-- ARGV[8]  allowed    string  what may become it: see transition_error; '' for what is live or ended
+-- ARGV[9]  reason     string  '' for none
+-- ARGV[10]  grace      ms
+-- ARGV[11] retention  ms
+-- ARGV[12] actor      string
+-- ARGV[13] trace      string
+-- ARGV[14] changes    JSON    the changed fields, for the event
 -- Returns  the record: {field, value, ...}
--- Errors   NOTFOUND, ENDED, CORRUPT, CONFLICT, TRANSITION
+-- Errors   NOTFOUND, KIND, ENDED, CORRUPT, CONFLICT, TRANSITION
 -- @include include/keys
 -- @include include/operation
 -- @include include/record
 -- @include include/finish
 local session = KEYS[1]
 local prefix, tenant, id, operation = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local expected, status, allowed, reason = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
-local grace, retention = tonumber(ARGV[9]), tonumber(ARGV[10])
-local actor, trace, changes = ARGV[11], ARGV[12], ARGV[13]
+local kinds, expected, status, allowed, reason = ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9]
+local grace, retention = tonumber(ARGV[10]), tonumber(ARGV[11])
+local actor, trace, changes = ARGV[12], ARGV[13], ARGV[14]
 
 local k = session_keys(prefix, tenant, id)
 local now = now_ms()
@@ -37,10 +38,14 @@ if status == 'deleted' then
   if not refusal and (not core or is_overdue(core, now) or core.status == 'deleted' or core.status == 'expired') then
     refusal = redis.error_reply('NOTFOUND')
   end
+  refusal = refusal or kind_error(core, kinds)
 else
-  core, refusal = load_live(k, now)
+  core, refusal = load_live(k, now, kinds)
 end
-refusal = refusal or version_error(core, expected) or transition_error(core, status, allowed)
+refusal = refusal or version_error(core, expected)
+if not refusal and allowed ~= '' then
+  refusal = transition_error(core, status, allowed)
+end
 if refusal then
   return refusal
 end

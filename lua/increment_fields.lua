@@ -4,13 +4,14 @@
 -- ARGV[2]  tenant     string
 -- ARGV[3]  id         string
 -- ARGV[4]  operation  string  this write's random id
--- ARGV[5]  slide      0|1     whether the write moves the deadline
--- ARGV[6]  grace      ms
--- ARGV[7]  actor      string
--- ARGV[8]  trace      string
--- ARGV[9...] field, amount    counters and what to add to each
+-- ARGV[5]  kinds      string  comma-separated, those that the caller writes to; '' for all
+-- ARGV[6]  slide      0|1     whether the write moves the deadline
+-- ARGV[7]  grace      ms
+-- ARGV[8]  actor      string
+-- ARGV[9]  trace      string
+-- ARGV[10...] field, amount    counters and what to add to each
 -- Returns  {value, ...} as text, in the order of the fields
--- Errors   NOTFOUND, ENDED, CORRUPT, RANGE
+-- Errors   NOTFOUND, KIND, ENDED, CORRUPT, RANGE
 -- @include include/keys
 -- @include include/operation
 -- @include include/record
@@ -18,30 +19,29 @@
 -- @include include/slide
 local session = KEYS[1]
 local prefix, tenant, id, operation = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local slides, grace, actor, trace = ARGV[5] == '1', tonumber(ARGV[6]), ARGV[7], ARGV[8]
-local EXACT = 9007199254740991 -- 2^53 - 1: beyond it Lua's numbers, and most JSON readers, are no longer exact
+local kinds, slides, grace, actor, trace = ARGV[5], ARGV[6] == '1', tonumber(ARGV[7]), ARGV[8], ARGV[9]
 
 local k = session_keys(prefix, tenant, id)
 local now = now_ms()
 local names = {}
-for i = 9, #ARGV, 2 do
+for i = 10, #ARGV, 2 do
   names[#names + 1] = ARGV[i]
 end
 if is_repeat(k, operation) then
   return redis.call('HMGET', session, unpack(names))
 end
-local core, refusal = load_live(k, now)
+local core, refusal = load_live(k, now, kinds)
 if not core then
   return refusal
 end
 
-local values, write, changes = {}, { 'version', text(core.version + 1), 'updated_at_ms', text(now) }, {}
+local values, write, changes = {}, { 'version', text(core.version + 1), 'updated_at_ms', stamp(core, now) }, {}
 for i, old in ipairs(redis.call('HMGET', session, unpack(names))) do
-  local current = tonumber(old or '0')
+  local current = integer(old or '0')
   if not current then
     return redis.error_reply('CORRUPT ' .. names[i])
   end
-  local value = current + tonumber(ARGV[8 + 2 * i])
+  local value = current + tonumber(ARGV[9 + 2 * i])
   if math.abs(value) > EXACT then
     return redis.error_reply('RANGE ' .. names[i])
   end

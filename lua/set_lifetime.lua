@@ -4,13 +4,14 @@
 -- ARGV[2]  tenant     string
 -- ARGV[3]  id         string
 -- ARGV[4]  operation  string  this write's random id
--- ARGV[5]  ttl        ms      '' for a session without an end (its max_lifetime still holds)
--- ARGV[6]  grace      ms
--- ARGV[7]  actor      string
--- ARGV[8]  trace      string
--- ARGV[9]  changes    JSON    the changed fields, for the event
+-- ARGV[5]  kinds      string  comma-separated, those that the caller writes to; '' for all
+-- ARGV[6]  ttl        ms      '' for a session without an end (its max_lifetime still holds)
+-- ARGV[7]  grace      ms
+-- ARGV[8]  actor      string
+-- ARGV[9]  trace      string
+-- ARGV[10]  changes    JSON    the changed fields, for the event
 -- Returns  the record: {field, value, ...}
--- Errors   NOTFOUND, ENDED, CORRUPT
+-- Errors   NOTFOUND, KIND, ENDED, CORRUPT
 -- @include include/keys
 -- @include include/operation
 -- @include include/record
@@ -18,21 +19,21 @@
 -- @include include/event
 local session = KEYS[1]
 local prefix, tenant, id, operation = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local ttl, grace = tonumber(ARGV[5]), tonumber(ARGV[6])
-local actor, trace, changes = ARGV[7], ARGV[8], ARGV[9]
+local kinds, ttl, grace = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
+local actor, trace, changes = ARGV[8], ARGV[9], ARGV[10]
 
 local k = session_keys(prefix, tenant, id)
 local now = now_ms()
 if is_repeat(k, operation) then
   return redis.call('HGETALL', session)
 end
-local core, refusal = load_live(k, now)
+local core, refusal = load_live(k, now, kinds)
 if not core then
   return refusal
 end
 
 local deadline = deadline_from(now, ttl, core.created, core.max_lifetime)
-local write = { 'version', text(core.version + 1), 'updated_at_ms', text(now), 'accessed_at_ms', text(now) }
+local write = { 'version', text(core.version + 1), 'updated_at_ms', stamp(core, now), 'accessed_at_ms', text(now) }
 local clear = {}
 local function place(name, value)
   if value then

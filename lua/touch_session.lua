@@ -4,26 +4,27 @@
 -- ARGV[1]  prefix     string  the partition's prefix
 -- ARGV[2]  tenant     string
 -- ARGV[3]  id         string
--- ARGV[4]  gain       ratio   of the TTL that the deadline must gain for anything to be written
--- ARGV[5]  grace      ms
--- ARGV[6]  event      0|1     whether to tell the outbox
--- ARGV[7]  actor      string
--- ARGV[8]  trace      string
--- ARGV[9]  reply      string  'deadline', or 'record', which returns an ended session as it is
+-- ARGV[4]  kinds      string  comma-separated, those that the caller writes to; '' for all
+-- ARGV[5]  gain       ratio   of the TTL that the deadline must gain for anything to be written
+-- ARGV[6]  grace      ms
+-- ARGV[7]  event      0|1     whether to tell the outbox
+-- ARGV[8]  actor      string
+-- ARGV[9]  trace      string
+-- ARGV[10]  reply      string  'deadline', or 'record', which returns an ended session as it is
 -- Returns  'deadline': ms, or false for a session without one; 'record': {field, value, ...}
--- Errors   NOTFOUND, ENDED, CORRUPT
+-- Errors   NOTFOUND, KIND, ENDED, CORRUPT
 -- @include include/keys
 -- @include include/record
 -- @include include/slide
 -- @include include/event
 local session = KEYS[1]
 local prefix, tenant, id = ARGV[1], ARGV[2], ARGV[3]
-local gain, grace, tells = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6] == '1'
-local actor, trace, whole = ARGV[7], ARGV[8], ARGV[9] == 'record'
+local kinds, gain, grace, tells = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7] == '1'
+local actor, trace, whole = ARGV[8], ARGV[9], ARGV[10] == 'record'
 
 local k = session_keys(prefix, tenant, id)
 local now = now_ms()
-local core, refusal = load_live(k, now)
+local core, refusal = load_live(k, now, kinds)
 if not core then
   if whole and string.sub(refusal.err, 1, 5) == 'ENDED' then
     return redis.call('HGETALL', session)
@@ -32,7 +33,7 @@ if not core then
 end
 local deadline, moved = slide(k, core, now, grace, math.floor(gain * (core.ttl or 0)))
 if not moved and gain == 0 then
-  redis.call('HSET', session, 'accessed_at_ms', text(now), 'updated_at_ms', text(now))
+  redis.call('HSET', session, 'accessed_at_ms', text(now), 'updated_at_ms', stamp(core, now, 1))
   redis.call('ZADD', k.dirty, 'NX', text(now), k.member)
 end
 if tells and (moved or gain == 0) then

@@ -4,19 +4,20 @@
 -- ARGV[2]  tenant     string
 -- ARGV[3]  id         string
 -- ARGV[4]  operation  string  this write's random id
--- ARGV[5]  expected   count   the version it must have; '' for any
--- ARGV[6]  status     string  the new status; '' to leave it
--- ARGV[7]  allowed    string  the statuses it may come from, comma-separated
--- ARGV[8]  slide      0|1     whether the write moves the deadline
--- ARGV[9]  grace      ms
--- ARGV[10] actor      string
--- ARGV[11] trace      string
--- ARGV[12] changes    JSON    the changed fields, for the event
--- ARGV[13] cleared    count   how many field names follow that become empty
--- ARGV[14...] field           those names
+-- ARGV[5]  kinds      string  comma-separated, those that the caller writes to; '' for all
+-- ARGV[6]  expected   count   the version it must have; '' for any
+-- ARGV[7]  status     string  the new status; '' to leave it
+-- ARGV[8]  allowed    string  what may become it: see transition_error
+-- ARGV[9]  slide      0|1     whether the write moves the deadline
+-- ARGV[10]  grace      ms
+-- ARGV[11] actor      string
+-- ARGV[12] trace      string
+-- ARGV[13] changes    JSON    the changed fields, for the event
+-- ARGV[14] cleared    count   how many field names follow that become empty
+-- ARGV[15...] field           those names
 -- ARGV[...] field, value      fields and their new values, encoded
 -- Returns  the record: {field, value, ...}
--- Errors   NOTFOUND, ENDED, CORRUPT, CONFLICT, TRANSITION
+-- Errors   NOTFOUND, KIND, ENDED, CORRUPT, CONFLICT, TRANSITION
 -- @include include/keys
 -- @include include/operation
 -- @include include/record
@@ -25,17 +26,17 @@
 -- @include include/slide
 local session = KEYS[1]
 local prefix, tenant, id, operation = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local expected, status, allowed, slides = ARGV[5], ARGV[6], ARGV[7], ARGV[8] == '1'
-local grace, actor, trace, changes = tonumber(ARGV[9]), ARGV[10], ARGV[11], ARGV[12]
-local cleared = tonumber(ARGV[13])
-local first_pair = 14 + cleared
+local kinds, expected, status, allowed, slides = ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9] == '1'
+local grace, actor, trace, changes = tonumber(ARGV[10]), ARGV[11], ARGV[12], ARGV[13]
+local cleared = tonumber(ARGV[14])
+local first_pair = 15 + cleared
 
 local k = session_keys(prefix, tenant, id)
 local now = now_ms()
 if is_repeat(k, operation) then
   return redis.call('HGETALL', session)
 end
-local core, refusal = load_live(k, now)
+local core, refusal = load_live(k, now, kinds)
 refusal = refusal or version_error(core, expected)
 if not refusal and status ~= '' and status ~= core.status then
   refusal = transition_error(core, status, allowed)
@@ -44,14 +45,14 @@ if refusal then
   return refusal
 end
 
-local write = { 'version', text(core.version + 1), 'updated_at_ms', text(now) }
+local write = { 'version', text(core.version + 1), 'updated_at_ms', stamp(core, now) }
 local new = {}
 for i = first_pair, #ARGV, 2 do
   write[#write + 1] = ARGV[i]
   write[#write + 1] = ARGV[i + 1]
   new[ARGV[i]] = ARGV[i + 1]
 end
-for i = 14, first_pair - 1 do
+for i = 15, first_pair - 1 do
   new[ARGV[i]] = ''
 end
 if status ~= '' and status ~= core.status then
@@ -72,7 +73,7 @@ end
 
 redis.call('HSET', session, unpack(write))
 if cleared > 0 then
-  redis.call('HDEL', session, unpack(ARGV, 14, first_pair - 1))
+  redis.call('HDEL', session, unpack(ARGV, 15, first_pair - 1))
 end
 local created = text(core.created)
 for _, move in ipairs(moves) do

@@ -21,6 +21,7 @@ local function claim(k, now, grace, retention)
     return 'ended'
   end
   if not core.expires or core.expires > now then
+    redis.call('ZREM', k.deadlines, k.member) -- shrinks first, so that a full server lets the repair through
     place_deadline(k, core.expires, grace, core.logs)
     return 'moved'
   end

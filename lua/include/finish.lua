@@ -1,6 +1,7 @@
 -- @include include/clock
 -- @include include/deadline
 -- @include include/index
+-- @include include/record
 -- @include include/event
 -- Ends a record that was read and checked. Shrinking writes come first: a server out of memory refuses a script whose
 -- first write may grow, and ends and claims must go through then as well.
@@ -10,8 +11,8 @@ local function finish(k, core, now, grace, retention, ending)
   redis.call('DEL', k.lease)
   redis.call('ZREM', status_index(k, core.kind, core.status), k.id)
   core.version = core.version + 1
-  redis.call('HSET', k.session, 'status', ending.status, 'version', text(core.version), 'updated_at_ms', text(now),
-    'ended_at_ms', text(ending.at))
+  redis.call('HSET', k.session, 'status', ending.status, 'version', text(core.version), 'updated_at_ms',
+    stamp(core, now), 'ended_at_ms', text(ending.at))
   if ending.reason ~= '' then
     redis.call('HSET', k.session, 'end_reason', ending.reason)
   end

@@ -1,10 +1,24 @@
+-- @include include/clock
 -- What every write needs to know of a record before it changes anything, read in one call and checked.
 local LIVE = { pending = true, in_progress = true }
+local ENDED = { completed = true, failed = true, terminated = true, expired = true, deleted = true }
+local EXACT = 9007199254740991 -- 2^53 - 1: beyond it Lua's numbers, and most JSON readers, are no longer exact
+
+-- Text as an integer, or nil: tonumber alone would take '0x10', '1e999' and 'nan' as well, on which a later write fails.
+local function integer(value)
+  local number = value and string.find(value, '^%-?%d+$') and tonumber(value)
+  return number and math.abs(number) <= EXACT and number or nil
+end
+
+local function positive(value)
+  local number = integer(value)
+  return number and number > 0 and number or nil
+end
 
 -- Returns the core of the record, or nil where there is none, or nil and an error reply where it is damaged.
 local function load_core(k)
   local raw = redis.pcall('HMGET', k.session, 'status', 'version', 'created_at_ms', 'expires_at_ms', 'ttl_ms',
-    'max_lifetime_ms', 'kind', '_logs', '_indexes')
+    'max_lifetime_ms', 'kind', '_logs', '_indexes', 'updated_at_ms', 'accessed_at_ms', 'id', 'tenant')
   if raw.err then
     return nil, redis.error_reply('CORRUPT session')
   end
@@ -13,19 +27,22 @@ local function load_core(k)
   end
   local core = {
     status = raw[1],
-    version = tonumber(raw[2]),
-    created = tonumber(raw[3]),
-    expires = raw[4] and tonumber(raw[4]) or nil,
-    ttl = raw[5] and tonumber(raw[5]) or nil,
-    max_lifetime = raw[6] and tonumber(raw[6]) or nil,
+    version = positive(raw[2]),
+    created = positive(raw[3]),
+    expires = integer(raw[4]),
+    ttl = positive(raw[5]),
+    max_lifetime = positive(raw[6]),
     kind = raw[7],
     logs = raw[8] or '',
     indexes = raw[9] or '',
+    updated = positive(raw[10]),
   }
-  local damaged = (not core.status and 'status') or (not core.version and 'version')
-    or (not core.created and 'created_at') or (raw[4] and not core.expires and 'expires_at')
-    or (raw[5] and not core.ttl and 'ttl') or (raw[6] and not core.max_lifetime and 'max_lifetime')
-    or (not core.kind and 'kind')
+  local damaged = (not (LIVE[core.status] or ENDED[core.status]) and 'status') or (not core.version and 'version')
+    or (not core.created and 'created_at_ms') or (raw[4] and not core.expires and 'expires_at_ms')
+    or (raw[5] and not core.ttl and 'ttl_ms') or (raw[6] and not core.max_lifetime and 'max_lifetime_ms')
+    or (not (core.kind and string.find(core.kind, '^[a-z][a-z0-9_]*$')) and 'kind')
+    or (not core.updated and 'updated_at_ms') or (not positive(raw[11]) and 'accessed_at_ms')
+    or (raw[12] ~= k.id and 'id') or (raw[13] ~= k.tenant and 'tenant')
   if damaged then
     return nil, redis.error_reply('CORRUPT ' .. damaged)
   end
@@ -37,14 +54,32 @@ local function is_overdue(core, now)
   return core.live and core.expires ~= nil and core.expires <= now
 end
 
+-- What `updated_at` becomes: it never goes back, even where the clock does, for the archive tells newer from older by
+-- it. A write that does not count the version up says so with a `step` of 1.
+local function stamp(core, now, step)
+  return text(math.max(now, core.updated + (step or 0)))
+end
+
+-- An error reply where the record is of none of the caller's kinds (comma-separated; '' for all), else nil.
+local function kind_error(core, kinds)
+  if kinds ~= '' and not string.find(',' .. kinds .. ',', ',' .. core.kind .. ',', 1, true) then
+    return redis.error_reply('KIND ' .. core.kind)
+  end
+  return nil
+end
+
 -- The core of a session that may still be written to, or nil and the error reply that says why not.
-local function load_live(k, now)
+local function load_live(k, now, kinds)
   local core, damage = load_core(k)
   if damage then
     return nil, damage
   end
   if not core or is_overdue(core, now) or core.status == 'expired' or core.status == 'deleted' then
     return nil, redis.error_reply('NOTFOUND')
+  end
+  local refusal = kind_error(core, kinds)
+  if refusal then
+    return nil, refusal
   end
   if not core.live then
     return nil, redis.error_reply('ENDED ' .. core.status)
@@ -60,9 +95,12 @@ local function version_error(core, expected)
   return nil
 end
 
--- An error reply where the record may not go from its status to `status`, else nil. `allowed`: comma-separated.
+-- An error reply where the record may not go from its status to `status`, else nil. `allowed` holds "<kind>:<status>"
+-- for each status that it may come from, and "<kind>:" for each kind that the caller knows; "*" is any other kind.
 local function transition_error(core, status, allowed)
-  if not string.find(',' .. allowed .. ',', ',' .. core.status .. ',', 1, true) then
+  local listed = ',' .. allowed .. ','
+  local kind = string.find(listed, ',' .. core.kind .. ':,', 1, true) and core.kind or '*'
+  if not string.find(listed, ',' .. kind .. ':' .. core.status .. ',', 1, true) then
     return redis.error_reply('TRANSITION ' .. core.status .. ' ' .. status)
   end
   return nil

@@ -1,5 +1,6 @@
 -- @include include/clock
 -- @include include/deadline
+-- @include include/record
 -- Moves a live session's deadline to now + ttl, if that gains at least `min_gain` ms; it never moves it back. Returns
 -- the deadline in force, or nil for a session without one, and whether anything was written.
 local function slide(k, core, now, grace, min_gain)
@@ -11,7 +12,7 @@ local function slide(k, core, now, grace, min_gain)
     return core.expires, false
   end
   redis.call('HSET', k.session, 'expires_at_ms', text(deadline), 'accessed_at_ms', text(now),
-    'updated_at_ms', text(now))
+    'updated_at_ms', stamp(core, now, 1))
   place_deadline(k, deadline, grace, core.logs)
   redis.call('ZADD', k.dirty, 'NX', text(now), k.member)
   return deadline, true

@@ -19,6 +19,7 @@ Ttl = timedelta | float | None
 LONGEST_TTL: Final = timedelta(days=3650)
 """The longest finite TTL. Whoever wants longer means `INFINITE`."""
 INFINITE: Final = None
+_SCALARS: Final = (str, int, float, type(None))
 
 
 class Limits(BaseModel):
@@ -69,6 +70,8 @@ def check_depth(field: str, value: Any, depth: int) -> None:
         InvalidField: it nests deeper, or contains itself.
 
     """
+    if isinstance(value, _SCALARS):
+        return
     layer = [value]
     for _ in range(depth + 1):
         layer = [

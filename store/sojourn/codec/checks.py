@@ -23,6 +23,8 @@ def check_indexed(name: str, text: str, limits: Limits) -> None:
         InvalidField: it is empty, too long, or contains control characters.
 
     """
+    if text and len(text) <= limits.indexed_bytes and text.isascii() and text.isprintable():
+        return  # nearly all are like this
     if not text:
         raise InvalidField(name, "an indexed value cannot be empty (use None for none)")
     try:

@@ -67,6 +67,8 @@ class FieldCodec:
     encode: Callable[[Any], str]
     decode: Callable[[str], Any]
     is_json: bool = False
+    exact: bool = False
+    """Whether a valid value certainly reads back as it was written."""
     none_is_absent: bool = False
     """Whether None is told by the hash field's absence; else it is JSON's null."""
     indexed: bool = False
@@ -83,7 +85,8 @@ class FieldCodec:
 def _encode_text(value: Any) -> str:
     if "\x00" in value:
         raise ValueError("contains a NUL character, which PostgreSQL cannot store")
-    value.encode()  # lone surrogates end here
+    if not value.isascii():
+        value.encode()  # lone surrogates end here
     return str(value)
 
 
@@ -234,6 +237,7 @@ def field_codec(model: type[Session], name: str) -> FieldCodec:
             name + suffix,
             encode,
             decode,
+            exact=bare in (str, int, bool, float),
             none_is_absent=none_is_absent,
             indexed=indexed,
             counter=counter,
@@ -249,7 +253,15 @@ def field_codec(model: type[Session], name: str) -> FieldCodec:
         return FieldCodec(name, name, encode, decode, none_is_absent=none_is_absent, indexed=indexed)
     encode, decode = _json_coder(adapter)
     return FieldCodec(
-        name, name, encode, decode, is_json=True, none_is_absent=none_is_absent, indexed=indexed, many=indexed
+        name,
+        name,
+        encode,
+        decode,
+        is_json=True,
+        exact=element is str,
+        none_is_absent=none_is_absent,
+        indexed=indexed,
+        many=indexed,
     )
 
 

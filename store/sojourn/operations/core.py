@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
-from redis.exceptions import OutOfMemoryError, ResponseError
+from redis.exceptions import ResponseError
 
 from sojourn.codec import Models
 from sojourn.errors import BY_CODE, SessionCorrupt, StoreError, StoreFull, StoreUnavailable
@@ -92,10 +92,10 @@ def raise_for(reply: Any, session_id: str, tenant: str) -> None:
     """Raise what an error reply means; do nothing for any other reply."""
     if not isinstance(reply, ResponseError):
         return
-    if isinstance(reply, OutOfMemoryError):
-        raise StoreFull("Redis is out of memory (maxmemory): nothing was changed; raise it, or end sessions") from None
     text = str(reply)
     code, _, detail = text.partition(" ")
+    if code == "OOM" or "OOM command not allowed" in text:
+        raise StoreFull("Redis is out of memory (maxmemory): nothing was changed; raise it, or end sessions") from None
     kind = BY_CODE.get(code)
     if kind is not None:
         raise kind(session_id, tenant, detail) from None

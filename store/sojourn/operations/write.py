@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from sojourn.codec import Changes, Codec, datetime_from, encode_entry, quoted
@@ -36,7 +36,7 @@ def create(
     """A new session. `register`: also note the tenant as known."""
     ttl_ms, max_ms = milliseconds(ttl), milliseconds(max_lifetime, "max_lifetime")
     session_id, tenant, keys = str(uuid.uuid4()), context.tenant, context.keys
-    encoded = codec.encode_new(fields, session_id, tenant, context.limits)
+    session, encoded = codec.encode_new(fields, session_id, tenant, context.limits)
     status = encoded.pop("status")
     args: list[Argument] = [
         keys.partition.prefix, tenant, session_id, new_operation_id(), codec.kind, status, codec.index_specs,
@@ -48,18 +48,17 @@ def create(
 
     def parse(reply: Any) -> S:
         raise_for(reply, session_id, tenant)
-        created, expires, accessed = reply
-        stored = {
-            **encoded, "id": session_id, "tenant": tenant, "kind": codec.kind, "status": status, "version": "1",
-            "created_at_ms": str(created), "updated_at_ms": str(created), "accessed_at_ms": str(accessed),
-        }  # fmt: skip
-        if expires:
-            stored["expires_at_ms"] = str(expires)
-        if ttl_ms is not None:
-            stored["ttl_ms"] = str(ttl_ms)
-        if max_ms is not None:
-            stored["max_lifetime_ms"] = str(max_ms)
-        return codec.decode(stored, session_id, tenant)
+        created = datetime_from(reply[0])
+        # Nobody else has seen the session yet, so it can still be completed in place.
+        session.__dict__.update(
+            created_at=created,
+            updated_at=created,
+            accessed_at=created,
+            expires_at=datetime_from(reply[1]) if reply[1] else None,
+            ttl=None if ttl_ms is None else timedelta(milliseconds=ttl_ms),
+            max_lifetime=None if max_ms is None else timedelta(milliseconds=max_ms),
+        )
+        return session
 
     before = (("SADD", TENANTS, tenant),) if register else ()
     return call("create_session", [keys.session(session_id)], args, parse, before)

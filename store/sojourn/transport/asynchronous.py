@@ -8,7 +8,6 @@ from typing import Any
 
 from redis.asyncio import ConnectionPool
 from redis.asyncio.retry import Retry
-from redis.exceptions import ResponseError
 
 from sojourn.errors import SettingsError
 from sojourn.operations.core import Command, Operation
@@ -16,6 +15,35 @@ from sojourn.settings import Settings, masked
 from sojourn.transport import policy
 
 __all__ = ["AsyncTransport"]
+
+
+class _Line:
+    """A connection and the parser of its replies."""
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+        self.reader = policy.reply_reader()
+
+    async def exchange(self, packed: bytes, count: int) -> list[Any]:
+        """Send commands and read as many replies."""
+        connection, reader = self.connection, self.reader
+        if not connection.is_connected:
+            await connection.connect()
+            reader = self.reader = policy.reply_reader()
+        connection._writer.write(packed)  # noqa: SLF001
+        await connection._writer.drain()  # noqa: SLF001
+        incoming = connection._reader  # noqa: SLF001
+        replies: list[Any] = []
+        while len(replies) < count:
+            reply = reader.gets()
+            if reply is policy.MORE:
+                data = await incoming.read(policy.READ_BYTES)
+                if not data:
+                    raise ConnectionResetError("Redis closed the connection")
+                reader.feed(data)
+            else:
+                replies.append(reply)
+        return replies
 
 
 class AsyncTransport:
@@ -34,7 +62,7 @@ class AsyncTransport:
             raise SettingsError(f"redis_url {masked(settings.redis_url)}: {error}") from None
         # Callers beyond the limit wait here in order; redis-py's own blocking pool lets some of them starve.
         self._places = asyncio.Semaphore(settings.max_connections)
-        self._free: list[Any] = []
+        self._free: list[_Line] = []
 
     async def execute(self, operations: Sequence[Operation[Any]]) -> list[list[Any]]:
         """The replies to each operation's commands, error replies among them as values.
@@ -73,26 +101,19 @@ class AsyncTransport:
 
     async def _exchange(self, packed: bytes, count: int) -> list[Any]:
         async with self._places:
-            connection = self._free.pop() if self._free else self._pool.make_connection()
-            replies: list[Any] = []
+            line = self._free.pop() if self._free else _Line(self._pool.make_connection())
             try:
-                await connection.connect()
-                await connection.send_packed_command([packed])
-                for _ in range(count):
-                    try:
-                        replies.append(await connection.read_response())
-                    except ResponseError as error:
-                        replies.append(error)
+                async with asyncio.timeout(self._settings.socket_timeout):
+                    return await line.exchange(packed, count)
             except BaseException:
                 # Replies may be outstanding; the next user of the connection must not read them.
-                await connection.disconnect(nowait=True)
+                await line.connection.disconnect(nowait=True)
                 raise
             finally:
-                self._free.append(connection)
-            return replies
+                self._free.append(line)
 
     async def close(self) -> None:
         """Close all connections; the transport opens new ones if it is used again."""
         free, self._free = self._free, []
-        for connection in free:
-            await connection.disconnect()
+        for line in free:
+            await line.connection.disconnect()

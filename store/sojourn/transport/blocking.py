@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from redis import ConnectionPool
-from redis.exceptions import ResponseError
 from redis.retry import Retry
 
 from sojourn.errors import SettingsError
@@ -26,7 +25,8 @@ class _Held:
     def __init__(self, pool: ConnectionPool) -> None:
         self.pool = pool
         self.pid = os.getpid()
-        self.connection = pool.get_connection()
+        self.connection: Any = pool.get_connection()
+        self.reader = policy.reply_reader()
 
     def __del__(self) -> None:
         if self.pid == os.getpid():
@@ -92,15 +92,24 @@ class Transport:
         held = getattr(self._local, "held", None)
         if held is None or held.pid != os.getpid():
             held = self._local.held = _Held(self._pool)
-        connection = held.connection
-        replies: list[Any] = []
+        connection, reader = held.connection, held.reader
         try:
-            connection.send_packed_command([packed])
-            for _ in range(count):
-                try:
-                    replies.append(connection.read_response())
-                except ResponseError as error:
-                    replies.append(error)
+            sock = connection._sock  # noqa: SLF001
+            if sock is None:
+                connection.connect()
+                sock = connection._sock  # noqa: SLF001
+                reader = held.reader = policy.reply_reader()
+            sock.sendall(packed)
+            replies: list[Any] = []
+            while len(replies) < count:
+                reply = reader.gets()
+                if reply is policy.MORE:
+                    data = sock.recv(policy.READ_BYTES)
+                    if not data:
+                        raise ConnectionResetError("Redis closed the connection")
+                    reader.feed(data)
+                else:
+                    replies.append(reply)
         except BaseException:
             # Replies may be outstanding; the next user of the connection must not read them.
             connection.disconnect()

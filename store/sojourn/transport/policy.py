@@ -11,7 +11,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
-    NoScriptError,
+    ResponseError,
 )
 from redis.exceptions import (
     ConnectionError as RedisConnectionError,
@@ -26,11 +26,14 @@ from sojourn.settings import Settings, masked
 
 __all__ = [
     "BROKEN",
+    "MORE",
+    "READ_BYTES",
     "batches",
     "connection_options",
     "is_refusal",
     "pack",
     "pause_before",
+    "reply_reader",
     "unavailable",
     "with_source",
     "without_script",
@@ -39,6 +42,7 @@ __all__ = [
 BROKEN: Final = (RedisConnectionError, RedisTimeoutError, OSError)
 """What a lost connection or reply looks like. Everything is safe to send again: see the operation ids."""
 
+READ_BYTES: Final = 65_536
 _REPLIES_PER_WRITE: Final = 1_000
 """A longer batch goes out in several writes: beyond it both sides might wait for the other to read."""
 
@@ -46,18 +50,34 @@ _REPLIES_PER_WRITE: Final = 1_000
 def connection_options(settings: Settings, retry: type[Any]) -> dict[str, Any]:
     """Options for redis-py's connections; `retry` is its sync or async Retry class.
 
-    RESP2, because hiredis parses flat replies a third faster than RESP3's maps. Undecodable bytes become lone
-    surrogates, which the codec then tells as damage, instead of an error in the middle of a reply.
+    RESP2, because hiredis parses flat replies a third faster than RESP3's maps.
     """
     return {
-        "decode_responses": True,
-        "encoding_errors": "surrogateescape",
         "protocol": 2,
         "socket_timeout": settings.socket_timeout,
         "socket_connect_timeout": settings.socket_timeout,
         "retry": retry(NoBackoff(), 0),
         "client_name": "sojourn",
     }
+
+
+MORE: Final = object()
+"""What a reply reader answers while a reply is not complete."""
+
+
+def reply_reader() -> hiredis.Reader:
+    """A parser for one connection's replies; error replies are values.
+
+    redis-py makes and keeps the connections, but its reading and writing cost as much again as Redis takes to answer.
+    Undecodable bytes become lone surrogates, which the codec then tells as damage, instead of an error in mid-reply.
+    """
+    return hiredis.Reader(
+        protocolError=RedisConnectionError,
+        replyError=ResponseError,
+        encoding="utf-8",
+        errors="surrogateescape",
+        notEnoughData=MORE,
+    )
 
 
 def pack(commands: Iterable[Command]) -> bytes:
@@ -76,7 +96,9 @@ def without_script(operations: Sequence[Operation[Any]], replies: Sequence[list[
     return [
         index
         for index, (operation, reply) in enumerate(zip(operations, replies, strict=True))
-        if operation.source is not None and isinstance(reply[-1], NoScriptError)
+        if operation.source is not None
+        and isinstance(reply[-1], ResponseError)
+        and str(reply[-1]).startswith("NOSCRIPT")
     ]
 
 

@@ -1,0 +1,128 @@
+"""Sojourn's speed, in ratios to the bare client: both sides in one process, in turn, medians of several rounds."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import platform
+import shutil
+import statistics
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import bench_calls
+import bench_expiry
+import bench_memory
+import redis
+from rich.console import Console
+from rich.table import Table
+
+from sojourn.embedded import RedisServer
+
+console = Console()
+
+
+def main() -> int:
+    """Run the chosen parts; return 0 whatever they measured."""
+    options = parse()
+    results: dict[str, Any] = {}
+    with server(options.redis) as url:
+        results["machine"] = machine(url)
+        console.print(" · ".join(f"{name} {value}" for name, value in results["machine"].items()))
+        if "calls" in options.parts:
+            results["calls"] = calls(url, options)
+        if "memory" in options.parts:
+            results["memory"] = bench_memory.run(url)
+            show_memory(results["memory"])
+        if "expiry" in options.parts:
+            results["expiry"] = bench_expiry.run(url, options.live, options.due, options.over)
+            show_expiry(results["expiry"])
+    if options.json is not None:
+        options.json.write_text(json.dumps(results, indent=2))
+    return 0
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+    parser.add_argument("parts", nargs="*", help="calls, memory, expiry; default: all")
+    parser.add_argument("--rounds", type=int, default=9, help="rounds of each side (default: 9)")
+    parser.add_argument("--calls", type=int, default=400, help="calls in a round (default: 400)")
+    parser.add_argument("--live", type=int, default=200_000, help="live sessions while others expire")
+    parser.add_argument("--due", type=int, default=2_000, help="sessions that expire")
+    parser.add_argument("--over", type=float, default=10.0, help="seconds over which they do")
+    parser.add_argument("--redis", metavar="PATH", help="redis-server to use (default: on PATH, else the embedded one)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
+    options = parser.parse_args()
+    known = {"calls", "memory", "expiry"}
+    options.parts = set(options.parts) or known
+    if not options.parts <= known:
+        parser.error(f"parts are {', '.join(sorted(known))}")
+    return options
+
+
+@contextlib.contextmanager
+def server(executable: str | None) -> Iterator[str]:
+    """A Redis of our own, without persistence."""
+    with tempfile.TemporaryDirectory(prefix="sojourn-bench-") as folder:
+        chosen = executable or shutil.which("redis-server")
+        with RedisServer.start(Path(folder) / "redis", executable=chosen) as started:
+            yield started.url
+
+
+def machine(url: str) -> dict[str, str]:
+    """What the figures were measured on."""
+    client = redis.Redis.from_url(url)
+    with contextlib.closing(client):
+        return {
+            "Python": platform.python_version(),
+            "Redis": str(client.info("server")["redis_version"]),
+            "redis-py": redis.__version__,
+            "cores": str(os.cpu_count()),
+        }
+
+
+def calls(url: str, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Time single and batched calls against the bare client."""
+    rows: list[dict[str, Any]] = []
+    rows += [bench_calls.measure(pair, options.rounds, options.calls) for pair in bench_calls.sync_pairs(url)]
+    rows += asyncio.run(bench_calls.async_rows(url, options.rounds, options.calls))
+    table = Table("call", "bare us", "Sojourn us", "ratio", "rounds from .. to")
+    for row in rows:
+        low, high = min(row["ratios"]), max(row["ratios"])
+        ratio = statistics.median(row["ratios"])
+        table.add_row(
+            row["name"], f"{row['bare_us']:.1f}", f"{row['ours_us']:.1f}", f"{ratio:.2f}", f"{low:.2f} .. {high:.2f}"
+        )
+    for column in table.columns[1:]:
+        column.justify = "right"
+    console.print(table)
+    return rows
+
+
+def show_memory(found: dict[str, float]) -> None:
+    """Print bytes per session."""
+    table = Table("memory", "bytes per session", "times the bare hash")
+    for name, value in found.items():
+        table.add_row(name, f"{value:.0f}", f"{value / found['bare hash']:.2f}")
+    console.print(table)
+
+
+def show_expiry(found: dict[str, Any]) -> None:
+    """Print how late the claims were."""
+    table = Table("expiry", "")
+    for name, value in found.items():
+        table.add_row(name, f"{value:g}")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    try:
+        raise SystemExit(main())
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
