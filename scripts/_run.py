@@ -8,6 +8,7 @@ import json
 import multiprocessing
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,7 +31,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from sojourn import archive
-from sojourn.embedded import PostgresServer, RedisServer
+from sojourn.embedded import PostgresServer, RedisServer, bundled_redis
 from sojourn.keys import TenantKeys
 from sojourn.settings import load_settings, masked
 
@@ -258,12 +259,13 @@ def show_what_to_try(home: Path) -> None:
     """Print lines to copy, for each of the four ways in."""
     settings = load_settings()
     binary = Path(sys.executable).parent
+    redis_cli = shutil.which("redis-cli") or Path(bundled_redis()).parent / "redis-cli"
     config = f"SOJOURN_CONFIG={shlex.quote(str(home / 'sojourn.yaml'))}"
     keys = TenantKeys.of(settings.tenant, settings.partitions)
     console.print("\nIt stays up until Ctrl-C. Try, in another terminal:\n", markup=False)
     for line in (
-        f"redis-cli -u {settings.redis_url} ZRANGE '{keys.status_index('documentation', 'completed')}' 0 3",
-        f"redis-cli -u {settings.redis_url} XREVRANGE '{keys.partition.events}' + - COUNT 2",
+        f"{redis_cli} -u {settings.redis_url} ZRANGE '{keys.status_index('documentation', 'completed')}' 0 3",
+        f"{redis_cli} -u {settings.redis_url} XREVRANGE '{keys.partition.events}' + - COUNT 2",
         f"psql '{settings.archive_url}' -c 'SELECT status, count(*) FROM sojourn.sessions GROUP BY status'",
         f"{config} {binary}/sojourn create --kind documentation --owner you --ttl 10s "
         "--set workspace_id=w --set module_name=m",
