@@ -15,13 +15,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import bench_calls
-import bench_expiry
-import bench_memory
 import redis
 from rich.console import Console
 from rich.table import Table
 
+import bench_calls
+import bench_expiry
+import bench_memory
 from sojourn.embedded import RedisServer
 
 console = Console()

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from multiprocessing import Queue
 from pathlib import Path
 
@@ -92,7 +93,7 @@ def _document_one(store: SessionStore[DocumentationSession], package: Package, d
             counted = count_docstrings(Path(path))
         except (SyntaxError, ValueError) as error:
             status = f"cannot be parsed: {type(error).__name__}"
-            store.mutate(session.id, lambda found, path=path: {"failed_files": (*found.failed_files, path)})
+            store.mutate(session.id, partial(_with_failed, path))
             done.failed += 1
         else:
             status = f"{counted['documented']} documented, {counted['undocumented']} not"
@@ -115,6 +116,10 @@ def _document_one(store: SessionStore[DocumentationSession], package: Package, d
     else:
         status = store.complete(session.id, reason="all files read").status.value
     done.statuses[status] = done.statuses.get(status, 0) + 1
+
+
+def _with_failed(path: str, session: DocumentationSession) -> dict[str, tuple[str, ...]]:
+    return {"failed_files": (*session.failed_files, path)}
 
 
 def count_docstrings(path: Path) -> dict[str, int]:

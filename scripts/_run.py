@@ -25,11 +25,11 @@ from typing import Any
 import psycopg
 import redis
 import yaml
-from _document import Done, Package, document, packages_under
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from _document import Done, Package, document, packages_under
 from sojourn import archive
 from sojourn.embedded import PostgresServer, RedisServer, bundled_redis
 from sojourn.keys import TenantKeys
@@ -162,12 +162,14 @@ def wait_until_settled(home: Path, done: Done) -> dict[str, Any]:
     """Wait until nothing of ours waits for the archive and each end had its hook; what Postgres holds then."""
     settings = load_settings()
     keys = TenantKeys.of(settings.tenant, settings.partitions)
-    client = redis.Redis.from_url(settings.redis_url, decode_responses=True)
+    client: Any = redis.Redis.from_url(settings.redis_url, decode_responses=True)
     ended = sum(done.statuses.values())
     deadline = time.monotonic() + SETTLED_WITHIN_S
     with console.status("waiting for expiries, hooks and the archive"), contextlib.closing(client):
         while True:
-            waiting = [each for each in client.zrange(keys.partition.dirty, 0, -1) if each.startswith(keys.tenant + "/")]
+            waiting = [
+                each for each in client.zrange(keys.partition.dirty, 0, -1) if each.startswith(keys.tenant + "/")
+            ]
             hooks = hooks_that_ran(home)
             found = archived(settings.archive_url or "", settings.tenant)
             settled = not waiting and hooks["events"] >= ended and found["events"] == client_events(found)
@@ -196,7 +198,7 @@ def hooks_that_ran(home: Path) -> dict[str, int]:
 def archived(url: str, tenant: str) -> dict[str, Any]:
     """What Postgres holds of a tenant, asked in SQL rather than through the library that wrote it."""
     with psycopg.connect(url, connect_timeout=10) as connection:
-        statuses = dict(
+        statuses: dict[str, int] = dict(
             connection.execute(
                 "SELECT status, count(*) FROM sojourn.sessions WHERE tenant = %s GROUP BY status", (tenant,)
             ).fetchall()
@@ -266,9 +268,8 @@ def show_what_to_try(home: Path) -> None:
     for line in (
         f"{redis_cli} -u {settings.redis_url} ZRANGE '{keys.status_index('documentation', 'completed')}' 0 3",
         f"{redis_cli} -u {settings.redis_url} XREVRANGE '{keys.partition.events}' + - COUNT 2",
-        f"psql '{settings.archive_url}' -c 'SELECT status, count(*) FROM sojourn.sessions GROUP BY status'",
-        f"{config} {binary}/sojourn create --kind documentation --owner you --ttl 10s "
-        "--set workspace_id=w --set module_name=m",
+        f"psql '{settings.archive_url}' -c 'TABLE sojourn.sessions LIMIT 3'",
+        f"{config} {binary}/sojourn create --owner you --ttl 10s",
         f"{config} {binary}/sojourn list",
         f"{config} {binary}/sojourn archive list --status expired",
         f"{config} {binary}/python -c 'from sojourn import SessionStore; print(SessionStore().list().sessions)'",

@@ -106,7 +106,7 @@ class Commands:
 
     def touch(self, ids: Iterable[str]) -> list[Command]:
         """Touches."""
-        return [write.touch(self._context, each).commands[-1] for each in ids]
+        return [write.touch(self._context, BenchSession, each).commands[-1] for each in ids]
 
     def get(self, ids: Iterable[str]) -> list[str]:
         """The keys of records."""
@@ -123,7 +123,7 @@ def load_scripts(url: str) -> None:
 def sync_pairs(url: str) -> list[Pair]:
     """The synchronous comparisons."""
     store = SessionStore(model=BenchSession, settings=Settings(redis_url=url), tenant="bench")
-    bare = redis.Redis.from_url(url, decode_responses=True)
+    bare: Any = redis.Redis.from_url(url, decode_responses=True)
     load_scripts(url)
     commands = Commands(store)
     ids = [each.id for each in store.create_many([FIELDS] * 1000, ttl=3600)]
@@ -170,7 +170,7 @@ Call = Callable[[Any], Awaitable[Any]]
 async def async_rows(url: str, rounds: int, calls: int) -> list[dict[str, Any]]:
     """Time the asynchronous comparisons: one task, and a batch."""
     store = AsyncSessionStore(model=BenchSession, settings=Settings(redis_url=url), tenant="bench-async")
-    bare = redis.asyncio.Redis.from_url(url, decode_responses=True)
+    bare: Any = redis.asyncio.Redis.from_url(url, decode_responses=True)
     commands = Commands(store)
     ids = [each.id for each in await store.create_many([FIELDS] * 1000, ttl=3600)]
     turn = itertools.cycle(ids)

@@ -8,12 +8,14 @@ import statistics
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import redis
-from bench_calls import FIELDS, BenchSession
 
+from bench_calls import FIELDS, BenchSession
 from sojourn import SessionStore
+from sojourn.codec import ms_from
 from sojourn.keys import TenantKeys
 from sojourn.settings import Settings
 
@@ -23,7 +25,7 @@ __all__ = ["run"]
 def run(url: str, live: int, due: int, over_s: float) -> dict[str, Any]:
     """Milliseconds from the deadline to the claim, as both stand in Redis."""
     settings = Settings(redis_url=url, events_cap=10 * (live + due))
-    client = redis.Redis.from_url(url, decode_responses=True)
+    client: Any = redis.Redis.from_url(url, decode_responses=True)
     keys = TenantKeys.of("expiry", settings.partitions)
     with contextlib.closing(client), SessionStore(model=BenchSession, settings=settings, tenant="expiry") as store:
         client.flushall()
@@ -31,13 +33,13 @@ def run(url: str, live: int, due: int, over_s: float) -> dict[str, Any]:
             store.create_many([FIELDS] * min(500, live - start), ttl=86_400)
         client.delete(keys.partition.events)
         deadlines = {
-            each.id: each.expires_at
+            each.id: each.expires_at or datetime.max.replace(tzinfo=UTC)
             for number in range(due)
             for each in [store.create(ttl=3 + over_s * number / due, **FIELDS)]
         }
         client.xgroup_create(keys.partition.events, "bench", id="0")  # keeps the events from being trimmed
         command = [sys.executable, "-m", "sojourn.cli", "worker", "--role", "listen"]
-        worker = subprocess.Popen(command, env=os.environ | {"SOJOURN_REDIS_URL": url})  # noqa: S603
+        worker = subprocess.Popen(command, env=os.environ | {"SOJOURN_REDIS_URL": url, "SOJOURN_LOG_LEVEL": "warning"})  # noqa: S603
         try:
             limit = time.monotonic() + over_s + 30
             while client.zcount(keys.partition.deadlines, "-inf", _latest(deadlines)) and time.monotonic() < limit:
@@ -48,7 +50,7 @@ def run(url: str, live: int, due: int, over_s: float) -> dict[str, Any]:
         lags = []
         for _, fields in client.xrange(keys.partition.events):
             if fields["type"] == "expired":
-                lags.append(int(fields["at_ms"]) - _ms(deadlines[fields["id"]]))
+                lags.append(int(fields["at_ms"]) - ms_from(deadlines[fields["id"]]))
         client.flushall()
     lags.sort()
     return {
@@ -61,9 +63,5 @@ def run(url: str, live: int, due: int, over_s: float) -> dict[str, Any]:
     }
 
 
-def _ms(moment: Any) -> int:
-    return round(moment.timestamp() * 1000)
-
-
-def _latest(deadlines: dict[str, Any]) -> int:
-    return max(map(_ms, deadlines.values()))
+def _latest(deadlines: dict[str, datetime]) -> int:
+    return max(map(ms_from, deadlines.values()))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 import redis
-from bench_calls import FIELDS, BenchSession
 
+from bench_calls import FIELDS, BenchSession
 from sojourn import SessionStore
 from sojourn.keys import TenantKeys
 from sojourn.settings import Settings
@@ -18,7 +19,7 @@ SESSIONS = 10_000
 
 def run(url: str) -> dict[str, float]:
     """Bytes per session: the bare hash, with lease and indexes, with its event too; and with longer listpacks."""
-    client = redis.Redis.from_url(url, decode_responses=True)
+    client: Any = redis.Redis.from_url(url, decode_responses=True)
     settings = Settings(redis_url=url)
     found: dict[str, float] = {}
     with contextlib.closing(client), SessionStore(model=BenchSession, settings=settings, tenant="memory") as store:
@@ -52,10 +53,10 @@ def run(url: str) -> dict[str, float]:
     return found
 
 
-def _listpack_setting(client: redis.Redis) -> str:
+def _listpack_setting(client: Any) -> str:
     names = client.config_get("hash-max-*-value")
-    return next(iter(names))
+    return str(next(iter(names)))
 
 
-def _used(client: redis.Redis) -> int:
+def _used(client: Any) -> int:
     return int(client.info("memory")["used_memory"])

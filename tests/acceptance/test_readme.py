@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,10 +28,10 @@ def commands() -> list[str]:
 
 
 @pytest.fixture
-def environment(any_redis_url: str, postgres_url: str, tmp_path: Path) -> Iterator[dict[str, str]]:
+def environment(any_redis_url: str, postgres_url: str, tmp_path: Path) -> dict[str, str]:
     """Give what a reader has after the exports of the README, with the commands on the PATH."""
     binaries = [str(Path(sys.executable).parent), os.environ["PATH"], str(Path(bundled_redis()).parent)]
-    yield os.environ | {
+    return os.environ | {
         "PATH": os.pathsep.join(binaries),
         "SOJOURN_REDIS_URL": any_redis_url,
         "SOJOURN_ARCHIVE_URL": postgres_url,

@@ -11,8 +11,11 @@ import threading
 from pathlib import Path
 
 import pytest
-from scripts import _bootstrap, _check, _test
 from tests.waiting import eventually
+
+import _bootstrap
+import _check
+import _test
 
 Calls = list[list[str]]
 

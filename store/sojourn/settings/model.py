@@ -1,17 +1,13 @@
-"""All settings, in one place: arguments over environment (``SOJOURN_*``) over ``sojourn.yaml`` over defaults."""
+"""The settings, their types, defaults and what they must agree on."""
 
 from __future__ import annotations
 
-import importlib
-import os
 import re
-from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
-from pathlib import Path
-from typing import Annotated, Any, Final, Literal
-from urllib.parse import urlsplit, urlunsplit
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -20,13 +16,15 @@ from pydantic_settings import (
 )
 
 from sojourn.codec import Models
-from sojourn.errors import SettingsError, SojournError
+from sojourn.errors import SettingsError
 from sojourn.keys import PartitionKeys, TenantKeys, check_tenant
 from sojourn.limits import Limits, milliseconds
 from sojourn.models import DocumentationSession, Session
 from sojourn.operations.core import Context
+from sojourn.settings.files import config_file
+from sojourn.settings.names import resolve
 
-__all__ = ["HookSettings", "Settings", "load_settings", "masked", "resolve"]
+__all__ = ["EventType", "HookSettings", "Seconds", "Settings"]
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _FUNCTION: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -141,6 +139,17 @@ class Settings(BaseSettings):
     def _is_a_tenant(cls, value: str) -> str:
         return check_tenant(value)
 
+    @field_validator("ttl", "max_lifetime", "grace", "retention", mode="before")
+    @classmethod
+    def _from_text(cls, value: object) -> object:
+        """Environment variables are text: seconds stay seconds there, and "null" is no expiry."""
+        if isinstance(value, str):
+            if value.strip().lower() in ("null", "none"):
+                return None
+            with suppress(ValueError):
+                return float(value)
+        return value
+
     @field_validator("ttl", "max_lifetime", "grace", "retention")
     @classmethod
     def _is_a_ttl(cls, value: timedelta | None) -> timedelta | None:
@@ -207,87 +216,3 @@ class Settings(BaseSettings):
     def all_partitions(self) -> tuple[PartitionKeys, ...]:
         """Every partition's keys."""
         return tuple(PartitionKeys(number) for number in range(self.partitions))
-
-
-def config_file() -> Path:
-    """``sojourn.yaml`` in the working directory, or what ``SOJOURN_CONFIG`` names."""
-    return Path(os.environ.get("SOJOURN_CONFIG", "sojourn.yaml"))
-
-
-def load_settings(**arguments: Any) -> Settings:
-    """The settings, with `arguments` over all else; those that are None count as not given.
-
-    Raises:
-        SettingsError: one is malformed, or the file cannot be read.
-
-    Example:
-        >>> load_settings(tenant="acme").tenant
-        'acme'
-
-    """
-    if "SOJOURN_CONFIG" in os.environ and not config_file().is_file():
-        raise SettingsError(f"SOJOURN_CONFIG names {config_file()}, which is not a file")
-    unknown = set(arguments) - set(Settings.model_fields)
-    if unknown:
-        raise SettingsError(f"there is no setting called {', '.join(sorted(unknown))}")
-    try:
-        _refuse_unknown(config_file())
-        return Settings(**{name: value for name, value in arguments.items() if value is not None})
-    except ValidationError as error:
-        problems = error.errors(include_url=False, include_input=False, include_context=False)
-        told = "; ".join(f"{'.'.join(map(str, each['loc'])) or 'settings'}: {each['msg']}" for each in problems)
-        raise SettingsError(told) from None
-    except SojournError as error:
-        raise SettingsError(str(error)) from None
-    except (OSError, ValueError, TypeError) as error:
-        raise SettingsError(f"the settings cannot be read: {str(error).splitlines()[0]}") from None
-
-
-def _refuse_unknown(path: Path) -> None:
-    """A misspelt setting in the file is an error: silently ignored, it would be looked for a long time."""
-    if not path.is_file():
-        return
-    import yaml
-
-    try:
-        found = yaml.safe_load(path.read_text()) or {}
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{path} is not valid YAML: {str(error).splitlines()[0]}") from None
-    if not isinstance(found, dict):
-        raise SettingsError(f"{path} is not a mapping of settings")
-    unknown = {str(name) for name in found} - set(Settings.model_fields)
-    if unknown:
-        raise SettingsError(f"{path}: there is no setting called {', '.join(sorted(unknown))}")
-
-
-def masked(value: Any) -> Any:
-    """A setting's value for showing: passwords in URLs are replaced by ``***``.
-
-    Example:
-        >>> masked("postgresql://ada:secret@db/sojourn")
-        'postgresql://ada:***@db/sojourn'
-
-    """
-    if not isinstance(value, str) or "://" not in value:
-        return value
-    parts = urlsplit(value)
-    netloc = re.sub(r"^([^@]*?):.*@", r"\1:***@", parts.netloc)
-    query = re.sub(r"(?i)(^|&)(password|[a-z_]*secret|[a-z_]*token)=[^&]*", r"\1\2=***", parts.query)
-    return urlunsplit((parts.scheme, netloc, parts.path, query, parts.fragment))
-
-
-def resolve(name: str) -> Callable[..., Any]:
-    """What ``module:name`` from the settings stands for. Never call it with a name that comes from data.
-
-    Raises:
-        SettingsError: it cannot be imported.
-
-    """
-    module_name, _, attribute = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError) as error:
-        raise SettingsError(f"{name} cannot be imported: {error}") from error
-    if not callable(found):
-        raise SettingsError(f"{name} is not callable")
-    return found  # type: ignore[no-any-return]

@@ -1,0 +1,105 @@
+"""``sojourn events``."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from sojourn.cli.output import Cell, hint, print_json, print_line
+from sojourn.cli.shared import Command, State, pass_state
+from sojourn.cli.words import exact
+
+if TYPE_CHECKING:
+    from sojourn.cli.stream import EventReader
+    from sojourn.events import Event
+
+__all__ = ["events", "show_event"]
+
+_SHOWN: Final = 20
+_STYLES: Final = {
+    "created": "green", "ended": "blue", "expired": "yellow", "deleted": "magenta", "lost": "red", "damaged": "red",
+}  # fmt: skip
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        "sojourn events --follow",
+        "sojourn events --from oldest --limit 1000 --json",
+        "sojourn events --group billing --follow",
+        "sojourn events --group billing --forget",
+    ],
+)
+@click.option("--group", metavar="GROUP", help="Take events as one of this group: each goes to one of its members.")
+@click.option("--follow", "-f", is_flag=True, help="Wait for further events.")
+@click.option("--from", "start", type=click.Choice(["oldest", "new"]),
+              help="Where to begin. Without it: at the last ones; a new group: at new ones.")  # fmt: skip
+@click.option("--limit", type=click.IntRange(min=1), help=f"Events at most.  [default: {_SHOWN} where not following]")
+@click.option("--forget", is_flag=True, help="Remove the group, which else keeps its events from being trimmed.")
+@pass_state
+def events(state: State, group: str | None, follow: bool, start: str | None, limit: int | None, forget: bool) -> None:
+    """Show what happened to sessions, oldest first. With --json: one JSON object per line.
+
+    Without a group this only looks: nothing is taken from anybody.
+    """
+    if forget:
+        _forget(state, group, others_given=bool(follow or start or limit))
+        return
+    from sojourn.cli.stream import EventReader
+
+    reader = EventReader(state.settings)
+    click.get_current_context().call_on_close(reader.close)
+    if group is not None:
+        found = reader.take(group, start="oldest" if start == "oldest" else "new", follow=follow, limit=limit)
+    else:
+        found = _looked_at(reader, start, follow, limit)
+    for event in found:
+        show_event(state, event)
+
+
+def _forget(state: State, group: str | None, *, others_given: bool) -> None:
+    if group is None or others_given:
+        raise click.UsageError("--forget goes with --group and nothing else", click.get_current_context())
+    if not state.store.forget_events(group):
+        hint(f"there is no group '{group}'")
+
+
+def _looked_at(reader: EventReader, start: str | None, follow: bool, limit: int | None) -> Iterator[Event]:
+    if start == "new":
+        reader.skip()
+        found: Iterator[Event] = iter(())
+    elif start == "oldest":
+        found = reader.oldest()
+    else:
+        found = iter(reader.latest(limit or _SHOWN))
+    if follow:
+        return itertools.islice(itertools.chain(found, reader.follow()), limit)
+    return itertools.islice(found, limit or _SHOWN)
+
+
+def show_event(state: State, event: Event) -> None:
+    """One event on one line."""
+    if state.as_json:
+        print_json(event.to_json(), lines=True)
+        return
+    changes = " ".join(f"{name}={_brief(value)}" for name, value in event.changes.items())
+    print_line(
+        [
+            Cell(exact(event.at)),
+            Cell(f"{event.type:<8}", _STYLES.get(event.type, "")),
+            Cell(event.session_id),
+            Cell(event.kind),
+            Cell(f"v{event.version}"),
+            *([Cell(f"by {event.actor}")] if event.actor else []),
+            *([Cell(changes)] if changes else []),
+        ]
+    )
+
+
+def _brief(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,118 @@
+"""The command ``sojourn`` itself, and what becomes of the errors of all commands."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from sojourn.cli import failures
+from sojourn.cli.archive import archive
+from sojourn.cli.config import config
+from sojourn.cli.ending import delete, end, touch
+from sojourn.cli.events import events
+from sojourn.cli.output import complain
+from sojourn.cli.reading import get, list_
+from sojourn.cli.shared import Group, State
+from sojourn.cli.worker import worker
+from sojourn.cli.writing import append, create, update
+from sojourn.errors import SojournError
+
+__all__ = ["cli"]
+
+
+class _ClosedPipe(Exception):
+    """Whoever read our output has seen enough."""
+
+
+class Root(Group):
+    """Runs a command, and turns whatever it raises on purpose into one line on stderr and an exit code."""
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
+        options["standalone_mode"] = False
+        code = self._run(args, *rest, **options)
+        sys.exit(code)
+
+    def _run(self, args: Sequence[str] | None, *rest: Any, **options: Any) -> int:
+        try:
+            code = super().main(args, *rest, **options)
+        except SojournError as error:
+            complain(str(error))
+            return failures.exit_code(error)
+        except click.UsageError as error:
+            where = f" (see {error.ctx.command_path} --help)" if error.ctx is not None else ""
+            complain(error.format_message() + where)
+            return failures.USAGE
+        except click.ClickException as error:
+            complain(error.format_message())
+            return failures.USAGE
+        except (click.Abort, KeyboardInterrupt):
+            return failures.INTERRUPTED
+        except _ClosedPipe:
+            _discard_output()
+            return failures.CLOSED_PIPE
+        except OSError as error:  # such as a full disk under the output; the library's own are SojournErrors
+            complain(str(error))
+            _discard_output()
+            return failures.UNAVAILABLE
+        return code if isinstance(code, int) else 0
+
+    def invoke(self, ctx: click.Context) -> Any:
+        # Caught here because click, further out, would answer a closed pipe itself.
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise _ClosedPipe from None
+        return result
+
+
+def _discard_output() -> None:
+    """Spare the interpreter, which flushes stdout at its end, another closed pipe."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _show_version(context: click.Context, _: click.Parameter, value: bool) -> None:
+    if not value or context.resilient_parsing:
+        return
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        found = version("sojourn")
+    except PackageNotFoundError:
+        found = "(not installed)"
+    click.echo(f"sojourn {found}")
+    context.exit()
+
+
+@click.group(
+    cls=Root,
+    params=[
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_show_version,
+            help="Show the version and exit.",
+        ),
+    ],
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    examples=[
+        "id=$(sojourn create --owner ada --ttl 30m)",
+        "sojourn get $id",
+        "sojourn list --status pending --ids | sojourn end -",
+    ],
+    epilog="Exit codes: 0 done, 1 not found, 2 usage or settings, 3 conflict, 4 unavailable, 5 damaged.",
+)
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Sessions in Redis: create, watch, change and end them, and run their workers."""
+    context.call_on_close(context.ensure_object(State).close)
+
+
+for _command in (create, get, list_, update, append, touch, end, delete, events, worker, archive, config):
+    cli.add_command(_command)

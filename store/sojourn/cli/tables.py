@@ -1,0 +1,103 @@
+"""Sessions and log entries as tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from sojourn.cli import words
+from sojourn.cli.output import Cell, Column, print_table
+
+if TYPE_CHECKING:
+    from sojourn.models import Session
+
+__all__ = ["STATUS_STYLES", "print_entries", "print_session", "print_sessions", "shown"]
+
+STATUS_STYLES: Final = {
+    "pending": "yellow", "in_progress": "cyan", "completed": "green", "failed": "red", "terminated": "magenta",
+    "expired": "bright_black", "deleted": "bright_black",
+}  # fmt: skip
+_LIST: Final = (
+    Column("ID"), Column("KIND", flexible=True), Column("STATUS"), Column("OWNER", flexible=True),
+    Column("TAGS", flexible=True), Column("CREATED"), Column("EXPIRES"),
+)  # fmt: skip
+_PAIRS: Final = (Column("FIELD"), Column("VALUE", folds=True))
+
+
+def shown(value: Any) -> str:
+    """Any value of a field, for people.
+
+    Example:
+        >>> shown(("a", "b")), shown(None), shown({"seat": 12})
+        ('a, b', '-', '{"seat": 12}')
+
+    """
+    from pydantic_core import to_jsonable_python
+
+    if value is None or value == () or value == []:
+        return "-"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, datetime):
+        return f"{words.exact(value)} ({words.ago(value, datetime.now(UTC))})"
+    if isinstance(value, timedelta):
+        return words.duration(value)
+    if isinstance(value, str):
+        return value
+    if isinstance(value, tuple | list) and all(isinstance(each, str | int) for each in value):
+        return ", ".join(map(str, value))
+    told = to_jsonable_python(value, fallback=str)
+    return told if isinstance(told, str) else json.dumps(told, ensure_ascii=False)
+
+
+def print_sessions(sessions: Iterable[Session]) -> None:
+    """One line per session."""
+    now = datetime.now(UTC)
+    print_table(_LIST, (_row(each, now) for each in sessions))
+
+
+def _row(session: Session, now: datetime) -> list[Cell]:
+    expires = "-"
+    if session.is_live:
+        expires = "never" if session.expires_at is None else words.ago(session.expires_at, now)
+    return [
+        Cell(session.id),
+        Cell(session.kind),
+        Cell(session.status, STATUS_STYLES[session.status]),
+        Cell(session.owner or "-"),
+        Cell(", ".join(session.tags) or "-"),
+        Cell(words.ago(session.created_at, now)),
+        Cell(expires),
+    ]
+
+
+def print_session(session: Session) -> None:
+    """All fields of a session, those of its model and those of which only the text is known."""
+    fields = {name: getattr(session, name) for name in type(session).model_fields} | (session.model_extra or {})
+    rows = []
+    for name, value in fields.items():
+        text = shown(value)
+        if value is None and name in ("expires_at", "ttl", "max_lifetime"):
+            text = "never" if name == "expires_at" else "none"
+        rows.append([Cell(name, "bold"), Cell(text, STATUS_STYLES[session.status] if name == "status" else "")])
+    print_table(_PAIRS, rows, headed=False)
+
+
+def print_entries(entries: Sequence[Any], start: int) -> None:
+    """Entries of a log from the `start`th on: a column for each field of records, else one for their text."""
+    names: dict[str, None] = {}
+    for each in entries:
+        names |= dict.fromkeys(_fields(each))
+    rows = [[Cell(str(number)), *(Cell(shown(_fields(each).get(name))) for name in names)]
+            for number, each in enumerate(entries, start)]  # fmt: skip
+    print_table([Column("#"), *(Column(name.upper() or "ENTRY", folds=True) for name in names)], rows)
+
+
+def _fields(entry: Any) -> dict[str, Any]:
+    if hasattr(type(entry), "model_fields"):
+        return {name: getattr(entry, name) for name in type(entry).model_fields}
+    return entry if isinstance(entry, dict) else {"": entry}

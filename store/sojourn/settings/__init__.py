@@ -1,0 +1,21 @@
+"""All settings, in one place: arguments over environment (``SOJOURN_*``) over ``sojourn.yaml`` over defaults."""
+
+from sojourn.settings.files import config_file
+from sojourn.settings.loading import load_settings
+from sojourn.settings.masking import masked
+from sojourn.settings.model import EventType, HookSettings, Seconds, Settings
+from sojourn.settings.names import resolve
+from sojourn.settings.origins import Origin, origins
+
+__all__ = [
+    "EventType",
+    "HookSettings",
+    "Origin",
+    "Seconds",
+    "Settings",
+    "config_file",
+    "load_settings",
+    "masked",
+    "origins",
+    "resolve",
+]

@@ -1,0 +1,64 @@
+"""Reading the settings from where they are, and telling what is wrong with them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from sojourn.errors import SettingsError, SojournError
+from sojourn.settings.files import config_file
+from sojourn.settings.model import Settings
+
+__all__ = ["load_settings"]
+
+
+def load_settings(**arguments: Any) -> Settings:
+    """The settings, with `arguments` over all else; those that are None count as not given.
+
+    Raises:
+        SettingsError: one is malformed, or the file cannot be read.
+
+    Example:
+        >>> load_settings(tenant="acme").tenant
+        'acme'
+
+    """
+    if "SOJOURN_CONFIG" in os.environ and not config_file().is_file():
+        raise SettingsError(f"SOJOURN_CONFIG names {config_file()}, which is not a file")
+    unknown = set(arguments) - set(Settings.model_fields)
+    if unknown:
+        raise SettingsError(f"there is no setting called {', '.join(sorted(unknown))}")
+    try:
+        _refuse_unknown(config_file())
+        return Settings(**{name: value for name, value in arguments.items() if value is not None})
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_input=False, include_context=False)
+        told = "; ".join(
+            f"{'.'.join(map(str, each['loc'])) or 'settings'}: {each['msg'].removeprefix('Value error, ')}"
+            for each in problems
+        )
+        raise SettingsError(told) from None
+    except SojournError as error:
+        raise SettingsError(str(error)) from None
+    except (OSError, ValueError, TypeError) as error:
+        raise SettingsError(f"the settings cannot be read: {str(error).splitlines()[0]}") from None
+
+
+def _refuse_unknown(path: Path) -> None:
+    """A misspelt setting in the file is an error: silently ignored, it would be looked for a long time."""
+    if not path.is_file():
+        return
+    import yaml
+
+    try:
+        found = yaml.safe_load(path.read_text()) or {}
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path} is not valid YAML: {str(error).splitlines()[0]}") from None
+    if not isinstance(found, dict):
+        raise SettingsError(f"{path} is not a mapping of settings")
+    unknown = {str(name) for name in found} - set(Settings.model_fields)
+    if unknown:
+        raise SettingsError(f"{path}: there is no setting called {', '.join(sorted(unknown))}")
