@@ -1,0 +1,27 @@
+"""The archive: sessions, their logs and events in PostgreSQL, where they stay after Redis has let go of them.
+
+It needs the extra ``worker`` (``pip install 'sojourn[worker]'``). `init` makes the tables, `archive_once` copies what
+has changed, `Archive` reads it.
+
+Example:
+    >>> from sojourn.archive import Archive, archive_once, init  # doctest: +SKIP
+    >>> init("postgresql://ada:secret@db/sojourn")  # doctest: +SKIP
+    '0001'
+    >>> archive_once(load_settings()).sessions  # doctest: +SKIP
+    42
+
+"""
+
+from sojourn.errors import SojournError
+
+try:
+    import psycopg  # noqa: F401
+except ImportError as error:
+    raise SojournError(f"the archive needs psycopg ({error}): pip install 'sojourn[worker]'") from None
+
+from sojourn.archive.reader import Archive
+from sojourn.archive.report import ArchiveReport
+from sojourn.archive.run import GROUP, archive_once
+from sojourn.archive.schema import HEAD, downgrade, init
+
+__all__ = ["GROUP", "HEAD", "Archive", "ArchiveReport", "archive_once", "downgrade", "init"]

@@ -1,0 +1,251 @@
+"""The archive run: from Redis to PostgreSQL, batch by batch.
+
+Each batch is one transaction, and Redis hears of it only after the commit. Whoever dies in between leaves the sessions
+dirty and the events pending; the next run does them again, and the second time changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from dataclasses import replace
+from typing import Final
+
+from sojourn.archive import source
+from sojourn.archive.batch import Batch, Item, damaged_event, read_batch, results
+from sojourn.archive.database import Connection, connected
+from sojourn.archive.report import ArchiveReport
+from sojourn.archive.schema import check_schema
+from sojourn.archive.sink import Held, PartitionBusy, held_sessions, lock_partition, store
+from sojourn.codec import Models, datetime_from
+from sojourn.errors import SettingsError, SojournError, StoreFull
+from sojourn.events import join_group
+from sojourn.keys import PartitionKeys
+from sojourn.operations.core import Operation
+from sojourn.operations.expiry import settle
+from sojourn.operations.read import open_layout
+from sojourn.settings import Settings
+from sojourn.transport.blocking import Transport
+
+__all__ = ["GROUP", "archive_once"]
+
+GROUP: Final = "sojourn-archive"
+"""The consumer group of the archive on every partition's stream."""
+_CONSUMER: Final = "archive"
+_EVENTS_PER_ROUND: Final = 1_000
+_DAMAGED_AGAIN_MS: Final = 60_000
+"""When a damaged session is looked at again: somebody may have repaired it."""
+_ANOTHER_STATE: Final = ""
+"""No session has this version, so settling with it notes the archived log entries and leaves the session dirty."""
+log = logging.getLogger("sojourn.archive")
+
+
+def archive_once(settings: Settings, *, models: Models | None = None, max_seconds: float = 60.0) -> ArchiveReport:
+    """Copy to PostgreSQL what has changed until now: sessions, log entries and events; then tell Redis so.
+
+    Any number of runs may work at once, and each may be killed at any moment.
+
+    Args:
+        settings: where Redis and the archive are, and how large a batch is.
+        models: the known models; by default those that the settings name. Sessions of other kinds are archived too.
+        max_seconds: after so many seconds no further batch is begun; the next run goes on from there.
+
+    Raises:
+        SettingsError: no archive is set, or its URL is malformed.
+        ArchiveUnavailable: PostgreSQL did not answer in time; what waits for it stays in Redis.
+        ArchiveSchemaMismatch: the tables are not those of this version.
+        StoreUnavailable: Redis did not answer in time.
+        LayoutMismatch: Redis is laid out with other settings.
+
+    Example:
+        >>> report = archive_once(load_settings())  # doctest: +SKIP
+        >>> print(f"{report.sessions} sessions, {report.damaged} damaged")  # doctest: +SKIP
+
+    """
+    if settings.archive_url is None:
+        raise SettingsError("archive_url is not set: there is no archive")
+    began = time.monotonic()
+    transport = Transport(settings)
+    try:
+        run = _Run(settings, settings.load_models() if models is None else models, transport, began + max_seconds)
+        partitions = run.prepare()
+        if partitions:
+            with connected(settings.archive_url, settings.archive_timeout) as connection:
+                check_schema(connection, settings.archive_url)
+                run.work(connection, partitions)
+    finally:
+        transport.close()
+    run.report.duration_s = time.monotonic() - began
+    return run.report
+
+
+class _Run:
+    def __init__(self, settings: Settings, models: Models, transport: Transport, deadline_s: float) -> None:
+        self.report = ArchiveReport()
+        self._settings = settings
+        self._models = models
+        self._execute = transport.execute
+        self._deadline_s = deadline_s
+        self._until_ms = 0
+        self._skip: set[str] = set()
+        """Members that this run cannot bring any further."""
+        self._with_events: set[int] = set()
+
+    def prepare(self) -> list[PartitionKeys]:
+        """The partitions where something waits. One round trip, so that idle ones cost next to nothing."""
+        partitions = self._settings.all_partitions
+        layout, clock = open_layout(self._settings.partitions), source.time()
+        # Only looked at, where there is one already: a Redis that is out of memory refuses even to write it again.
+        look = replace(layout, commands=layout.commands[-1:])
+        probes = [source.probe(each, GROUP) for each in partitions]
+        layout_replies, clock_replies, *replies = self._execute([look, clock, *probes])
+        layout.parse(layout_replies if layout_replies[0] else self._execute([layout])[0])
+        self._until_ms = clock.parse(clock_replies)
+        waiting = [probe.parse(own) for probe, own in zip(probes, replies, strict=True)]
+        # A group keeps events from being trimmed, so it must be there before the first event is.
+        newcomers = [each for each, own in zip(partitions, waiting, strict=True) if not own.joined]
+        if newcomers:
+            results(self._execute, [join_group(newcomers, GROUP, "oldest")])
+        self._with_events = {each.number for each, own in zip(partitions, waiting, strict=True) if own.events}
+        return [each for each, own in zip(partitions, waiting, strict=True) if own.sessions or own.events]
+
+    def work(self, connection: Connection, partitions: list[PartitionKeys]) -> None:
+        """Take turns between the partitions, so that none starves behind a long one.
+
+        Those that another run holds come last, and are then waited for.
+        """
+        turns = deque((partition, False) for partition in partitions)
+        while turns:
+            if time.monotonic() >= self._deadline_s:
+                self.report.complete = False
+                return
+            partition, wait = turns.popleft()
+            try:
+                batch = self._round(connection, partition, wait=wait)
+            except PartitionBusy:
+                self.report.busy += 1
+                continue
+            if batch is None:
+                turns.append((partition, True))
+            elif batch.more:
+                turns.append((partition, wait))
+
+    def _round(self, connection: Connection, partition: PartitionKeys, *, wait: bool) -> Batch | None:
+        """One batch; None where another run holds the partition."""
+        events: Operation[source.Taken] | None = None
+        if partition.number in self._with_events:
+            events = source.read_events(partition, GROUP, _CONSUMER, _EVENTS_PER_ROUND)
+        with connection.transaction():
+            if not lock_partition(connection, partition.number, wait=wait):
+                return None
+            batch = read_batch(
+                self._execute, self._models, partition, self._until_ms, self._settings.archive_batch, self._skip, events
+            )
+            newer = self._store(connection, batch)
+        self._settle(batch, newer)
+        return batch
+
+    def _store(self, connection: Connection, batch: Batch) -> set[str]:
+        """Write a batch; the members of which the archive holds a newer state are returned."""
+        by_key = {item.key: item for item in batch.items}
+        sessions = store(connection, "store_sessions", [(item, item.row) for item in batch.items if item.row])
+        for item in sessions.refused:
+            item.row = ""
+            item.damaged("record")
+        entries = store(
+            connection,
+            "store_entries",
+            [((item, name, at), row) for item in batch.items if item.row for name, at, row in item.entries],
+        )
+        for item, name, position in entries.refused:
+            item.logs[name] = min(item.logs[name], position)
+            item.damaged(name)
+        events = store(connection, "store_events", batch.events)
+        for event_id in events.refused:
+            damaged_event(batch, event_id, "record")
+        self.report.sessions += sessions.written
+        self.report.entries += entries.written
+        self.report.events += events.written
+        self.report.damaged += batch.damaged_events
+
+        written = {(tenant, str(session_id)) for tenant, session_id in sessions.returned}
+        open_questions = [key for key, item in by_key.items() if item.is_gone or (item.row and key not in written)]
+        held = held_sessions(connection, open_questions)
+        newer = set()
+        for key in open_questions:
+            item = by_key[key]
+            if item.is_gone:
+                self._count_gone(item, held.get(key))
+            elif _is_newer(held[key], item):
+                newer.add(item.member)
+        return newer
+
+    def _count_gone(self, item: Item, held: Held | None) -> None:
+        if held is None or not held.ended:
+            self.report.lost += 1
+            log.error(
+                "session %s of tenant '%s' is gone from Redis, and the archive does not hold its end",
+                item.id, item.keys.tenant,
+            )  # fmt: skip
+
+    def _settle(self, batch: Batch, newer: set[str]) -> None:
+        """Tell Redis what is committed."""
+        sound = [item for item in batch.items if item.row or item.is_gone]
+        operations = [_settling(item) for item in sound]
+        told: list[Operation[None]] = [source.forget(batch.partition, each) for each in batch.strangers]
+        if batch.event_ids:
+            told.append(source.acknowledge_ids(batch.partition, GROUP, batch.event_ids))
+        replies = self._execute([*operations, *told])
+        later: list[tuple[str, int]] = []
+        for item, operation, own in zip(sound, operations, replies, strict=False):
+            try:
+                outcome = operation.parse(own)
+            except SojournError as error:  # out of memory, say: what is committed stays committed
+                log.warning("session %s of tenant '%s' cannot be settled: %s", item.id, item.keys.tenant, error)
+                self._skip.add(item.member)
+                outcome = "changed"
+            self._count(item, outcome, stale=item.member in newer)
+            if outcome == "changed" and item.stored and not item.partial and not item.damage:
+                # Its unarchived change is later than the state that was archived, and so is its place in the line.
+                later.append((item.member, int(item.stored["updated_at_ms"])))
+        damaged = [item for item in batch.items if item.damage]
+        self.report.damaged += len(damaged) + len(batch.strangers)
+        self._skip |= {item.member for item in damaged}
+        later += [(item.member, self._until_ms + _DAMAGED_AGAIN_MS) for item in damaged]
+        for each, own in zip(told, replies[len(operations) :], strict=True):
+            each.parse(own)
+        if later:
+            self._move_back(batch.partition, later)
+
+    def _move_back(self, partition: PartitionKeys, later: list[tuple[str, int]]) -> None:
+        try:
+            results(self._execute, [source.move_back(partition, later)])
+        except StoreFull:  # then they are only passed over in this run
+            self._skip |= {member for member, _ in later}
+
+    def _count(self, item: Item, outcome: str, *, stale: bool) -> None:
+        if outcome == "settled":
+            self.report.settled += 1
+        elif outcome == "removed":
+            self.report.removed += 1
+        elif outcome == "changed" and not item.partial and not item.damage:
+            self.report.changed += 1
+        if stale and outcome in ("settled", "removed"):
+            self.report.stale += 1
+            log.error(
+                "session %s of tenant '%s': the archive holds a newer state than Redis, and keeps it; was Redis "
+                "restored from an older copy?",
+                item.id, item.keys.tenant,
+            )  # fmt: skip
+
+
+def _settling(item: Item) -> Operation[str]:
+    whole = not (item.partial or item.unsure or item.damage)
+    version = item.stored.get("version", "") if whole else _ANOTHER_STATE
+    return settle(item.keys, item.id, version, item.stored.get("updated_at_ms", ""), item.logs)
+
+
+def _is_newer(held: Held, item: Item) -> bool:
+    read = datetime_from(int(item.stored["updated_at_ms"])), int(item.stored["version"])
+    return (held.updated_at, held.version) > read

@@ -1,0 +1,62 @@
+"""Hooks that the tests name in settings. They tell through Redis what they saw."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+
+import redis
+
+from sojourn import Session
+from sojourn.events import Event
+from sojourn.settings import load_settings
+
+__all__ = ["die", "fail_on_marked", "hang_on_marked", "record", "wait_once"]
+
+
+def _client() -> redis.Redis:
+    return redis.Redis.from_url(load_settings().redis_url, decode_responses=True)
+
+
+def record(event: Event, session: Session | None) -> None:
+    """Tell of the event and of what the session looked like."""
+    seen = None if session is None else {"status": session.status.value, "owner": session.owner}
+    with _client() as client:
+        client.rpush("effects", json.dumps({"event": event.id, "session": event.session_id, "seen": seen}))
+
+
+def fail_on_marked(event: Event, session: Session | None) -> None:
+    """Raise for sessions in the set `marked`, with a message that must not be logged."""
+    with _client() as client:
+        if client.sismember("marked", event.session_id):
+            client.incr("failures")
+            raise ValueError("the secret is 12345")
+    record(event, session)
+
+
+def die(event: Event, session: Session | None) -> None:
+    """End the process for sessions in the set `marked`."""
+    with _client() as client:
+        if client.sismember("marked", event.session_id):
+            client.incr("deaths")
+            os._exit(7)
+    record(event, session)
+
+
+def hang_on_marked(event: Event, session: Session | None) -> None:
+    """Take for ever for sessions in the set `marked`."""
+    with _client() as client:
+        if client.sismember("marked", event.session_id):
+            client.incr("hangs")
+            time.sleep(60)
+    record(event, session)
+
+
+def wait_once(event: Event, session: Session | None) -> None:
+    """Take for ever at the third event that any process sees, but at no later one."""
+    with _client() as client:
+        if client.incr("calls") == 3:
+            client.set("waiting", os.getpid())
+            time.sleep(60)
+    record(event, session)

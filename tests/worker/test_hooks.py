@@ -1,0 +1,257 @@
+"""Hooks: each event once, whoever dies on the way, and none held up by another."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import psutil  # type: ignore[import-untyped]
+import pytest
+import redis
+from tests.waiting import eventually
+from tests.worker.processes import Processes, effects, settings_for
+
+from sojourn import Session, SessionStore
+from sojourn.errors import SettingsError
+from sojourn.events import Event, join_group, read_new, take_over
+from sojourn.settings import HookSettings, Settings
+from sojourn_worker import config, jobs
+from sojourn_worker.dispatch import GROUP, Dispatcher
+from sojourn_worker.hooks import HookFailed, HookRun
+from sojourn_worker.queues import HOOKS, connect, open_queue
+from sojourn_worker.redis_link import RedisLink
+
+
+def _hook(function: str, **more: Any) -> dict[str, Any]:
+    return {"events": ["created"], "function": f"tests.worker.hook_functions:{function}", **more}
+
+
+def _with_hook(url: str, function: str, **more: Any) -> Settings:
+    return settings_for(url, hooks={"watch": _hook(function, **more)})
+
+
+def _sessions(settings: Settings, count: int) -> list[Session]:
+    with SessionStore(settings=settings) as store:
+        return store.create_many([{"owner": f"owner{n}"} for n in range(count)])
+
+
+def _events(settings: Settings) -> list[Event]:
+    """All events there are, read by a group of the test's own."""
+    link = RedisLink(settings)
+    link.run(join_group(settings.all_partitions, "test", "oldest"))
+    found = [event for _, event in link.run(read_new(settings.all_partitions, "test", "test", 1000, 0.01))]
+    found += [event for _, event in link.run(take_over(settings.all_partitions, "test", "test", 0.001, 1000))]
+    link.close()
+    return sorted({event.id: event for event in found}.values(), key=lambda event: event.id)
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[redis.Redis]:
+    """Give a client of the Redis under test."""
+    with redis.Redis.from_url(redis_url, decode_responses=True) as found:
+        yield found
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let jobs run in this process without leaving settings behind."""
+    monkeypatch.setattr(config, "_used", None)
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+def test_events_reach_the_hook_with_the_session(redis_url: str, client: redis.Redis, processes: Processes) -> None:
+    """Created and expired sessions are told once each, in batches, with the last state; the outbox is acknowledged."""
+    settings = settings_for(redis_url, hooks={"watch": _hook("record", events=["created", "expired"], batch=10)})
+    roles = [processes.role(role, settings) for role in ("listen", "dispatch", "jobs:hooks")]
+    with SessionStore(settings=settings) as store:
+        sessions = store.create_many([{"owner": f"owner{n}"} for n in range(25)], ttl=0.5)
+    eventually(lambda: client.llen("effects") == 50, deadline_s=15)
+    told = [json.loads(each) for each in client.lrange("effects", 0, -1)]
+    assert set(effects(client).values()) == {1}
+    last = [each for each in told if each["seen"]["status"] == "expired"]
+    assert {each["session"] for each in last} == {session.id for session in sessions}
+    assert {each["seen"]["owner"] for each in last} == {session.owner for session in sessions}
+    eventually(lambda: all(client.xpending(each.events, GROUP)["pending"] == 0 for each in settings.all_partitions))
+    eventually(lambda: sum(client.xlen(each.events) for each in settings.all_partitions) <= 1, deadline_s=5)
+    assert [role.stop() for role in roles] == [0, 0, 0]
+    consumers = [client.xinfo_consumers(each.events, GROUP) for each in settings.all_partitions]
+    assert consumers == [[]] * 4
+
+
+def test_without_hooks_events_are_acknowledged(redis_url: str, client: redis.Redis) -> None:
+    """Where no hook is configured, the dispatcher still lets the outbox be trimmed."""
+    settings = settings_for(redis_url)
+    _sessions(settings, 10)
+    link, connection = RedisLink(settings), connect(settings)
+    dispatcher = Dispatcher(settings, link, open_queue(settings, HOOKS, connection))
+    assert dispatcher.step() == 10
+    assert all(client.xpending(each.events, GROUP)["pending"] == 0 for each in settings.all_partitions)
+    assert not client.exists("rq:queue:sojourn-hooks")
+    link.close()
+    connection.close()
+
+
+def test_a_dispatcher_killed_before_it_acknowledged(
+    redis_url: str, client: redis.Redis, processes: Processes, here: None
+) -> None:
+    """What it had enqueued is enqueued again, also in other batches; the ledger keeps each effect at one."""
+    settings = _with_hook(redis_url, "record", batch=7)
+    _sessions(settings, 20)
+    link, connection = RedisLink(settings), connect(settings)
+    queue = open_queue(settings, HOOKS, connection)
+    dead = Dispatcher(settings, link, queue, "dead")
+    link.run(join_group(settings.all_partitions, GROUP, "oldest"))
+    taken = link.run(read_new(settings.all_partitions, GROUP, "dead", 100, 0.01))
+    dead._enqueue([event for _, event in taken][:10])  # and here it dies
+    _sessions(settings, 5)
+    roles = [processes.role(role, settings) for role in ("dispatch", "jobs:hooks")]
+    roles[0].logged("took over 20 events")
+    eventually(lambda: len(effects(client)) == 25, deadline_s=15)
+    eventually(lambda: not queue.count and not queue.started_job_registry.get_job_count(cleanup=False))
+    assert set(effects(client).values()) == {1}
+    link.close()
+    connection.close()
+
+
+def test_a_flushed_redis_gets_its_groups_back(redis_url: str, client: redis.Redis, processes: Processes) -> None:
+    """After FLUSHALL the dispatcher makes its groups again and goes on."""
+    settings = settings_for(redis_url)
+    dispatcher = processes.role("dispatch", settings)
+    eventually(lambda: client.exists(settings.all_partitions[0].events), deadline_s=10)
+    client.flushall()
+    dispatcher.logged("is gone from an outbox")
+    eventually(lambda: client.exists(settings.all_partitions[0].events))
+    _sessions(settings, 3)
+    groups = [each.events for each in settings.all_partitions if client.xlen(each.events)]
+    assert groups
+    eventually(lambda: all(client.xinfo_groups(each)[0]["last-delivered-id"] != "0-0" for each in groups))
+    assert dispatcher.stop() == 0
+
+
+def test_a_killed_worker_s_job_runs_again(any_redis_url: str, processes: Processes) -> None:
+    """Worker and child are killed in the third of ten events: all ten effects, each once, some ten seconds later."""
+    settings = _with_hook(any_redis_url, "wait_once", retries=0)
+    _sessions(settings, 10)
+    roles = [processes.role(role, settings) for role in ("jobs:hooks", "dispatch")]
+    with redis.Redis.from_url(any_redis_url, decode_responses=True) as client:
+        eventually(lambda: client.get("waiting"), deadline_s=15)
+        roles[0].kill_all()
+        processes.role("jobs:hooks", settings)
+        eventually(lambda: len(effects(client)) == 10, deadline_s=15)
+        assert set(effects(client).values()) == {1}
+
+
+def test_the_child_dies_with_its_worker(any_redis_url: str, processes: Processes) -> None:
+    """A worker that is killed alone takes the process along in which its job runs."""
+    settings = _with_hook(any_redis_url, "wait_once")
+    with redis.Redis.from_url(any_redis_url, decode_responses=True) as client:
+        client.set("calls", 2)
+        _sessions(settings, 1)
+        worker = processes.role("jobs:hooks", settings)
+        processes.role("dispatch", settings)
+        child = int(eventually(lambda: client.get("waiting"), deadline_s=15))
+    worker.popen.kill()
+    eventually(lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == "zombie", deadline_s=3)
+
+
+def test_at_a_second_signal_the_job_goes_back(redis_url: str, client: redis.Redis, processes: Processes) -> None:
+    """The first SIGTERM waits for the job; the second puts it back, and the next worker runs it at once."""
+    settings = _with_hook(redis_url, "wait_once")
+    client.set("calls", 2)
+    _sessions(settings, 1)
+    worker = processes.role("jobs:hooks", settings)
+    processes.role("dispatch", settings)
+    eventually(lambda: client.get("waiting"), deadline_s=15)
+    worker.popen.send_signal(signal.SIGTERM)
+    eventually(lambda: client.hget(next(iter(client.scan_iter("rq:worker:*"))), "shutdown_requested_date"))
+    assert worker.popen.poll() is None
+    worker.stop(timeout_s=3)
+    again = time.monotonic()
+    processes.role("jobs:hooks", settings)
+    eventually(lambda: client.llen("effects") == 1, deadline_s=5)
+    assert time.monotonic() - again < 5
+
+
+@pytest.mark.parametrize("function", ["fail_on_marked", "die", "hang_on_marked"])
+def test_a_poison_event_holds_up_no_other(any_redis_url: str, processes: Processes, function: str) -> None:
+    """One event of a batch raises, ends the process or hangs: the others run, once; then it alone is given up."""
+    settings = _with_hook(any_redis_url, function, retries=1, timeout=1)
+    sessions = _sessions(settings, 6)
+    events = _events(settings)
+    poison = next(event for event in events if event.session_id == sessions[2].id)
+    with redis.Redis.from_url(any_redis_url, decode_responses=True) as client:
+        client.sadd("marked", poison.session_id)
+        worker = processes.role("jobs:hooks", settings)
+        processes.role("dispatch", settings)
+        worker.logged(f"not done: {poison.id}", deadline_s=20)
+        assert effects(client) == {event.id: 1 for event in events if event.id != poison.id}
+        assert client.zcard("rq:failed:sojourn-hooks") == 1
+        assert not list(client.scan_iter("sojourn:*:running:*"))
+    assert "secret" not in worker.log
+
+
+def test_a_failing_hook_is_tried_again(any_redis_url: str, processes: Processes) -> None:
+    """An event that fails and then does not is done after its retry, and the others are not repeated."""
+    settings = _with_hook(any_redis_url, "fail_on_marked", retries=3)
+    sessions = _sessions(settings, 3)
+    with redis.Redis.from_url(any_redis_url, decode_responses=True) as client:
+        client.sadd("marked", sessions[1].id)
+        processes.role("jobs:hooks", settings)
+        processes.role("dispatch", settings)
+        eventually(lambda: client.get("failures"), deadline_s=15)
+        client.delete("marked")
+        eventually(lambda: len(effects(client)) == 3, deadline_s=15)
+        assert set(effects(client).values()) == {1}
+
+
+def test_two_jobs_with_one_event_do_not_run_it_at_once(any_redis_url: str) -> None:
+    """While one job has an event in hand another one leaves it alone, and says so."""
+    settings = _with_hook(any_redis_url, "record")
+    _sessions(settings, 1)
+    (event,) = _events(settings)
+    link = RedisLink(settings)
+    inner: list[list[str]] = []
+    hook = HookSettings(events=("created",), function="tests.worker.hook_functions:record")
+    first, second = HookRun(settings, link, "watch", hook, "one"), HookRun(settings, link, "watch", hook, "two")
+
+    def function(event: Event, session: Session | None) -> None:
+        assert session is not None
+        inner.append(second.run([event]).busy)
+
+    first._function = function
+    assert first.run([event]).done == [event.id]
+    assert inner == [[event.id]]
+    assert second.run([event]).done == []
+    link.close()
+
+
+def test_jobs_with_unknown_hooks_or_damaged_events(any_redis_url: str, here: None) -> None:
+    """A hook that the settings do not name is refused, whatever the job says; so are events that are none."""
+    config.use(_with_hook(any_redis_url, "record"))
+    with pytest.raises(SettingsError, match="not in the settings"):
+        jobs.run_hook("os:system", [])
+    with pytest.raises(TypeError):
+        jobs.run_hook("watch", [{"at_ms": 0, "function": "os:system"}])
+
+
+def test_a_failing_batch_names_the_events(any_redis_url: str, here: None) -> None:
+    """The error of a job lists the failed events, and nothing that the hook raised."""
+    settings = _with_hook(any_redis_url, "fail_on_marked")
+    config.use(settings)
+    session, _ = _sessions(settings, 2)
+    with redis.Redis.from_url(any_redis_url) as client:
+        client.sadd("marked", session.id)
+    events = _events(settings)
+    bad = next(event.id for event in events if event.session_id == session.id)
+    with pytest.raises(HookFailed) as caught:
+        jobs.run_hook("watch", [event.to_json() for event in events])
+    assert caught.value.event_ids == (bad,)
+    assert "12345" not in str(caught.value)
+    assert caught.value.__context__ is None

@@ -1,0 +1,179 @@
+"""What jobs may run: the allow-list, and nothing that anybody wrote into Redis."""
+
+from __future__ import annotations
+
+import json
+import time
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from rq import Callback, Queue
+from rq.serializers import JSONSerializer
+from rq.webhook import Webhook
+from tests.conftest import OwnRedis
+from tests.waiting import eventually
+from tests.worker.processes import Processes, expired_events, settings_for
+
+from sojourn import ArchiveUnavailable, SessionStore
+from sojourn.settings import Settings
+from sojourn_worker import config, jobs
+from sojourn_worker.queues import ALLOWED, HOOKS, RUN_SWEEP, SafeJob, backoff, connect, open_queue
+
+PREFIX = "sojourn-hooks"
+
+
+@pytest.fixture
+def settings(any_redis_url: str) -> Settings:
+    """Give settings for one Redis."""
+    return settings_for(any_redis_url)
+
+
+@pytest.fixture
+def queue(settings: Settings) -> Iterator[Queue]:
+    """Give the hooks' queue as anyone who can write to Redis sees it."""
+    connection = connect(settings)
+    yield Queue(PREFIX, connection=connection, serializer=JSONSerializer)
+    connection.close()
+
+
+def test_the_allow_list_is_what_the_module_offers() -> None:
+    """A job may name exactly the functions of `jobs`."""
+    assert {f"sojourn_worker.jobs.{name}" for name in jobs.__all__} == ALLOWED
+    public = {name for name in vars(jobs) if not name.startswith("_")}
+    assert public - {"annotations", "Mapping", "Sequence", "Any"} == set(jobs.__all__)
+
+
+def test_foreign_jobs_are_refused(settings: Settings, queue: Queue, processes: Processes, tmp_path: Path) -> None:
+    """A job that names another function, a callback, a method or a webhook fails without running; a good one runs."""
+    mark = tmp_path / "mark"
+    command = f"touch {mark}"
+    own = RUN_SWEEP
+    callback = Callback("os.system")
+    refused = [
+        queue.enqueue_call("os.system", args=[command]),
+        queue.enqueue_call("sojourn_worker.jobs._config.current"),
+        queue.enqueue_call("sojourn_worker.hooks.resolve", args=["os:system"]),
+        queue.enqueue_call(own, on_success=callback),
+        queue.enqueue_call(own, on_failure=callback),
+        queue.enqueue_call(own, on_stopped=callback),
+        queue.enqueue_call(own, webhooks=[Webhook("http://127.0.0.1:9/", "finished")]),
+        queue.enqueue_call("os.system", args=[command], retry=backoff(3)),
+    ]
+    method = queue.create_job("format", args=[])
+    method.instance = "{}"
+    method._func_name = "format"
+    refused.append(queue.enqueue_job(method))
+    good = queue.enqueue_call(own, result_ttl=60)
+    worker = processes.role("jobs:hooks", settings)
+    eventually(lambda: good.get_status() == "finished", deadline_s=15)
+    assert [job.get_status() for job in refused] == ["failed"] * len(refused)
+    assert worker.log.count("is refused and will not run") == len(refused)
+    assert not mark.exists()
+    assert not queue.connection.llen(f"rq:queue:{PREFIX}:intermediate")
+    assert worker.stop() == 0
+
+
+def test_an_abandoned_job_s_callback_is_not_run(
+    settings: Settings, queue: Queue, processes: Processes, tmp_path: Path
+) -> None:
+    """RQ calls the failure callback of jobs that it finds abandoned, in the worker itself: not here."""
+    job = queue.create_job(RUN_SWEEP, on_failure=Callback("os.system"))
+    job.save()
+    queue.connection.zadd(f"rq:wip:{PREFIX}", {f"{job.id}:execution": 1})
+    worker = processes.role("jobs:hooks", settings)
+    worker.logged("lost its worker")
+    eventually(lambda: job.get_status() == "failed")
+    assert "is refused" in worker.log
+    assert worker.popen.poll() is None
+
+
+def test_unreadable_jobs_do_not_end_the_worker(settings: Settings, queue: Queue, processes: Processes) -> None:
+    """Hashes that are no jobs, content that is no JSON and pickles are dropped or failed; the next job runs."""
+    client = queue.connection
+    names = ["bad-status", "no-data", "text", "pickle"]
+    data = zlib.compress(json.dumps([RUN_SWEEP, None, [], {}]).encode())
+    client.hset("rq:job:bad-status", mapping={"data": data, "status": "nonsense", "created_at": "x"})
+    client.hset("rq:job:no-data", mapping={"status": "queued"})
+    client.set("rq:job:text", "hello")
+    client.hset("rq:job:pickle", mapping={"data": b"cos\nsystem\n(S'true'\ntR.", "origin": PREFIX})
+    client.zadd(f"rq:scheduled:{PREFIX}", {"bad-status": 1, "gone": 1})
+    client.rpush(f"rq:queue:{PREFIX}", *names)
+    good = queue.enqueue_call(RUN_SWEEP, result_ttl=60)
+    worker = processes.role("jobs:hooks", settings)
+    eventually(lambda: good.get_status() == "finished", deadline_s=15)
+    assert client.zscore(f"rq:failed:{PREFIX}", "pickle")
+    eventually(lambda: not client.zcard(f"rq:scheduled:{PREFIX}"))
+    assert worker.popen.poll() is None
+
+
+def test_a_job_taken_but_not_begun_comes_back(settings: Settings, queue: Queue, processes: Processes) -> None:
+    """A worker killed between taking a job and beginning it does not take the job along."""
+    job = queue.enqueue_call(RUN_SWEEP, result_ttl=60)
+    queue.connection.lmove(f"rq:queue:{PREFIX}", f"rq:queue:{PREFIX}:intermediate")
+    queue.connection.set(f"rq:queue:{PREFIX}:intermediate:first_seen:{job.id}", time.time() - 11)
+    processes.role("jobs:hooks", settings)
+    eventually(lambda: job.get_status() == "finished", deadline_s=10)
+
+
+def test_a_worker_survives_a_restart_of_redis(own_redis: OwnRedis, processes: Processes) -> None:
+    """Redis goes while a worker waits for jobs: the role stays, and works on when Redis is back."""
+    server = own_redis({"appendonly": "yes"})
+    settings = settings_for(server.url)
+    worker = processes.role("jobs:hooks", settings)
+    worker.logged("working on queue")
+    server.stop()
+    server.restart()
+    connection = connect(settings)
+    job = open_queue(settings, HOOKS, connection).enqueue_call(RUN_SWEEP, result_ttl=60)
+    eventually(lambda: job.get_status() == "finished", deadline_s=8)
+    assert worker.stop() == 0
+    connection.close()
+
+
+def test_the_backstop_sweep_claims(settings: Settings, any_redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With no listener at all, the job `sweep` claims what is due, in as many batches as it takes."""
+    monkeypatch.setattr(config, "_used", settings.model_copy(update={"sweep_batch": 3}))
+    with SessionStore(settings=settings) as store:
+        sessions = [store.for_tenant(f"t{n % 3}").create(ttl=0.001) for n in range(20)]
+    with redis.Redis.from_url(any_redis_url, decode_responses=True) as client:
+        jobs.sweep()
+        assert len(expired_events(client, settings)) == len(sessions)
+
+
+def test_an_archive_that_is_away_is_told_in_a_line(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The archive job fails with one line in the log, and RQ tries it again."""
+    away = settings.model_copy(update={"archive_url": "postgresql://ada:secret@127.0.0.1:9/none"})
+    monkeypatch.setattr(config, "_used", away)
+    with SessionStore(settings=settings) as store:
+        store.create()
+    caplog.set_level("INFO", "sojourn.worker")
+    with pytest.raises(ArchiveUnavailable):
+        jobs.archive()
+    assert len(caplog.records) == 1
+    assert "secret" not in caplog.text
+
+
+def test_retries_are_doubled_up_to_five_minutes() -> None:
+    """1, 2, 4 ... seconds; none where none is wanted."""
+    retry = backoff(12)
+    assert retry is not None
+    assert retry.intervals == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
+    assert backoff(0) is None
+
+
+def test_settings_reach_a_child_exactly(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through the pipe every setting arrives as it is, whatever the environment and the file say."""
+    given = settings.model_copy(
+        update={"ttl": None, "archive_url": None, "queue_url": "redis://:s3cret@h/1", "models": ("a:B",)}
+    )
+    monkeypatch.setenv("SOJOURN_TTL", "60")
+    monkeypatch.setenv("SOJOURN_ARCHIVE_URL", "postgresql://other")
+    assert config.from_line(config.to_line(given)) == given
+    job: Any = SafeJob("x", connection=object())
+    assert job.serializer is JSONSerializer

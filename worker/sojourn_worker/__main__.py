@@ -1,0 +1,55 @@
+"""``python -m sojourn_worker ROLE``: one role in this process."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+
+from sojourn.errors import SettingsError
+from sojourn.settings import Settings, load_settings
+from sojourn_worker import config
+from sojourn_worker.supervise import ROLES, run_role
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one role; the exit code."""
+    parser = argparse.ArgumentParser(prog="sojourn_worker", description="One of Sojourn's worker roles.")
+    parser.add_argument("role", choices=ROLES)
+    parser.add_argument("--supervised", action="store_true", help="take settings from, and end with, standard input")
+    given = parser.parse_args(arguments)
+    try:
+        settings = _from_supervisor() if given.supervised else load_settings()
+        return run_role(given.role, settings)
+    except SettingsError as error:
+        print(f"sojourn_worker: {error}", file=sys.stderr)
+        return 2
+
+
+def _from_supervisor() -> Settings:
+    # Unbuffered, so that nothing after the line is read ahead.
+    with os.fdopen(os.dup(0), "rb", buffering=0) as pipe:
+        line = pipe.readline()
+    if not line:
+        raise SettingsError("the supervisor was gone before it told the settings")
+    settings = config.from_line(line)
+    threading.Thread(target=_stop_with_supervisor, args=(settings.drain_timeout,), daemon=True).start()
+    return settings
+
+
+def _stop_with_supervisor(drain_s: float) -> None:
+    """Wait for the end of standard input, which the supervisor's end brings about; then stop as at its signal."""
+    os.read(0, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+    timer = threading.Timer(drain_s, os._exit, args=(1,))
+    timer.daemon = True
+    timer.start()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,210 @@
+"""The role `dispatch`: reads the outboxes and enqueues a job for each hook that wants to hear of an event."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+from redis.exceptions import RedisError, ResponseError
+from rq.exceptions import DuplicateJobError
+
+from sojourn.errors import LayoutMismatch, StoreError, StoreUnavailable
+from sojourn.events import Event, acknowledge, default_consumer, join_group, read_new, take_over
+from sojourn.keys import PartitionKeys
+from sojourn.operations.core import Operation, pairs
+from sojourn.settings import HookSettings, Settings
+from sojourn_worker.logs import LOG
+from sojourn_worker.queues import HOOKS, RUN_HOOK, SafeQueue, backoff, connect, open_queue, whole_seconds
+from sojourn_worker.redis_link import RedisLink
+from sojourn_worker.stop import Outage, Stop, first_line
+
+__all__ = ["GROUP", "Dispatcher", "dispatch"]
+
+GROUP: Final = "sojourn-dispatch"
+"""The dispatchers' consumer group in each outbox."""
+
+_BATCH: Final = 200
+_RESULT_S: Final = 60
+_FAILURE_S: Final = 7 * 86400
+_TIDY_EVERY_S: Final = 60.0
+_FORGET_AFTER_MS: Final = 600_000
+
+Taken = list[tuple[PartitionKeys, Event]]
+
+
+class Dispatcher:
+    """One consumer of the dispatchers' group.
+
+    An event is acknowledged when its jobs are in the queue. Whatever happens before that, it is read again, by this
+    dispatcher or by another; then the same jobs are refused as duplicates, and other batches of the same events
+    find them in the ledger.
+
+    Args:
+        settings: the settings.
+        link: the sessions' Redis.
+        queue: where hooks' jobs go.
+        consumer: this dispatcher's name in the group.
+
+    """
+
+    def __init__(self, settings: Settings, link: RedisLink, queue: SafeQueue, consumer: str | None = None) -> None:
+        self._settings = settings
+        self._link = link
+        self._queue = queue
+        self._consumer = consumer or default_consumer()
+        self._partitions = settings.all_partitions
+        self._joined = False
+        self._own_pending = True
+        self._takeover_at = 0.0
+        self._tidy_at = time.monotonic() + _TIDY_EVERY_S
+        self._held: Taken = []
+
+    def run(self, stop: Stop) -> None:
+        """Dispatch until asked to stop, whatever happens to Redis."""
+        store, queue = Outage(LOG, "Redis"), Outage(LOG, "the queues' Redis")
+        while not stop.requested:
+            try:
+                if store.lasts:
+                    self._link.open()
+                self.step()
+            except StoreError as error:
+                # What a lost reply held is pending under our name.
+                self._own_pending = True
+                if "NOGROUP" in str(error) and self._joined:
+                    LOG.warning("the group %s is gone from an outbox, as after FLUSHALL; makes it again", GROUP)
+                    self._joined = False
+                else:
+                    stop.wait(store.failed(error))
+            except RedisError as error:
+                stop.wait(queue.failed(error))
+            else:
+                store.over()
+                queue.over()
+        if not (store.lasts or self._held):
+            self._leave()
+
+    def step(self) -> int:
+        """Take the next events, waiting a moment for them, and enqueue their jobs; how many events.
+
+        Raises:
+            StoreError: the sessions' Redis is away, or refuses.
+            RedisError: the queues' Redis is; the events are kept for the next step.
+
+        """
+        if not self._joined:
+            self._link.run(join_group(self._partitions, GROUP, "oldest"))
+            self._joined = True
+        taken = self._held = self._held or self._take()
+        if taken:
+            self._enqueue([event for _, event in taken])
+            self._link.run(acknowledge(taken, GROUP))
+            self._held = []
+        return len(taken)
+
+    def _take(self) -> Taken:
+        if self._own_pending:
+            taken = self._link.run(_read_again(self._partitions, self._consumer))
+            if taken:
+                return taken
+            self._own_pending = False
+        now = time.monotonic()
+        if now >= self._tidy_at:
+            self._tidy_at = now + _TIDY_EVERY_S
+            self._forget_the_dead()
+        after_s = self._settings.takeover_after
+        if now >= self._takeover_at:
+            taken = self._link.run(take_over(self._partitions, GROUP, self._consumer, after_s, _BATCH))
+            if taken:
+                LOG.info("took over %d events that another dispatcher left", len(taken))
+                return taken
+            self._takeover_at = now + after_s / 4
+        # A read that waits must come back before the socket's timeout takes it for lost.
+        block_s = min(self._settings.dispatch_block, 2.0)
+        return self._link.run(read_new(self._partitions, GROUP, self._consumer, _BATCH, block_s))
+
+    def _enqueue(self, events: Sequence[Event]) -> None:
+        for name, hook in self._settings.hooks.items():
+            wanted = [event for event in events if event.type in hook.events]
+            for start in range(0, len(wanted), hook.batch):
+                self._enqueue_batch(name, hook, wanted[start : start + hook.batch])
+
+    def _enqueue_batch(self, name: str, hook: HookSettings, events: Sequence[Event]) -> None:
+        job_id = _job_id(self._settings.queue_prefix, name, [event.id for event in events])
+        try:
+            self._queue.enqueue_call(
+                RUN_HOOK,
+                args=(name, [event.to_json() for event in events]),
+                timeout=whole_seconds(hook.timeout),
+                result_ttl=_RESULT_S,
+                failure_ttl=_FAILURE_S,
+                description=f"hook {name}: {len(events)} events",
+                job_id=job_id,
+                retry=backoff(hook.retries),
+                unique=True,
+            )
+        except DuplicateJobError:
+            LOG.info("hook %s: job %s is there already", name, job_id)
+        else:
+            LOG.debug("hook %s: job %s with %d events", name, job_id, len(events))
+
+    def _forget_the_dead(self) -> None:
+        """Each start of a dispatcher leaves a consumer in each partition. Those that hold nothing can go."""
+        found = self._link.run(_consumers(self._partitions))
+        dead = [
+            ("XGROUP", "DELCONSUMER", partition.events, GROUP, each["name"])
+            for partition, consumers in found
+            for each in consumers
+            if each["name"] != self._consumer and each["pending"] == 0 and each["idle"] > _FORGET_AFTER_MS
+        ]
+        if dead:
+            self._link.run(Operation(tuple(dead), lambda _: None))
+
+    def _leave(self) -> None:
+        commands = tuple(("XGROUP", "DELCONSUMER", each.events, GROUP, self._consumer) for each in self._partitions)
+        try:
+            self._link.run(Operation(commands, lambda _: None))
+        except StoreUnavailable:
+            LOG.info("Redis is away; another dispatcher will forget this one")
+
+
+def _job_id(prefix: str, hook: str, event_ids: Sequence[str]) -> str:
+    digest = hashlib.sha256("\n".join([prefix, hook, *event_ids]).encode()).hexdigest()
+    return f"{hook}-{digest[:40]}"
+
+
+def _read_again(partitions: Sequence[PartitionKeys], consumer: str) -> Operation[Taken]:
+    """What was delivered to this consumer and never acknowledged."""
+    fresh = read_new(partitions, GROUP, consumer, _BATCH, 0)
+    command = tuple("0" if argument == ">" else argument for argument in fresh.commands[0])
+    return Operation((command,), fresh.parse)
+
+
+def _consumers(partitions: Sequence[PartitionKeys]) -> Operation[list[tuple[PartitionKeys, list[dict[str, Any]]]]]:
+    def parse(replies: list[Any]) -> list[tuple[PartitionKeys, list[dict[str, Any]]]]:
+        return [
+            (partition, [pairs(each) for each in reply])
+            for partition, reply in zip(partitions, replies, strict=True)
+            if not isinstance(reply, ResponseError)  # without a group there are no consumers
+        ]
+
+    return Operation(tuple(("XINFO", "CONSUMERS", each.events, GROUP) for each in partitions), parse)
+
+
+def dispatch(settings: Settings, stop: Stop) -> int:
+    """Dispatch events to hooks until asked to stop; the exit code."""
+    link = RedisLink(settings)
+    connection = connect(settings)
+    try:
+        link.open()
+    except LayoutMismatch as error:
+        LOG.error("%s", error)
+        return 2
+    except StoreUnavailable as error:
+        LOG.debug("Redis is away: %s", first_line(error))
+    LOG.info("dispatching to %s", ", ".join(settings.hooks) or "no hooks: events are only acknowledged")
+    Dispatcher(settings, link, open_queue(settings, HOOKS, connection)).run(stop)
+    link.close()
+    connection.close()
+    return 0

@@ -1,0 +1,206 @@
+"""The role `listen`: hears of expired leases and claims their sessions, and sweeps for those it did not hear of."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import redis
+from redis import ConnectionPool
+from redis.client import PubSub
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError, ResponseError
+from redis.retry import Retry
+
+from sojourn.codec import Models
+from sojourn.errors import LayoutMismatch, SojournError, StoreError, StoreUnavailable
+from sojourn.keys import TenantKeys, parse_lease
+from sojourn.operations.core import Command, Operation
+from sojourn.operations.expiry import claim_session
+from sojourn.settings import Settings
+from sojourn.transport import policy
+from sojourn_worker.logs import LOG
+from sojourn_worker.redis_link import RedisLink
+from sojourn_worker.stop import Outage, Stop, first_line
+from sojourn_worker.sweep import Sweeper
+
+__all__ = ["Listener", "listen"]
+
+_FLAGS: Final = "notify-keyspace-events"
+_CHECK_EVERY_S: Final = 3.0
+_SILENCE_S: Final = 10.0
+_WAIT_S: Final = 0.2
+_BATCH: Final = 200
+
+
+class Listener:
+    """Claims the sessions whose leases Redis says have expired.
+
+    Notifications get lost: with each connection that breaks, when the server forgets its setting. So after every
+    gap that it notices, the listener looks once through all deadlines.
+    """
+
+    def __init__(self, settings: Settings, link: RedisLink) -> None:
+        options = {**policy.connection_options(settings, Retry), "decode_responses": False}
+        self._pool = ConnectionPool.from_url(settings.redis_url, **options)
+        self._channel = f"__keyevent@{self._pool.connection_kwargs.get('db', 0)}__:expired"
+        self._settings = settings
+        self._link = link
+        self._context = settings.context(Models([]))  # claims read no model
+        self._sweeper = Sweeper(settings, link)
+        self._may_configure = True
+
+    def run(self, stop: Stop) -> None:
+        """Listen until asked to stop, whatever happens to Redis."""
+        outage = Outage(LOG, "Redis' notifications")
+        while not stop.requested:
+            try:
+                with self._subscribed() as pubsub:
+                    self._link.open()
+                    self._switch_on()
+                    outage.over()
+                    self._sweeper.sweep()
+                    self._listen(pubsub, stop)
+            except (StoreUnavailable, RedisError, OSError) as error:
+                stop.wait(outage.failed(error))
+        self._pool.disconnect()
+
+    @contextmanager
+    def _subscribed(self) -> Iterator[PubSub]:
+        pubsub = redis.Redis(connection_pool=self._pool).pubsub()  # type: ignore[no-untyped-call]
+        try:
+            pubsub.subscribe(self._channel)
+            yield pubsub
+        finally:
+            pubsub.close()
+
+    def _listen(self, pubsub: PubSub, stop: Stop) -> None:
+        check_at = time.monotonic() + _CHECK_EVERY_S
+        heard_at = time.monotonic()
+        while not stop.requested:
+            messages = _received(pubsub)
+            now = time.monotonic()
+            if messages:
+                heard_at = now
+                self._claim([each["data"] for each in messages if each["type"] == "message"])
+            if now >= check_at:
+                if now - heard_at > _SILENCE_S:
+                    raise RedisConnectionError(f"the subscription has not answered for {_SILENCE_S:g} s")
+                pubsub.ping()
+                if self._switch_on():
+                    self._sweeper.sweep()
+                check_at = time.monotonic() + _CHECK_EVERY_S
+
+    def _claim(self, expired: list[bytes]) -> None:
+        operations = []
+        for key in dict.fromkeys(expired):
+            found = parse_lease(key.decode(errors="replace"))
+            if found is None:
+                continue  # the channel tells of every key in the database
+            number, tenant, session_id = found
+            keys = TenantKeys.of(tenant, self._settings.partitions)
+            if keys.partition.number == number:
+                operations.append(claim_session(self._context, keys, session_id))
+        if not operations:
+            return
+        for operation, replies in zip(operations, self._link.execute(operations), strict=True):
+            try:
+                outcome = operation.parse(replies)
+            except StoreUnavailable:
+                raise
+            except SojournError as error:
+                LOG.error("a claim failed: %s", first_line(error))
+            else:
+                LOG.debug("a lease expired: %s", outcome)
+
+    def _switch_on(self) -> bool:
+        """Have Redis notify of expiries, keeping the flags it has; whether that took a change."""
+        try:
+            flags = self._link.run(_configuration("CONFIG", "GET", _FLAGS))[1]
+            missing = "".join(flag for flag, by in (("E", "E"), ("x", "xA")) if not set(by) & set(flags))
+            if missing:
+                self._link.run(_configuration("CONFIG", "SET", _FLAGS, flags + missing))
+                LOG.info("set %s to %s", _FLAGS, flags + missing)
+        except StoreUnavailable:
+            raise
+        except (StoreError, IndexError) as error:
+            if self._may_configure:
+                self._may_configure = False
+                LOG.warning(
+                    "cannot see or set %s here: make sure that it contains Ex, or rely on the sweeper (%s)",
+                    _FLAGS, first_line(error),
+                )  # fmt: skip
+            return False
+        self._may_configure = True
+        return bool(missing)
+
+
+def _received(pubsub: PubSub) -> list[dict[str, Any]]:
+    """Waits a moment for a message; all that have come by then, up to a batch."""
+    messages: list[dict[str, Any]] = []
+    message = pubsub.get_message(timeout=_WAIT_S)
+    while message is not None:
+        messages.append(message)
+        if len(messages) == _BATCH:
+            break
+        message = pubsub.get_message(timeout=0)
+    return messages
+
+
+def _configuration(*command: str) -> Operation[list[str]]:
+    def parse(replies: list[Any]) -> list[str]:
+        reply = replies[0]
+        if isinstance(reply, ResponseError):
+            raise StoreError(str(reply))
+        return list(reply) if isinstance(reply, list) else []
+
+    command_: Command = command
+    return Operation((command_,), parse)
+
+
+def listen(settings: Settings, stop: Stop, *, notifications: bool = True, sweep: bool = True) -> int:
+    """Claim expired sessions until asked to stop; the exit code.
+
+    Args:
+        settings: the settings.
+        stop: asks to stop.
+        notifications: whether to listen to Redis' notifications.
+        sweep: whether to sweep. Either suffices; one of the two it must be.
+
+    """
+    if not (notifications or sweep):
+        raise ValueError("a listener with neither notifications nor sweeps would find nothing")
+    link = RedisLink(settings)
+    try:
+        link.open()
+    except LayoutMismatch as error:
+        LOG.error("%s", error)
+        return 2
+    except StoreUnavailable:
+        LOG.debug("Redis is away; the loops below wait for it")
+    loops: list[Callable[[Stop], None]] = []
+    if notifications:
+        loops.append(Listener(settings, link).run)
+    if sweep:
+        loops.append(Sweeper(settings, link).run)
+    crashed: list[BaseException] = []
+
+    def guarded(loop: Callable[[Stop], None]) -> None:
+        try:
+            loop(stop)
+        except Exception as error:  # noqa: BLE001 - a half-dead role must end as a whole, to be started again
+            crashed.append(error)
+            LOG.critical("gives up", exc_info=error)
+            stop.request()
+
+    LOG.info("listening (%s)", " and ".join(["notifications"] * notifications + ["sweeps"] * sweep))
+    threads = [threading.Thread(target=guarded, args=(each,), daemon=True) for each in loops]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    link.close()
+    return 1 if crashed else 0

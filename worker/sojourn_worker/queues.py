@@ -1,0 +1,233 @@
+"""Sojourn's RQ queues, and jobs that cannot run anything but what is on the allow-list."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Callable
+from typing import Any, Final
+
+from redis import Redis
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import ResponseError, WatchError
+from redis.retry import Retry as RedisRetry
+from rq import Queue, Retry
+from rq.exceptions import DeserializationError, NoSuchJobError
+from rq.intermediate_queue import IntermediateQueue
+from rq.job import Job
+from rq.serializers import JSONSerializer
+from rq.utils import current_timestamp, now
+
+from sojourn.errors import SettingsError
+from sojourn.settings import Settings, masked
+from sojourn_worker.logs import LOG
+
+__all__ = [
+    "ALLOWED",
+    "ARCHIVE",
+    "HOOKS",
+    "RUN_ARCHIVE",
+    "RUN_HOOK",
+    "RUN_SWEEP",
+    "SafeJob",
+    "SafeQueue",
+    "backoff",
+    "connect",
+    "open_queue",
+    "queue_name",
+    "whole_seconds",
+]
+
+HOOKS: Final = "hooks"
+ARCHIVE: Final = "archive"
+
+RUN_HOOK: Final = "sojourn_worker.jobs.run_hook"
+RUN_ARCHIVE: Final = "sojourn_worker.jobs.archive"
+RUN_SWEEP: Final = "sojourn_worker.jobs.sweep"
+ALLOWED: Final = frozenset({RUN_HOOK, RUN_ARCHIVE, RUN_SWEEP})
+"""What jobs may name, exactly so."""
+
+_LONGEST_RETRY_S: Final = 300
+_MAINTENANCE_LOCK_S: Final = 10
+_TAKEN_S: Final = 10.0
+_MOVED_AT_ONCE: Final = 100
+
+
+def queue_name(settings: Settings, kind: str) -> str:
+    """The name of the queue for `hooks` or for `archive`."""
+    return f"{settings.queue_prefix}-{kind}"
+
+
+def connect(settings: Settings) -> Redis:
+    """A connection to the Redis that holds the queues.
+
+    Raises:
+        SettingsError: its URL is malformed.
+
+    """
+    url = settings.queue_url or settings.redis_url
+    try:
+        return Redis.from_url(
+            url,
+            # RQ sends nothing that does harm when it is sent twice; what it takes twice, the ledger sorts out.
+            retry=RedisRetry(ExponentialBackoff(cap=0.5, base=0.02), 2),
+            socket_timeout=max(settings.socket_timeout, 5.0),
+            socket_connect_timeout=settings.socket_timeout,
+            protocol=2,
+            client_name="sojourn-queue",
+        )
+    except ValueError as error:
+        raise SettingsError(f"queue_url {masked(url)}: {error}") from None
+
+
+def backoff(retries: int) -> Retry | None:
+    """Up to so many retries after 1, 2, 4 ... seconds, at most 5 minutes apart."""
+    if retries == 0:
+        return None
+    return Retry(max=retries, interval=[min(_LONGEST_RETRY_S, 2**n) for n in range(retries)])
+
+
+class SafeJob(Job):
+    """A job as a worker reads it from Redis, where others may have written it.
+
+    RQ imports and runs whatever function and callbacks a job names, unpickles what it carries and calls the URLs in
+    it. Here a job is JSON, its function is one of three, and it has no callbacks and no webhooks.
+    """
+
+    def __init__(self, id: str | None = None, connection: Any = None, serializer: Any = None) -> None:  # noqa: A002
+        del serializer
+        super().__init__(id, connection, JSONSerializer)
+
+    @property
+    def refusal(self) -> str | None:
+        """Why this job must not run; None if it may."""
+        try:
+            name, bound = self.func_name, self.instance
+        except DeserializationError:
+            return "its content cannot be read"
+        if not isinstance(name, str) or name not in ALLOWED:
+            return "it names a function that is not on the allow-list"
+        if bound is not None:
+            return "it names a method of an object"
+        if self._success_callback_name or self._failure_callback_name or self._stopped_callback_name:
+            return "it names a callback"
+        if self.webhooks:
+            return "it names a webhook"
+        return None
+
+    @property
+    def func(self) -> Callable[..., Any]:
+        """The function to run.
+
+        Raises:
+            PermissionError: the job must not run.
+
+        """
+        if self.refusal is not None:
+            raise PermissionError(f"job {self.id} is refused: {self.refusal}")
+        module, _, name = str(self.func_name).rpartition(".")
+        found: Callable[..., Any] = getattr(importlib.import_module(module), name)
+        return found
+
+    @property
+    def success_callback(self) -> None:
+        """None, whatever the job says."""
+
+    @property
+    def failure_callback(self) -> None:
+        """None, whatever the job says; RQ would also call it for a job that it finds abandoned."""
+
+    @property
+    def stopped_callback(self) -> None:
+        """None, whatever the job says."""
+
+    def send_webhooks(self, status: Any, *, exc_string: str | None = None) -> None:
+        """Call no URL, whatever the job says."""
+
+    def restore(self, raw_data: Any) -> None:
+        """Read the job's hash. One that cannot be read is no job: an error here would end every worker in turn."""
+        try:
+            super().restore(raw_data)
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
+            LOG.error("job %s cannot be read and is dropped (%s)", self.id, type(error).__name__)
+            raise NoSuchJobError(f"job {self.id} cannot be read") from error
+
+    def refresh(self) -> None:
+        """Read the job again.
+
+        Raises:
+            NoSuchJobError: it is not there, or no job.
+
+        """
+        try:
+            super().refresh()  # type: ignore[no-untyped-call]
+        except ResponseError as error:
+            raise NoSuchJobError(f"job {self.id} is not a hash") from error
+
+
+class _Taken(IntermediateQueue):
+    """Jobs taken by a worker that has not begun them. One that stays here for 10 s has lost its worker (RQ: 60 s)."""
+
+    def should_be_cleaned_up(self, job_id: str) -> bool:
+        first_seen = self.get_first_seen(job_id)
+        return first_seen is not None and (now() - first_seen).total_seconds() > _TAKEN_S
+
+
+class SafeQueue(Queue):
+    """A queue of `SafeJob`s."""
+
+    job_class = SafeJob
+
+    @property
+    def intermediate_queue(self) -> IntermediateQueue:
+        """The jobs taken from this queue but not begun."""
+        return _Taken(self.key, self.connection)
+
+    def acquire_maintenance_lock(self) -> bool:
+        """For a few seconds: a worker killed while it holds RQ's lock would stop all recovery for 15 minutes."""
+        return bool(self.connection.set(self.registry_cleaning_key, 1, nx=True, ex=_MAINTENANCE_LOCK_S))
+
+    def enqueue_due(self) -> int:
+        """Move jobs whose time to be retried has come into the queue; how many.
+
+        Whoever is free does it, in one transaction. RQ's own scheduler is a process that outlives a killed worker and
+        then holds its lock for a minute.
+        """
+        registry = self.scheduled_job_registry
+        with self.connection.pipeline() as pipe:
+            try:
+                pipe.watch(registry.key)  # type: ignore[no-untyped-call]
+                ids = registry.get_jobs_to_schedule(current_timestamp(), _MOVED_AT_ONCE)
+                if not ids:
+                    return 0
+                found = [self.fetch_job(each) for each in ids]
+                pipe.multi()
+                for job in found:
+                    if job is not None:
+                        self._enqueue_job(job, pipeline=pipe, at_front=job.should_enqueue_at_front())
+                pipe.zrem(registry.key, *ids)
+                pipe.execute()
+            except WatchError:
+                return 0  # somebody else moves them
+        return len(ids)
+
+    def holds(self, job_id: str) -> bool:
+        """Whether a copy of a job waits, runs, or is to be retried."""
+        with self.connection.pipeline(transaction=False) as pipe:
+            pipe.lpos(self.key, job_id)
+            pipe.lpos(self.intermediate_queue_key, job_id)
+            pipe.zscore(self.scheduled_job_registry.key, job_id)
+            pipe.zrange(self.started_job_registry.key, 0, -1)
+            waiting, taken, retried, started = pipe.execute()
+        running = any(each.partition(b":")[0] == job_id.encode() for each in started)
+        return running or any(each is not None for each in (waiting, taken, retried))
+
+
+def open_queue(settings: Settings, kind: str, connection: Redis) -> SafeQueue:
+    """The queue for `hooks` or for `archive`."""
+    return SafeQueue(queue_name(settings, kind), connection=connection, job_class=SafeJob, serializer=JSONSerializer)
+
+
+def whole_seconds(seconds: float) -> int:
+    """RQ's timeouts are whole seconds, and at least one."""
+    return max(1, math.ceil(seconds))

@@ -1,0 +1,102 @@
+"""Stopping when asked to, and going on when Redis is away."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import select
+import signal
+import time
+from typing import Final
+
+__all__ = ["Outage", "Stop", "first_line"]
+
+_FIRST_PAUSE_S: Final = 0.05
+_LONGEST_PAUSE_S: Final = 1.0
+
+
+class Stop:
+    """Whether this process was asked to stop. Any thread can wait for it.
+
+    A pipe carries the news, not a lock: the handler of a signal may run while its own thread holds any lock.
+    """
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe()
+        self.requests = 0
+        """How often it was asked."""
+
+    @property
+    def requested(self) -> bool:
+        """Whether it was asked at all."""
+        return self.requests > 0
+
+    def request(self, *_: object) -> None:
+        """Ask this process to stop; also a signal handler."""
+        self.requests += 1
+        if self.requests == 1:
+            os.write(self._write, b".")
+
+    def install(self) -> None:
+        """Have SIGTERM and SIGINT ask. For the main thread only."""
+        signal.signal(signal.SIGTERM, self.request)
+        signal.signal(signal.SIGINT, self.request)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until asked, at most so long; whether it was asked."""
+        if seconds <= 0 or self.requested:
+            return self.requested
+        # Nobody reads the byte in the pipe, so it wakes every thread that waits, now and later.
+        poll = select.poll()
+        poll.register(self._read, select.POLLIN)
+        poll.poll(seconds * 1000)
+        return self.requested
+
+    def close(self) -> None:
+        """Give the pipe back; nobody may wait any more."""
+        os.close(self._read)
+        os.close(self._write)
+
+
+class Outage:
+    """Tells of an outage once when it begins and once when it is over, and how long to pause before each new try.
+
+    Args:
+        log: where to tell.
+        what: who is away, as in "Redis".
+
+    """
+
+    def __init__(self, log: logging.Logger, what: str) -> None:
+        self._log = log
+        self._what = what
+        self._since: float | None = None
+        self._pause_s = _FIRST_PAUSE_S
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it is away, as far as known."""
+        return self._since is not None
+
+    def failed(self, error: BaseException) -> float:
+        """Another try failed; the seconds to wait before the next one."""
+        if self._since is None:
+            self._since = time.monotonic()
+            self._log.warning("%s is away or refuses, trying again: %s", self._what, first_line(error))
+        pause = self._pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
+        self._pause_s = min(_LONGEST_PAUSE_S, self._pause_s * 2)
+        return pause
+
+    def over(self) -> None:
+        """A try succeeded."""
+        if self._since is not None:
+            self._log.info("%s is back after %.1f s", self._what, time.monotonic() - self._since)
+        self._since = None
+        self._pause_s = _FIRST_PAUSE_S
+
+
+def first_line(error: BaseException) -> str:
+    """An error in one line."""
+    lines = str(error).splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,182 @@
+"""The sweeper: claims sessions past their deadline from the index of deadlines, and trims the outbox."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+from redis.exceptions import ResponseError
+
+from sojourn.codec import Models
+from sojourn.errors import StoreError, StoreUnavailable
+from sojourn.keys import PartitionKeys
+from sojourn.operations.core import Operation, raise_for
+from sojourn.operations.expiry import Swept, claim_due, trim_events
+from sojourn.operations.record import now_ms
+from sojourn.settings import Settings
+from sojourn.transport import policy
+from sojourn_worker.logs import LOG
+from sojourn_worker.redis_link import RedisLink
+from sojourn_worker.stop import Outage, Stop, first_line
+
+__all__ = ["Sweeper"]
+
+_TRIM_EVERY_S: Final = 1.0
+_TELL_EVERY_S: Final = 60.0
+_SHORTEST_PAUSE: Final = 0.25
+"""Of the interval: with thousands of deadlines a second, each look would otherwise find only the next one."""
+
+
+@dataclass(frozen=True)
+class _Due:
+    partitions: list[PartitionKeys]
+    """Those where something is due."""
+    next_s: float
+    """Seconds until something falls due in the others; infinite where nothing will."""
+
+
+class Sweeper:
+    """Claims what is due in all partitions, oldest deadline first, in batches of a bounded size.
+
+    Args:
+        settings: the settings.
+        link: the sessions' Redis.
+
+    """
+
+    def __init__(self, settings: Settings, link: RedisLink) -> None:
+        self._settings = settings
+        self._link = link
+        self._context = settings.context(Models([]))  # claims read no model
+        self._archived = settings.archive_url is not None
+        self._partitions = settings.all_partitions
+        commands = [
+            ("ZRANGE", key, 0, 0, "WITHSCORES") for each in self._partitions for key in (each.deadlines, each.removals)
+        ]
+        # The same bytes fifty times a second: packed once.
+        self._probe = policy.pack([*commands, ("TIME",)])
+        self._replies = len(commands) + 1
+        self._trim_at = 0.0
+        self._tell_at = 0.0
+        self._told: dict[str, float] = {}
+        self._expired = self._removed = 0
+
+    def run(self, stop: Stop) -> None:
+        """Sweep until asked to stop, whatever happens to Redis."""
+        outage = Outage(LOG, "Redis")
+        while not stop.requested:
+            try:
+                if outage.lasts:
+                    self._link.open()
+                pause_s = self.step()
+                outage.over()
+            except StoreUnavailable as error:
+                pause_s = outage.failed(error)
+            stop.wait(pause_s)
+
+    def step(self) -> float:
+        """Claim one batch in each partition where something is due; the seconds until the next look."""
+        due = self._look()
+        more = False
+        for partition in due.partitions:
+            swept = self._claim(partition)
+            more = more or (swept is not None and swept.more)
+        now = time.monotonic()
+        if now >= self._trim_at:
+            self._trim_at = now + _TRIM_EVERY_S
+            self._trim()
+            self._tell(now)
+        if more:
+            return 0.0
+        interval_s = self._settings.sweep_interval
+        return max(_SHORTEST_PAUSE * interval_s, min(interval_s, due.next_s))
+
+    def sweep(self) -> Swept:
+        """Claim all that is due now; what was done."""
+        total = Swept(0, 0, 0, more=False)
+        waiting = self._look().partitions
+        while waiting:
+            again = []
+            for partition in waiting:
+                swept = self._claim(partition)
+                if swept is not None:
+                    total = Swept(
+                        total.expired + swept.expired,
+                        total.lost + swept.lost,
+                        total.removed + swept.removed,
+                        more=False,
+                    )
+                    if swept.more:
+                        again.append(partition)
+            waiting = again
+        return total
+
+    def _look(self) -> _Due:
+        replies = self._link.exchange(self._probe, self._replies)
+        time_reply = replies.pop()
+        raise_for(time_reply, "-", "-")
+        now = now_ms(time_reply)
+        partitions: list[PartitionKeys] = []
+        next_ms = float("inf")
+        for index, partition in enumerate(self._partitions):
+            first = min(self._first_ms(replies[2 * index]), self._first_ms(replies[2 * index + 1]))
+            if first <= now:
+                partitions.append(partition)
+            elif first < next_ms:
+                next_ms = first
+        return _Due(partitions, (next_ms - now) / 1000)
+
+    def _first_ms(self, reply: Any) -> float:
+        if isinstance(reply, ResponseError):
+            self._complain("probe", reply)
+            return float("inf")
+        return float(reply[1]) if reply else float("inf")
+
+    def _claim(self, partition: PartitionKeys) -> Swept | None:
+        # One script to a write: Redis serves others between them, but not between the scripts of a pipeline.
+        operation = claim_due(self._context, partition, self._settings.sweep_batch, archived=self._archived)
+        try:
+            swept = self._link.run(operation)
+        except StoreUnavailable:
+            raise
+        except StoreError as error:
+            self._complain(f"partition {partition.number}", error)
+            return None
+        self._expired += swept.expired
+        self._removed += swept.removed
+        if swept.lost:
+            LOG.warning("partition %d: %d sessions had lost or damaged records", partition.number, swept.lost)
+        LOG.debug("partition %d: expired %d, removed %d", partition.number, swept.expired, swept.removed)
+        return swept
+
+    def _trim(self) -> None:
+        lengths = self._link.run(_lengths(self._partitions))
+        # An outbox that everybody has read keeps its last entry, so one with a single entry holds nothing to trim.
+        for partition in [each for each, length in zip(self._partitions, lengths, strict=True) if length > 1]:
+            try:
+                self._link.run(trim_events(partition, self._settings.events_cap))
+            except StoreUnavailable:
+                raise
+            except StoreError as error:
+                self._complain(f"events of partition {partition.number}", error)
+
+    def _tell(self, now: float) -> None:
+        if now >= self._tell_at and (self._expired or self._removed):
+            LOG.info("sweeper: expired %d sessions and removed %d", self._expired, self._removed)
+            self._expired = self._removed = 0
+            self._tell_at = now + _TELL_EVERY_S
+
+    def _complain(self, where: str, error: Exception) -> None:
+        """Say it once a minute: it comes back with every look."""
+        now = time.monotonic()
+        if now >= self._told.get(where, 0.0):
+            self._told[where] = now + _TELL_EVERY_S
+            LOG.error("sweeper: %s: %s", where, first_line(error))
+
+
+def _lengths(partitions: tuple[PartitionKeys, ...]) -> Operation[list[int]]:
+    def parse(replies: list[Any]) -> list[int]:
+        return [reply if isinstance(reply, int) else 0 for reply in replies]
+
+    return Operation(tuple(("XLEN", each.events) for each in partitions), parse)

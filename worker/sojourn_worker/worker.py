@@ -1,0 +1,250 @@
+"""The role `jobs`: an RQ worker on one queue, which runs the functions in `jobs` and nothing else."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from types import FrameType
+from typing import Any, Final
+
+from redis import Redis
+from redis.exceptions import RedisError
+from rq import Queue, Worker
+from rq.exceptions import AbandonedJobError, StopRequested
+from rq.job import Job
+from rq.serializers import JSONSerializer
+from rq.timeouts import BaseTimeoutException
+
+from sojourn.errors import SettingsError, SojournError
+from sojourn.settings import Settings, resolve
+from sojourn_worker import config
+from sojourn_worker.hooks import undone
+from sojourn_worker.logs import LOG
+from sojourn_worker.queues import HOOKS, RUN_HOOK, SafeJob, SafeQueue, connect, open_queue
+from sojourn_worker.redis_link import RedisLink
+from sojourn_worker.stop import Outage, Stop, first_line
+
+__all__ = ["JobsWorker", "work"]
+
+_WORKER_S: Final = 17
+_MONITOR_S: Final = 2
+_HEARTBEAT_S: Final = 8
+_MAINTENANCE_S: Final = 1
+_ABANDONED_AT_MOST: Final = 10
+_STUCK: Final = "Job was stuck in intermediate queue."
+
+
+class JobsWorker(Worker):
+    """RQ's worker, with four differences.
+
+    It refuses jobs that are not on the allow-list. It notices within some 10 s that a worker has died, and gives the
+    job to another without counting that as the job's failure. It moves jobs to be retried into the queue by
+    itself. And its child, in which a job runs, ends with it.
+    """
+
+    queue_class = SafeQueue
+    job_class = SafeJob
+
+    def __init__(self, settings: Settings, queue: SafeQueue, connection: Redis, stop: Stop) -> None:
+        super().__init__(
+            [queue],
+            connection=connection,
+            exception_handlers=[self._abandoned],
+            maintenance_interval=_MAINTENANCE_S,
+            worker_ttl=_WORKER_S,
+            job_monitoring_interval=_MONITOR_S,
+            job_class=SafeJob,
+            queue_class=SafeQueue,
+            log_job_description=False,
+            serializer=JSONSerializer,
+        )
+        self._settings = settings
+        self._stop = stop
+        self._hurry = False
+        self._lifeline: int | None = None
+        self._theirs = -1
+
+    @property
+    def dequeue_timeout(self) -> int:
+        """Seconds to wait for a job before looking after the dead and the retries."""
+        return 1
+
+    def get_heartbeat_ttl(self, job: Job) -> int:
+        """Seconds without a sign of life after which a job's worker counts as dead."""
+        del job
+        return _HEARTBEAT_S
+
+    # What may run
+
+    def execute_job(self, job: Job, queue: Queue) -> None:
+        """Run a job in a child process, if it may run."""
+        if self._refuses(job, queue):
+            return
+        super().execute_job(job, queue)
+
+    def perform_job(self, job: Job, queue: Queue) -> bool:
+        """Run a job in this process, if it may run."""
+        return not self._refuses(job, queue) and super().perform_job(job, queue)
+
+    def _refuses(self, job: Job, queue: Queue) -> bool:
+        reason = job.refusal if isinstance(job, SafeJob) else "it was not read as it must be"
+        if reason is None:
+            return False
+        LOG.error("job %s is refused and will not run: %s", job.id, reason)
+        job.retries_left = None
+        job.webhooks = []
+        self.handle_job_failure(job, queue, exc_string=f"refused: {reason}")
+        queue.intermediate_queue.remove(job.id)
+        return True
+
+    # Failures and deaths
+
+    def handle_exception(self, job: Job, *exc_info: Any) -> None:
+        """Tell of a failed job in one line, without its arguments and without its error's text unless it is ours."""
+        error = exc_info[1]
+        told = str(error) if isinstance(error, (SojournError, BaseTimeoutException)) else type(error).__name__
+        LOG.warning("job %s failed: %s", job.id, told.splitlines()[0] if told else type(error).__name__)
+
+    def handle_job_failure(
+        self, job: Job, queue: Queue, started_job_registry: Any = None, exc_string: str = ""
+    ) -> None:
+        """Have a failed job tried again, or give it up."""
+        if self._hurry or exc_string == _STUCK:
+            _without_blame(job)
+        final = not job.should_retry
+        super().handle_job_failure(job, queue, started_job_registry, exc_string)
+        if final:
+            self._give_up(job)
+
+    def _abandoned(self, job: Job, *exc_info: Any) -> bool:
+        """RQ found a job whose worker died."""
+        if exc_info[0] is AbandonedJobError:
+            LOG.warning("job %s lost its worker", job.id)
+            if not _without_blame(job) and not job.should_retry:
+                self._give_up(job)
+        return True
+
+    def _give_up(self, job: Job) -> None:
+        """The end of a job that failed for the last time. It stays in RQ's registry of failed jobs.
+
+        The one place through which every event passes that a hook could not be brought to take.
+        """
+        if not isinstance(job, SafeJob) or job.refusal is not None:
+            return  # it never ran
+        if job.func_name != RUN_HOOK:
+            LOG.error("job %s is given up", job.id)
+            return
+        hook, events = job.args
+        link = RedisLink(self._settings)
+        try:
+            left = undone(link, hook, [str(each["id"]) for each in events], job.id)
+        except (SojournError, ValueError, TypeError, KeyError) as error:
+            LOG.error("hook %s: job %s is given up (%s)", hook, job.id, first_line(error))
+        else:
+            LOG.error("hook %s: job %s is given up; not done: %s", hook, job.id, ", ".join(left) or "nothing")
+        finally:
+            link.close()
+
+    def run_maintenance_tasks(self) -> None:
+        """Recover the jobs of dead workers, and enqueue the jobs whose time to be retried has come."""
+        super().run_maintenance_tasks()  # type: ignore[no-untyped-call]
+        for queue in self.queues:
+            if isinstance(queue, SafeQueue):
+                queue.enqueue_due()
+
+    # The child
+
+    def fork_work_horse(self, job: Job, queue: Queue) -> None:
+        """Start the child that runs a job. It holds one end of a pipe; when the other goes with us, so does it."""
+        self._theirs, self._lifeline = os.pipe()
+        super().fork_work_horse(job, queue)
+        os.close(self._theirs)
+
+    def main_work_horse(self, job: Job, queue: Queue) -> None:
+        """What the child does."""
+        if self._lifeline is not None:
+            os.close(self._lifeline)
+            threading.Thread(target=_die_with, args=(self._theirs,), daemon=True).start()
+        super().main_work_horse(job, queue)
+
+    def monitor_work_horse(self, job: Job, queue: Queue) -> None:
+        """Wait for the child."""
+        try:
+            super().monitor_work_horse(job, queue)
+        finally:
+            if self._lifeline is not None:
+                os.close(self._lifeline)
+                self._lifeline = None
+
+    # Stopping
+
+    def check_for_suspension(self, burst: bool) -> None:
+        """Stop here if asked to before the handlers of signals were in place."""
+        if self._stop.requested:
+            raise StopRequested
+        super().check_for_suspension(burst)
+
+    def request_stop(self, signum: int, frame: FrameType | None) -> None:
+        """At the first signal: finish the job in hand, take no other."""
+        self._stop.request()
+        super().request_stop(signum, frame)  # type: ignore[no-untyped-call]
+
+    def request_force_stop(self, signum: int, frame: FrameType | None) -> None:
+        """At the second: put the job in hand back into the queue."""
+        del signum, frame
+        self._hurry = True
+        if not self.horse_pid:
+            raise SystemExit(1)
+        LOG.warning("puts its job back into the queue")
+        self.kill_horse()
+
+
+def _without_blame(job: Job) -> bool:
+    """Have a job run again at once, without using up a retry; whether it may, which is so a few times only."""
+    times = int(job.meta.get("abandoned", 0)) + 1
+    if times > _ABANDONED_AT_MOST:
+        return False
+    job.meta["abandoned"] = times
+    job.retries_left = (job.retries_left or 0) + 1
+    job.retry_intervals = None
+    return True
+
+
+def _die_with(pipe: int) -> None:
+    """Wait for the pipe's other end to go, then end this process and all that the job started."""
+    os.read(pipe, 1)
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+def work(settings: Settings, stop: Stop, kind: str) -> int:
+    """Run jobs of the queue for `hooks` or for `archive` until asked to stop; the exit code."""
+    config.use(settings)
+    if kind == HOOKS:
+        _preload(settings)
+    connection = connect(settings)
+    queue = open_queue(settings, kind, connection)
+    outage = Outage(LOG, "the queues' Redis")
+    LOG.info("working on queue %s", queue.name)
+    while not stop.requested:
+        try:
+            JobsWorker(settings, queue, connection, stop).work(logging_level=None)
+        except RedisError as error:
+            stop.install()
+            stop.wait(outage.failed(error))
+            continue
+        stop.install()
+        if not stop.requested:
+            # RQ's worker ends when Redis stays away; the next one takes up what this one left.
+            stop.wait(outage.failed(ConnectionError("the RQ worker ended")))
+    connection.close()
+    return 0
+
+
+def _preload(settings: Settings) -> None:
+    """Import the hooks once here rather than in the child of each job; tell early of those that cannot be."""
+    for name, hook in settings.hooks.items():
+        try:
+            resolve(hook.function)
+        except SettingsError as error:
+            LOG.error("hook %s: %s", name, first_line(error))
