@@ -9,7 +9,7 @@
 -- ARGV[7]  grace      ms
 -- ARGV[8]  actor      string
 -- ARGV[9]  trace      string
--- ARGV[10]  log        string  the log's name
+-- ARGV[10] log        string  the log's name
 -- ARGV[11] limit      count   how long the log may get
 -- ARGV[12...] entry   JSON    the entries, in order
 -- Returns  how long the log is now

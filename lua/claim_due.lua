@@ -1,4 +1,4 @@
--- The deadline sweep of one partition: claims what is due, oldest first, then removes ended sessions whose time is over.
+-- The deadline sweep of one partition: claims what is due, oldest first, then removes ended sessions whose time is up.
 -- KEYS[1]  deadlines  zset    "<tenant>/<id>" by deadline
 -- ARGV[1]  prefix     string  the partition's prefix
 -- ARGV[2]  limit      count   how many to claim, and to remove, at most

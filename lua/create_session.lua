@@ -79,7 +79,5 @@ emit(k, 'created', kind, 1, now, actor, trace, '')
 
 claim_due(prefix, now, CLAIMS_PER_CREATE, grace, retention)
 purge_due(prefix, now, CLAIMS_PER_CREATE, grace, true)
-if redis.call('XLEN', k.events) > events_cap then
-  trim_events(k.events, events_cap)
-end
+trim_unread(k.events, events_cap)
 return { now, deadline or false }

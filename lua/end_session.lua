@@ -9,7 +9,7 @@
 -- ARGV[7]  status     string  the final status
 -- ARGV[8]  allowed    string  what may become it: see transition_error; '' for what is live or ended
 -- ARGV[9]  reason     string  '' for none
--- ARGV[10]  grace      ms
+-- ARGV[10] grace      ms
 -- ARGV[11] retention  ms
 -- ARGV[12] actor      string
 -- ARGV[13] trace      string

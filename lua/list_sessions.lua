@@ -12,7 +12,7 @@
 -- ARGV[10] scan       count   index entries to look at, at most
 -- ARGV[11] reply      string  'records', or 'count', which returns none
 -- ARGV[12...] field, value    further indexed fields and the value each must have
--- Returns  {matches, last created_at ms, last id, complete 0|1, record...}, a record being {field, value, ...}
+-- Returns  {matches, last created_at ms, last id, complete 0|1, {id, record, ...}}, a record being {field, value, ...}
 -- Errors   none
 -- @include include/keys
 -- @include include/clock
@@ -55,8 +55,8 @@ for i = 12, #ARGV, 2 do
 end
 
 local function matches(session, id)
-  local raw = redis.call('HMGET', session, 'status', 'kind', 'client_type', 'expires_at_ms')
-  if not raw[1] then
+  local raw = redis.pcall('HMGET', session, 'status', 'kind', 'client_type', 'expires_at_ms')
+  if raw.err or not raw[1] then
     return nil
   end
   if not wanted_status[raw[1]] or (wanted_kind and not wanted_kind[raw[2]]) then
@@ -65,7 +65,7 @@ local function matches(session, id)
   if client_type ~= '' and raw[3] ~= client_type then
     return false
   end
-  if LIVE[raw[1]] and raw[4] and tonumber(raw[4]) <= now then
+  if LIVE[raw[1]] and raw[4] and (integer(raw[4]) or EXACT) <= now then
     return false
   end
   for _, key in ipairs(others) do
@@ -79,16 +79,18 @@ end
 -- Counting whole indexes needs no walk, unless sessions past their deadline that nobody has claimed yet are in them.
 if counts_only and #others == 0 and client_type == '' and after == '' and oldest == '0' and newest >= now
   and redis.call('ZCOUNT', k.deadlines, '-inf', text(now)) == 0 then
-  return { driver_size, text(newest), '', 1 }
+  return { driver_size, text(newest), '', 1, {} }
 end
 
 local page, found, looked_at, complete = {}, 0, 0, 0
 local last_score, last_id = newest, after
 while found < limit and looked_at < scan and complete == 0 do
-  local batch = walk(driver, last_score, last_id, oldest, math.min(limit - found + 10, scan - looked_at))
-  complete = #batch == 0 and 1 or 0
+  local wanted = math.min(limit - found + 10, scan - looked_at)
+  local batch = walk(driver, last_score, last_id, oldest, wanted)
+  complete = #batch < wanted and 1 or 0
   for _, entry in ipairs(batch) do
     if found >= limit then
+      complete = 0
       break
     end
     looked_at = looked_at + 1
@@ -96,13 +98,18 @@ while found < limit and looked_at < scan and complete == 0 do
     local session = k.session .. entry.id
     local matched = matches(session, entry.id)
     if matched == nil then
-      redis.call('ZREM', entry.key, entry.id)
+      for _, keys in ipairs({ status_keys, others }) do
+        for _, key in ipairs(keys) do
+          redis.call('ZREM', key, entry.id)
+        end
+      end
     elseif matched then
       found = found + 1
       if not counts_only then
-        page[found] = redis.call('HGETALL', session)
+        page[2 * found - 1] = entry.id
+        page[2 * found] = redis.call('HGETALL', session)
       end
     end
   end
 end
-return { found, text(last_score), last_id, complete, unpack(page) }
+return { found, text(last_score), last_id, complete, page }

@@ -9,7 +9,7 @@
 -- ARGV[7]  grace      ms
 -- ARGV[8]  actor      string
 -- ARGV[9]  trace      string
--- ARGV[10]  changes    JSON    the changed fields, for the event
+-- ARGV[10] changes    JSON    the changed fields, for the event
 -- Returns  the record: {field, value, ...}
 -- Errors   NOTFOUND, KIND, ENDED, CORRUPT
 -- @include include/keys

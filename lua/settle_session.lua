@@ -16,7 +16,7 @@ local version, updated_at = ARGV[4], ARGV[5]
 
 local k = session_keys(prefix, tenant, id)
 local state = redis.call('HMGET', session, 'version', 'updated_at_ms')
-if not state[1] then
+if not state[1] and redis.call('EXISTS', session) == 0 then
   redis.call('ZREM', k.dirty, k.member)
   return 'gone'
 end

@@ -1,4 +1,4 @@
--- Notes that a live session was used, and slides its deadline. With a minimal gain it is what a sliding `get` calls, and
+-- Notes that a live session was used, and slides its deadline. With a least gain it is what a sliding `get` calls, and
 -- most reads then write nothing.
 -- KEYS[1]  session    hash    the session's record
 -- ARGV[1]  prefix     string  the partition's prefix
@@ -10,7 +10,7 @@
 -- ARGV[7]  event      0|1     whether to tell the outbox
 -- ARGV[8]  actor      string
 -- ARGV[9]  trace      string
--- ARGV[10]  reply      string  'deadline', or 'record', which returns an ended session as it is
+-- ARGV[10] reply      string  'deadline', or 'record', which returns an ended session as it is
 -- Returns  'deadline': ms, or false for a session without one; 'record': {field, value, ...}
 -- Errors   NOTFOUND, KIND, ENDED, CORRUPT
 -- @include include/keys

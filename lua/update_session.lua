@@ -9,7 +9,7 @@
 -- ARGV[7]  status     string  the new status; '' to leave it
 -- ARGV[8]  allowed    string  what may become it: see transition_error
 -- ARGV[9]  slide      0|1     whether the write moves the deadline
--- ARGV[10]  grace      ms
+-- ARGV[10] grace      ms
 -- ARGV[11] actor      string
 -- ARGV[12] trace      string
 -- ARGV[13] changes    JSON    the changed fields, for the event

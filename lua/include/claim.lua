@@ -2,7 +2,7 @@
 -- @include include/finish
 -- @include include/remove
 -- Turns one session past its deadline into `expired`. The hash's own deadline decides; an index that says otherwise is
--- repaired. Returns 'expired', 'lost' (the hash is gone: it was evicted or deleted by hand), 'damaged', 'moved' or 'ended'.
+-- repaired. Returns 'expired', 'lost' (the hash is gone: evicted, or deleted by hand), 'damaged', 'moved' or 'ended'.
 local function claim(k, now, grace, retention)
   local core, damage = load_core(k)
   if not core then
@@ -11,6 +11,7 @@ local function claim(k, now, grace, retention)
     redis.call('DEL', k.lease)
     if not damage then
       forget(k)
+      forget_status(k)
     end
     local outcome = damage and 'damaged' or 'lost'
     emit(k, outcome, '', 0, now, 'sojourn', '', '')

@@ -2,6 +2,8 @@
 -- @include include/remove
 -- Removes ended sessions whose time to stay is over. One that the archive still waits for stays until grace runs out.
 -- `archived`: whether anybody archives here; where nobody does, waiting for it would be waiting for nothing.
+local LOOK_AGAIN_MS = 60000
+
 local function purge_due(prefix, now, limit, grace, archived)
   local due = redis.call('ZRANGEBYSCORE', prefix .. 'removals', '-inf', text(now), 'LIMIT', 0, limit)
   local removed = 0
@@ -11,12 +13,14 @@ local function purge_due(prefix, now, limit, grace, archived)
       redis.call('ZREM', prefix .. 'removals', member)
     else
       local raw = redis.pcall('HMGET', k.session, 'updated_at_ms')
-      local updated = not raw.err and tonumber(raw[1] or '') or 0
+      -- A record without a readable time may not be archived either: it waits until its own TTL takes it.
+      local updated = not raw.err and (raw[1] and (positive(raw[1]) or now) or 0)
       if raw.err then
         forget(k) -- not a hash: somebody else's key now
       elseif archived and updated + grace > now and redis.call('ZSCORE', k.dirty, k.member) then
         redis.call('ZREM', k.removals, k.member)
-        redis.call('ZADD', k.removals, text(updated + grace), k.member)
+        -- Soon again, rather than when grace is over: once it is archived, it need not stay any longer.
+        redis.call('ZADD', k.removals, text(math.min(updated + grace, now + LOOK_AGAIN_MS)), k.member)
       else
         remove(k)
         removed = removed + 1

@@ -4,7 +4,7 @@ local LIVE = { pending = true, in_progress = true }
 local ENDED = { completed = true, failed = true, terminated = true, expired = true, deleted = true }
 local EXACT = 9007199254740991 -- 2^53 - 1: beyond it Lua's numbers, and most JSON readers, are no longer exact
 
--- Text as an integer, or nil: tonumber alone would take '0x10', '1e999' and 'nan' as well, on which a later write fails.
+-- Text as an integer, or nil: tonumber alone would take '0x10', '1e999' and 'nan' as well, and a later write fail.
 local function integer(value)
   local number = value and string.find(value, '^%-?%d+$') and tonumber(value)
   return number and math.abs(number) <= EXACT and number or nil

@@ -1,8 +1,8 @@
 -- @include include/clock
 -- @include include/index
 -- @include include/record
--- Removes a record with everything that belongs to it. Without the hash only what needs no field of it can go; index
--- entries it left behind are dropped by the listing that meets them.
+-- Removes a record with everything that belongs to it. Without the hash only what needs no field of it can go; other
+-- index entries it left behind are dropped by the listing that meets them.
 local function forget(k)
   redis.call('ZREM', k.removals, k.member)
   redis.call('ZREM', k.dirty, k.member)
@@ -10,11 +10,24 @@ local function forget(k)
   redis.call('DEL', k.lease)
 end
 
+-- The hash is gone, and with it the knowledge of its kind and status. Counts are taken from these indexes.
+local function forget_status(k)
+  for _, kind in ipairs(redis.call('SMEMBERS', k.kinds)) do
+    for _, statuses in ipairs({ LIVE, ENDED }) do
+      for status in pairs(statuses) do
+        redis.call('ZREM', status_index(k, kind, status), k.id)
+      end
+    end
+  end
+end
+
 local function remove(k)
   forget(k)
   local raw = redis.call('HMGET', k.session, 'kind', 'status', '_logs', '_indexes')
   if raw[1] and raw[2] then
     redis.call('ZREM', status_index(k, raw[1], raw[2]), k.id)
+  else
+    forget_status(k)
   end
   for spec in string.gmatch(raw[4] or '', '[^,]+') do
     index_remove(k, spec, redis.call('HGET', k.session, (string.gsub(spec, '%[%]$', ''))))

@@ -1,6 +1,5 @@
 -- @include include/clock
--- Trims the outbox to what every consumer group has acknowledged. Where there is no group at all nobody reads, and
--- only the newest `cap` events stay.
+-- Trims the outbox to what every consumer group has acknowledged.
 local function smallest(a, b)
   local a_ms, a_seq = string.match(a, '^(%d+)-(%d+)$')
   local b_ms, b_seq = string.match(b, '^(%d+)-(%d+)$')
@@ -11,7 +10,9 @@ local function smallest(a, b)
   return b
 end
 
-local function trim_events(events, cap)
+-- Where there is no group at all nobody reads, and only the newest `cap` events stay. A group in `awaited` that has yet
+-- to be made will want all there is, so nothing goes before it is there.
+local function trim_events(events, cap, awaited)
   if redis.call('EXISTS', events) == 0 then
     return 0
   end
@@ -20,16 +21,31 @@ local function trim_events(events, cap)
     return redis.call('XTRIM', events, 'MAXLEN', '~', cap)
   end
   local keep_from
+  local missing = {}
+  for _, name in ipairs(awaited) do
+    missing[name] = true
+  end
   for _, flat in ipairs(groups) do
     local group = {}
     for i = 1, #flat, 2 do
       group[flat[i]] = flat[i + 1]
     end
+    missing[group['name']] = nil
     local unread_from = group['last-delivered-id']
     if group['pending'] > 0 then
       unread_from = redis.call('XPENDING', events, group['name'])[2]
     end
     keep_from = keep_from and smallest(keep_from, unread_from) or unread_from
   end
+  if next(missing) then
+    return 0
+  end
   return redis.call('XTRIM', events, 'MINID', keep_from)
+end
+
+-- What a client may do on the way: keep an outbox that nobody reads from growing without end.
+local function trim_unread(events, cap)
+  if redis.call('XLEN', events) > cap and #redis.call('XINFO', 'GROUPS', events) == 0 then
+    redis.call('XTRIM', events, 'MAXLEN', '~', cap)
+  end
 end

@@ -83,7 +83,7 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
 
     async def touch(self, session_id: str) -> datetime | None:
         """See `SessionStore.touch`."""
-        return await self._run(write.touch(self._context, session_id))
+        return await self._run(write.touch(self._context, self.model, session_id))
 
     async def set_ttl(self, session_id: str, ttl: Ttl) -> S:
         """See `SessionStore.set_ttl`."""
@@ -99,7 +99,7 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
 
     async def append(self, session_id: str, log: Log[E], *entries: E) -> int:
         """See `SessionStore.append`."""
-        return await self._run(write.append(self._context, session_id, log, entries))
+        return await self._run(write.append(self._context, self.model, session_id, log, entries))
 
     async def entries(
         self, session_id: str, log: Log[E], *, start: int = 0, count: int | None = None
@@ -187,7 +187,12 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
     # Events
 
     async def events(
-        self, group: str, *, consumer: str | None = None, start: Start = "new", timeout: float | None = None
+        self,
+        group: str,
+        *,
+        consumer: str | None = None,
+        start: Start = "new",
+        timeout: float | None = None,  # noqa: ASYNC109
     ) -> AsyncIterator[Event]:
         """The tenant's events as a consumer group of your own: each goes to one consumer of the group, at least once.
 
@@ -204,7 +209,7 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
             InvalidName: not a group's name.
 
         Example:
-            >>> for event in store.events("billing"):  # doctest: +SKIP
+            >>> async for event in store.events("billing"):  # doctest: +SKIP
             ...     print(event.type, event.session_id)
 
         """

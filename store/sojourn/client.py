@@ -169,7 +169,7 @@ class SessionStore(Facade[S, Transport]):
             SessionNotFound, SessionEnded: it can no longer be kept alive.
 
         """
-        return self._run(write.touch(self._context, session_id))
+        return self._run(write.touch(self._context, self.model, session_id))
 
     def set_ttl(self, session_id: str, ttl: Ttl) -> S:
         """Give the session another TTL, from now on; it still ends when its max_lifetime is over.
@@ -218,7 +218,7 @@ class SessionStore(Facade[S, Transport]):
             1
 
         """
-        return self._run(write.append(self._context, session_id, log, entries))
+        return self._run(write.append(self._context, self.model, session_id, log, entries))
 
     def entries(self, session_id: str, log: Log[E], *, start: int = 0, count: int | None = None) -> builtins.list[E]:
         """Up to `count` entries of a log from the `start`th on, which is 0 for the oldest.

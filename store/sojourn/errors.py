@@ -184,6 +184,7 @@ class InvalidTransition(SessionError):
 class WrongKind(SessionError):
     """The session is of another kind than the model that this store reads. `kind` tells which."""
 
+    code = "KIND"
     sentence = "is of kind '{detail}', which is not this store's: open one with that kind's model"
 
     @property

@@ -16,9 +16,11 @@ from redis.exceptions import ResponseError
 from sojourn.codec import datetime_from, ms_from
 from sojourn.errors import InvalidInput, InvalidName
 from sojourn.keys import PartitionKeys
-from sojourn.operations.core import Context, Operation, pairs, raise_for
+from sojourn.operations.core import Command, Context, Operation, pairs, raise_for
 
 __all__ = [
+    "ARCHIVE_GROUP",
+    "DISPATCH_GROUP",
     "Event",
     "Start",
     "acknowledge",
@@ -31,8 +33,13 @@ __all__ = [
 ]
 
 Start = Literal["oldest", "new"]
+DISPATCH_GROUP: Final = "sojourn-dispatch"
+"""The group in each outbox that brings events to hooks."""
+ARCHIVE_GROUP: Final = "sojourn-archive"
+"""The group in each outbox that brings events to the archive."""
 _GROUP: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _BATCH: Final = 100
+_CONSUMER_LENGTH: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +48,8 @@ class Event:
 
     id: str
     type: str
-    """``created``, ``updated``, ``touched``, ``ended``, ``expired``, ``deleted``; ``lost`` where the record was gone when
-    it expired, ``damaged`` where it could not be read."""
+    """``created``, ``updated``, ``touched``, ``ended``, ``expired``, ``deleted``; ``lost`` where the record was gone
+    when it expired, ``damaged`` where it could not be read."""
     tenant: str
     session_id: str
     kind: str
@@ -91,7 +98,8 @@ class Event:
 
 
 def _integer(text: str | None) -> int:
-    return int(text) if text and text.isdecimal() and len(text) < 16 else 0
+    """A number up to the last moment that a datetime can tell; 0 for anything else."""
+    return int(text) if text and text.isdecimal() and len(text) < 15 else 0
 
 
 def _mapping(text: str) -> Mapping[str, Any]:
@@ -147,7 +155,7 @@ def read_new(
             if fields is not None
         ]
 
-    command = (
+    command: Command = (
         "XREADGROUP", "GROUP", group, consumer, "COUNT", count, "BLOCK", max(1, int(block_s * 1000)),
         "STREAMS", *streams, *[">"] * len(streams),
     )  # fmt: skip
@@ -163,9 +171,11 @@ def take_over(
         found = []
         for partition, reply in zip(partitions, replies, strict=True):
             raise_for(reply, "-", "-")
-            for entry in reply[1]:
-                if entry is not None and entry[1] is not None:  # Redis 6.2 tells trimmed ones as nothing
-                    found.append((partition, Event.from_stream(partition.number, entry[0], pairs(entry[1]))))
+            found += [
+                (partition, Event.from_stream(partition.number, entry[0], pairs(entry[1])))
+                for entry in reply[1]
+                if entry is not None and entry[1] is not None  # Redis 6.2 tells trimmed ones as nothing
+            ]
         return found
 
     idle_ms = max(1, int(idle_s * 1000))
@@ -210,18 +220,23 @@ def event_flow(
     block_s: float,
     takeover_s: float,
 ) -> Generator[Operation[Any] | Event, Any, None]:
-    """Yields the operations that read a group's events, and the events themselves; each is acknowledged when the
-    flow is resumed after it.
+    """Yields the operations that read a group's events, and the events themselves.
+
+    Each event is acknowledged when the flow is resumed after it.
     """
     name = tenant_group(context, group)
     if start not in ("oldest", "new"):
         raise InvalidInput("start is 'oldest' or 'new'")
-    consumer = consumer or default_consumer()
+    if timeout_s is not None and not (isinstance(timeout_s, (int, float)) and timeout_s >= 0):
+        raise InvalidInput("timeout is a number of seconds, 0 or more, or None")
+    consumer = default_consumer() if consumer is None else consumer
+    if not isinstance(consumer, str) or not consumer.isprintable() or not 0 < len(consumer) <= _CONSUMER_LENGTH:
+        raise InvalidName(f"a consumer's name is printable text of 1 to {_CONSUMER_LENGTH} characters")
     partitions = [context.keys.partition]
     yield join_group(partitions, name, start)
     idle_s = 0.0
     until_takeover_s = 0.0
-    while timeout_s is None or idle_s < timeout_s:
+    while True:
         taken: list[tuple[PartitionKeys, Event]] = []
         if until_takeover_s <= 0:
             taken = yield take_over(partitions, name, consumer, takeover_s, _BATCH)
@@ -231,6 +246,8 @@ def event_flow(
             taken = yield read_new(partitions, name, consumer, _BATCH, wait_s)
             idle_s = 0.0 if taken else idle_s + wait_s
             until_takeover_s -= wait_s
+            if not taken and timeout_s is not None and idle_s >= timeout_s:
+                return
         for partition, event in taken:
             if event.tenant == context.tenant:
                 yield event

@@ -112,7 +112,7 @@ class Facade(Generic[S, T]):
 
     def _view(self, context: Context) -> Self:
         view = copy.copy(self)
-        view._context = context
+        view._context = context  # noqa: SLF001
         return view
 
     # What the methods of the stores execute
@@ -123,15 +123,21 @@ class Facade(Generic[S, T]):
     def _create(self, ttl: Ttl | Default, max_lifetime: Ttl | Default, fields: Mapping[str, Any]) -> Operation[S]:
         lives = self.settings.ttl if isinstance(ttl, Default) else ttl
         at_most = self.settings.max_lifetime if isinstance(max_lifetime, Default) else max_lifetime
-        new = self.tenant not in self._shared.tenants
-        operation = write.create(self._context, self._codec, lives, at_most, fields, register=new)
-        self._shared.tenants.add(self.tenant)
-        return operation
+        if self.tenant in self._shared.tenants:
+            return write.create(self._context, self._codec, lives, at_most, fields, register=False)
+        operation = write.create(self._context, self._codec, lives, at_most, fields, register=True)
+
+        def parse(replies: list[Any]) -> S:
+            session = operation.parse(replies)
+            self._shared.tenants.add(session.tenant)  # Redis has answered, so it knows the tenant now
+            return session
+
+        return replace(operation, parse=parse)
 
     def _create_many(
         self, sessions: Iterable[Mapping[str, Any]], ttl: Ttl | Default, max_lifetime: Ttl | Default
     ) -> list[Operation[S]]:
-        return self._bounded([self._create(ttl, max_lifetime, fields) for fields in sessions])
+        return self._bounded([self._create(ttl, max_lifetime, _mapping(fields)) for fields in sessions])
 
     def _update(self, session_id: str, version: int | None, changes: Mapping[str, Any]) -> Operation[S]:
         encoded = self._codec.encode_changes(changes, self._context.limits)
@@ -141,7 +147,7 @@ class Facade(Generic[S, T]):
         return self._bounded(
             [
                 self._update(session_id, each.get("version"), {k: v for k, v in each.items() if k != "version"})
-                for session_id, each in updates.items()
+                for session_id, each in ((session_id, _mapping(each)) for session_id, each in _mapping(updates).items())
             ]
         )
 
@@ -191,6 +197,12 @@ def result_or_error(operation: Operation[R], replies: list[Any]) -> R | SessionE
         return operation.parse(replies)
     except SessionError as error:
         return error
+
+
+def _mapping(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise InvalidInput(f"the fields of a session are a mapping, not {type(value).__name__}")
+    return value
 
 
 def _check_context(name: str, value: str) -> None:

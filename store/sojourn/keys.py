@@ -17,6 +17,7 @@ key                                                           type    holds
 ``sojourn:{NN}:operations``                                   zset    ids of recent writes, by time
 ``sojourn:{NN}:events``                                       stream  the outbox
 ``sojourn:{NN}:ledger:<hook>``                                zset    events a hook is done with, by time
+``sojourn:{NN}:running:<hook>:<event>``                       string  the job in which the hook has the event in hand
 ============================================================  ======  ==========================================
 
 ``NN`` is the partition: a Redis hash tag, so all keys that one script touches live on one cluster node. All times are
@@ -159,6 +160,10 @@ class PartitionKeys:
     def ledger(self, hook: str) -> str:
         """The events that a hook is done with."""
         return f"{self.prefix}ledger:{hook}"
+
+    def running(self, hook: str, event_id: str) -> str:
+        """The job in which a hook has an event in hand."""
+        return f"{self.prefix}running:{hook}:{event_id}"
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ Ttl = timedelta | float | None
 LONGEST_TTL: Final = timedelta(days=3650)
 """The longest finite TTL. Whoever wants longer means `INFINITE`."""
 INFINITE: Final = None
+_CONTAINERS: Final = (dict, list, tuple, set, frozenset)
 _SCALARS: Final = (str, int, float, type(None))
 
 
@@ -37,7 +38,7 @@ class Limits(BaseModel):
     log_entries: Positive = 10_000
     """Entries in one log of one session."""
     entry_bytes: Positive = 65_536
-    batch: Positive = 1_000
+    batch: Annotated[int, Field(gt=0, le=10_000)] = 1_000
     """Sessions in one batch call, and on one page of a list."""
 
 
@@ -59,27 +60,32 @@ def milliseconds(ttl: Ttl, what: str = "ttl") -> int | None:
     longest_s = LONGEST_TTL.total_seconds()
     seconds = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
     if not 0.001 <= seconds <= longest_s:  # NaN compares false and ends here too
-        raise InvalidTtl(f"{what} of {seconds} s is not between 0.001 s and {longest_s:.0f} s; for no expiry pass None")
+        raise InvalidTtl(f"{what} is not between 0.001 s and {longest_s:.0f} s; for no expiry pass None")
     return round(seconds * 1000)
 
 
-def check_depth(field: str, value: Any, depth: int) -> None:
-    """Refuse what nests deeper than `depth`, without recursing into it.
+def check_depth(field: str, value: Any, depth: int, most: int) -> None:
+    """Refuse what nests deeper than `depth`, or holds more than `most` values, without recursing into it.
+
+    What holds one list several times over counts it as often, as its JSON would.
 
     Raises:
-        InvalidField: it nests deeper, or contains itself.
+        InvalidField: it nests deeper, contains itself, or holds more.
 
     """
     if isinstance(value, _SCALARS):
         return
     layer = [value]
-    for _ in range(depth + 1):
+    for _ in range(depth):
+        containers = [each for each in layer if isinstance(each, _CONTAINERS)]
+        most -= sum(map(len, containers))
+        if most < 0:
+            raise InvalidField(field, "holds too many values")
         layer = [
-            child
-            for each in layer
-            if isinstance(each, (dict, list, tuple, set, frozenset))
-            for child in (each.values() if isinstance(each, dict) else each)
-        ]
+            child for each in containers for child in (each.values() if isinstance(each, dict) else each)
+        ]  # fmt: skip
         if not layer:
             return
+    if not any(isinstance(each, _CONTAINERS) for each in layer):
+        return
     raise InvalidField(field, f"nests deeper than {depth} levels")

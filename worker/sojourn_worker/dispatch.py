@@ -11,7 +11,7 @@ from redis.exceptions import RedisError, ResponseError
 from rq.exceptions import DuplicateJobError
 
 from sojourn.errors import LayoutMismatch, StoreError, StoreUnavailable
-from sojourn.events import Event, acknowledge, default_consumer, join_group, read_new, take_over
+from sojourn.events import DISPATCH_GROUP, Event, acknowledge, default_consumer, join_group, read_new, take_over
 from sojourn.keys import PartitionKeys
 from sojourn.operations.core import Operation, pairs
 from sojourn.settings import HookSettings, Settings
@@ -22,7 +22,7 @@ from sojourn_worker.stop import Outage, Stop, first_line
 
 __all__ = ["GROUP", "Dispatcher", "dispatch"]
 
-GROUP: Final = "sojourn-dispatch"
+GROUP: Final = DISPATCH_GROUP
 """The dispatchers' consumer group in each outbox."""
 
 _BATCH: Final = 200

@@ -10,6 +10,7 @@ from redis.exceptions import ResponseError
 
 from sojourn.codec import Models
 from sojourn.errors import StoreError, StoreUnavailable
+from sojourn.events import ARCHIVE_GROUP, DISPATCH_GROUP
 from sojourn.keys import PartitionKeys
 from sojourn.operations.core import Operation, raise_for
 from sojourn.operations.expiry import Swept, claim_due, trim_events
@@ -57,6 +58,7 @@ class Sweeper:
         # The same bytes fifty times a second: packed once.
         self._probe = policy.pack([*commands, ("TIME",)])
         self._replies = len(commands) + 1
+        self._awaited = (DISPATCH_GROUP, ARCHIVE_GROUP) if self._archived else (DISPATCH_GROUP,)
         self._trim_at = 0.0
         self._tell_at = 0.0
         self._told: dict[str, float] = {}
@@ -155,7 +157,7 @@ class Sweeper:
         # An outbox that everybody has read keeps its last entry, so one with a single entry holds nothing to trim.
         for partition in [each for each, length in zip(self._partitions, lengths, strict=True) if length > 1]:
             try:
-                self._link.run(trim_events(partition, self._settings.events_cap))
+                self._link.run(trim_events(partition, self._settings.events_cap, self._awaited))
             except StoreUnavailable:
                 raise
             except StoreError as error:

@@ -17,8 +17,8 @@ from sojourn.events import Event
 from sojourn.keys import TenantKeys, check_id
 from sojourn.models import Log, Session, Status
 from sojourn.operations.listing import Page, filters
-from sojourn.operations.listing import _read_cursor as read_cursor
-from sojourn.operations.listing import _write_cursor as write_cursor
+from sojourn.operations.listing import read_cursor as read_cursor
+from sojourn.operations.listing import write_cursor as write_cursor
 from sojourn.settings import Settings, load_settings
 
 __all__ = ["Archive"]

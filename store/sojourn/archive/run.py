@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from dataclasses import replace
 from typing import Final
 
 from sojourn.archive import source
@@ -20,7 +19,7 @@ from sojourn.archive.schema import check_schema
 from sojourn.archive.sink import Held, PartitionBusy, held_sessions, lock_partition, store
 from sojourn.codec import Models, datetime_from
 from sojourn.errors import SettingsError, SojournError, StoreFull
-from sojourn.events import join_group
+from sojourn.events import ARCHIVE_GROUP, join_group
 from sojourn.keys import PartitionKeys
 from sojourn.operations.core import Operation
 from sojourn.operations.expiry import settle
@@ -30,7 +29,7 @@ from sojourn.transport.blocking import Transport
 
 __all__ = ["GROUP", "archive_once"]
 
-GROUP: Final = "sojourn-archive"
+GROUP: Final = ARCHIVE_GROUP
 """The consumer group of the archive on every partition's stream."""
 _CONSUMER: Final = "archive"
 _EVENTS_PER_ROUND: Final = 1_000
@@ -96,11 +95,9 @@ class _Run:
         """The partitions where something waits. One round trip, so that idle ones cost next to nothing."""
         partitions = self._settings.all_partitions
         layout, clock = open_layout(self._settings.partitions), source.time()
-        # Only looked at, where there is one already: a Redis that is out of memory refuses even to write it again.
-        look = replace(layout, commands=layout.commands[-1:])
         probes = [source.probe(each, GROUP) for each in partitions]
-        layout_replies, clock_replies, *replies = self._execute([look, clock, *probes])
-        layout.parse(layout_replies if layout_replies[0] else self._execute([layout])[0])
+        layout_replies, clock_replies, *replies = self._execute([layout, clock, *probes])
+        layout.parse(layout_replies)
         self._until_ms = clock.parse(clock_replies)
         waiting = [probe.parse(own) for probe, own in zip(probes, replies, strict=True)]
         # A group keeps events from being trimmed, so it must be there before the first event is.

@@ -13,6 +13,7 @@ from sojourn.cli.shared import State
 from sojourn.cli.tables import print_entries, print_session, print_sessions
 
 if TYPE_CHECKING:
+    from sojourn.errors import SessionCorrupt
     from sojourn.models import Log, Session
     from sojourn.operations.listing import Page
 
@@ -99,6 +100,7 @@ def show_pages(
 
     Raises:
         UsageError: two of the options exclude each other.
+        SessionCorrupt: some sessions cannot be read; the others were shown.
 
     """
     for one, other, names in ((everything, limit, "--all and --limit"), (ids, state.as_json, "--ids and --json")):
@@ -106,19 +108,26 @@ def show_pages(
             raise click.UsageError(f"{names} exclude each other", click.get_current_context())
     pages = _pages(fetch, limit or 100, cursor, everything)
     last: str | None = None
+    damaged: list[SessionCorrupt] = []
     if ids:
         for page in pages:
             for session in page.sessions:
                 click.echo(session.id)
             last = page.cursor
+            damaged += page.damaged
     else:
         sessions: list[Session] = []
         for page in pages:
             sessions += page.sessions
             last = page.cursor
+            damaged += page.damaged
         _show_all(state, sessions, last)
     if last is not None and not state.as_json:
         hint(f"there are more: add --all, or --cursor {last}")
+    for each in damaged[1:]:
+        hint(str(each))
+    if damaged:
+        raise damaged[0]
 
 
 def _pages(

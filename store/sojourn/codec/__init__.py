@@ -4,7 +4,7 @@ One hash field per model field: scalars as plain text, times and durations as in
 name ends in ``_ms``, everything else as JSON. A field that is None is absent.
 """
 
-from sojourn.codec.checks import check_indexed, quoted
+from sojourn.codec.checks import check_indexed, check_log, quoted
 from sojourn.codec.entries import decode_entry, encode_entry
 from sojourn.codec.fields import FieldCodec, datetime_from, ms_from
 from sojourn.codec.record import CORE_READ_ONLY, Changes, Codec
@@ -17,6 +17,7 @@ __all__ = [
     "FieldCodec",
     "Models",
     "check_indexed",
+    "check_log",
     "codec_for",
     "datetime_from",
     "decode_entry",

@@ -9,11 +9,26 @@ from pydantic import ValidationError
 
 from sojourn.errors import InvalidField
 from sojourn.limits import Limits
+from sojourn.models import Log
 
-__all__ = ["check_indexed", "invalid_field", "quoted", "reason_of"]
+__all__ = ["FIELD_NAME", "check_indexed", "check_log", "invalid_field", "is_unicode", "quoted", "reason_of"]
 
+FIELD_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _ESCAPES: Final = {i: f"\\u{i:04x}" for i in (*range(0x20), 0x7F)} | {ord('"'): '\\"', ord("\\"): "\\\\"}
+
+
+def check_log(log: object) -> None:
+    """Refuse what is not a log, or has a name that cannot be part of a key.
+
+    Raises:
+        InvalidField: it is not, or has one.
+
+    """
+    if not isinstance(log, Log):
+        raise InvalidField("log", "is not a sojourn.Log, such as a model declares")
+    if not isinstance(log.name, str) or not FIELD_NAME.fullmatch(log.name):
+        raise InvalidField("log", f"has a name that does not match {FIELD_NAME.pattern}")
 
 
 def check_indexed(name: str, text: str, limits: Limits) -> None:
@@ -23,26 +38,36 @@ def check_indexed(name: str, text: str, limits: Limits) -> None:
         InvalidField: it is empty, too long, or contains control characters.
 
     """
+    if not isinstance(text, str):
+        raise InvalidField(name, "an indexed value is text")
     if text and len(text) <= limits.indexed_bytes and text.isascii() and text.isprintable():
         return  # nearly all are like this
     if not text:
         raise InvalidField(name, "an indexed value cannot be empty (use None for none)")
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError:
-        raise InvalidField(name, "is not valid Unicode text") from None
+    if not is_unicode(text):
+        raise InvalidField(name, "is not valid Unicode text")
+    size = len(text.encode())
     if size > limits.indexed_bytes:
         raise InvalidField(name, f"an indexed value takes {size} bytes; at most {limits.indexed_bytes} are allowed")
     if _CONTROL.search(text):
         raise InvalidField(name, "an indexed value contains a control character")
 
 
+def is_unicode(text: str) -> bool:
+    """Whether it has no lone surrogates, which nothing outside of Python takes for text."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def quoted(text: str) -> str:
-    """A string as JSON.
+    r"""A string as JSON.
 
     Example:
         >>> quoted('say "hi"')
-        '"say \\\\"hi\\\\""'
+        '"say \\"hi\\""'
 
     """
     return '"' + text.translate(_ESCAPES) + '"'

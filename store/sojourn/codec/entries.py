@@ -24,13 +24,17 @@ def encode_entry(log: Log[E], entry: E, limits: Limits) -> str:
         InvalidField: it is of a wrong type or too large.
 
     """
-    check_depth(log.name, entry, limits.depth)
+    check_depth(log.name, entry, limits.depth, limits.entry_bytes)
     try:
         text = json_text(log.adapter, log.adapter.validate_python(entry))
     except ValidationError as error:
         raise invalid_field(log.name, error) from None
     except ValueError as error:
         raise InvalidField(log.name, reason_of(error)) from None
+    try:
+        log.adapter.validate_json(text)
+    except ValueError:
+        raise InvalidField(log.name, "cannot be read back as it would be stored") from None
     size = len(text.encode())
     if size > limits.entry_bytes:
         raise InvalidField(log.name, f"an entry takes {size} bytes; at most {limits.entry_bytes} are allowed")

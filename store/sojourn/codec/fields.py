@@ -9,29 +9,36 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from enum import Enum
+from enum import Enum, Flag
 from typing import Annotated, Any, Final, Union, get_args, get_origin
 from uuid import UUID
 
 from pydantic import (
     AwareDatetime,
     ConfigDict,
+    FutureDate,
     FutureDatetime,
     NaiveDatetime,
     PastDatetime,
     PydanticSchemaGenerationError,
+    SecretBytes,
+    SecretStr,
     TypeAdapter,
 )
 from pydantic_core import PydanticSerializationError, from_json
 
+from sojourn.codec.checks import FIELD_NAME, is_unicode
 from sojourn.errors import InvalidField, InvalidModel
 from sojourn.models import Counter, Indexed, Session
 
-__all__ = ["FIELD_NAME", "FieldCodec", "datetime_from", "field_codec", "json_text", "ms_from"]
+__all__ = ["UNREADABLE", "FieldCodec", "datetime_from", "field_codec", "json_text", "ms_from"]
 
+UNREADABLE: Final = (ValueError, OverflowError, KeyError)
+"""What decoding a text raises that is no value of its field."""
+_NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+_REPLACED: Final = "\ufffd".encode()
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MS: Final = timedelta(milliseconds=1)
-FIELD_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 def datetime_from(ms: int) -> datetime:
@@ -112,6 +119,13 @@ def _encode_datetime(value: Any) -> str:
     return str((value - _EPOCH) // _MS)
 
 
+def _decode_float(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("not a finite number")
+    return number
+
+
 def _decode_datetime(text: str) -> datetime:
     return _EPOCH + timedelta(milliseconds=int(text))
 
@@ -140,7 +154,23 @@ def json_text(adapter: TypeAdapter[Any], value: Any) -> str:
             from_json(raw, allow_inf_nan=False)
         except ValueError:
             raise ValueError("contains a number that is not finite") from None
+    if b"u0000" in raw and _NUL.search(raw):
+        raise ValueError("contains a NUL character, which PostgreSQL cannot store")
+    if _REPLACED in raw and not _has_unicode_keys(adapter.dump_python(value)):
+        raise ValueError("is not valid Unicode text")
     return raw.decode()
+
+
+def _has_unicode_keys(value: Any) -> bool:
+    """Whether no key in a nested value has a lone surrogate, which pydantic refuses in values but replaces in keys."""
+    layer = [value]
+    while layer:
+        mappings = [each for each in layer if isinstance(each, dict)]
+        if not all(is_unicode(key) for each in mappings for key in each if isinstance(key, str)):
+            return False
+        inner = [child for each in mappings for child in each.values()]
+        layer = inner + [child for each in layer if isinstance(each, (list, tuple)) for child in each]
+    return True
 
 
 def _json_coder(adapter: TypeAdapter[Any]) -> tuple[Callable[[Any], str], Callable[[str], Any]]:
@@ -160,10 +190,10 @@ _EXACT: Final[dict[Any, tuple[str, Callable[[Any], str], Callable[[str], Any]]]]
     str: ("", _encode_text, str),
     int: ("", str, int),
     bool: ("", _encode_bool, _decode_bool),
-    float: ("", _encode_float, float),
+    float: ("", _encode_float, _decode_float),
     datetime: ("_ms", _encode_datetime, _decode_datetime),
     timedelta: ("_ms", _encode_duration, _decode_duration),
-} | dict.fromkeys((AwareDatetime, PastDatetime, FutureDatetime), ("_ms", _encode_datetime, _decode_datetime))
+} | dict.fromkeys((AwareDatetime, PastDatetime), ("_ms", _encode_datetime, _decode_datetime))
 _PLAIN: Final = (UUID, Decimal, date, time)
 _INDEXABLE: Final = (str, int, UUID, Enum)
 
@@ -198,6 +228,12 @@ def _element(annotation: Any) -> Any:
 
 
 def field_codec(model: type[Session], name: str) -> FieldCodec:
+    """How a field of a model is stored.
+
+    Raises:
+        InvalidModel: it cannot be stored as it is declared.
+
+    """
     info = model.model_fields[name]
     markers = [each if not isinstance(each, type) else each() for each in info.metadata]
     indexed = any(isinstance(each, Indexed) for each in markers)
@@ -210,6 +246,14 @@ def field_codec(model: type[Session], name: str) -> FieldCodec:
         raise InvalidModel(f"{where}: a counter is an int")
     if counter and (info.default != 0 or nullable):
         raise InvalidModel(f"{where}: a counter starts at 0, so its default must be 0")
+    if counter and indexed:
+        raise InvalidModel(f"{where}: a counter cannot be indexed, since increments move no index entries")
+    if counter and (len(info.metadata) > 1 or _has_validator(model, name)):
+        raise InvalidModel(f"{where}: a counter can have no bounds or validators, which increment() does not see")
+    if bare in (FutureDate, FutureDatetime):
+        raise InvalidModel(f"{where}: the future becomes the past, and the session unreadable; use AwareDatetime")
+    if bare in (SecretStr, SecretBytes):
+        raise InvalidModel(f"{where}: pydantic writes a {bare.__name__} as asterisks; its value would be lost")
     if bare is NaiveDatetime:
         raise InvalidModel(f"{where}: a naive datetime does not say which moment it means; use AwareDatetime")
     element = _element(bare)
@@ -218,9 +262,10 @@ def field_codec(model: type[Session], name: str) -> FieldCodec:
 
     # None is told by absence. Where absence would come back as something else, JSON can say null.
     none_is_absent = not info.is_required() and info.default_factory is None and info.default is None
+    annotation: Any = info.annotation
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(
-            Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation,
+            Annotated[annotation, *info.metadata] if info.metadata else annotation,
             config=None if _has_config(bare) else adapter_config(model),
         )
     except PydanticSchemaGenerationError as error:
@@ -246,7 +291,7 @@ def field_codec(model: type[Session], name: str) -> FieldCodec:
         encode, decode = _plain_coder(TypeAdapter(bare))
         if not _is(bare, (str,)) and any(isinstance(each.value, int) for each in bare):
             by_text = {str(each.value): each for each in bare}
-            decode = by_text.__getitem__
+            decode = (lambda text: bare(int(text))) if _is(bare, (Flag,)) else by_text.__getitem__
         return FieldCodec(name, name, encode, decode, none_is_absent=none_is_absent, indexed=indexed)
     if _is(bare, _PLAIN):
         encode, decode = _plain_coder(TypeAdapter(bare))
@@ -263,6 +308,12 @@ def field_codec(model: type[Session], name: str) -> FieldCodec:
         indexed=indexed,
         many=indexed,
     )
+
+
+def _has_validator(model: type[Session], name: str) -> bool:
+    """Whether a validator is declared for the field with a decorator."""
+    found = model.__pydantic_decorators__.field_validators.values()
+    return any(name in each.info.fields or "*" in each.info.fields for each in found)
 
 
 def _has_config(bare: Any) -> bool:

@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from datetime import UTC, datetime
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar, cast
 
 from pydantic import ConfigDict, ValidationError, model_validator
-from pydantic_core import PydanticSerializationError
 
-from sojourn.codec.checks import check_indexed, invalid_field, quoted, reason_of
-from sojourn.codec.fields import FIELD_NAME, FieldCodec, field_codec
+from sojourn.codec.checks import FIELD_NAME, check_indexed, invalid_field, is_unicode, quoted, reason_of
+from sojourn.codec.fields import UNREADABLE, FieldCodec, field_codec
 from sojourn.errors import InvalidField, InvalidModel, SessionCorrupt
 from sojourn.keys import check_kind
 from sojourn.limits import Limits, check_depth
@@ -87,6 +86,7 @@ class Codec(Generic[S]):
         for name in self.logs:
             if not FIELD_NAME.fullmatch(name) or name in self.fields:
                 raise InvalidModel(f"{model.__name__}.{name}: not a name for a log")
+        self._refuse_changed_core()
         self.index_specs = ",".join(
             each.index_spec for each in self.fields.values() if each.indexed and each.name not in CORE_READ_ONLY
         )
@@ -96,6 +96,15 @@ class Codec(Generic[S]):
         self._decoders = {each.stored_as: (each.name, each.decode) for each in self.fields.values()}
         self._editable = _editable(model)
         self._assign = self._editable.__pydantic_validator__.validate_assignment
+
+    def _refuse_changed_core(self) -> None:
+        """Scripts and filters rely on what these fields are."""
+        for name in _WRITTEN_BY_SCRIPTS:
+            if self.model.model_fields[name].annotation != Session.model_fields[name].annotation:
+                raise InvalidModel(f"{self.model.__name__}.{name}: is kept by Sojourn and cannot be declared otherwise")
+        for name in ("owner", "tags"):
+            if not self.fields[name].indexed:
+                raise InvalidModel(f"{self.model.__name__}.{name}: must stay indexed, as Annotated[..., Indexed()]")
 
     # Reading
 
@@ -113,18 +122,34 @@ class Codec(Generic[S]):
             if known is not None:
                 try:
                     data[known[0]] = known[1](text)
-                except (ValueError, OverflowError, KeyError):
+                except UNREADABLE:
                     raise SessionCorrupt(session_id, tenant, name) from None
-            elif self._allows_extra and name[0] != "_":
+            elif self._allows_extra and not name.startswith("_"):
+                if not text.isascii() and not is_unicode(text):
+                    raise SessionCorrupt(session_id, tenant, name)
                 data[name] = text
         try:
-            session = self._validate(data, by_alias=False, by_name=True)
+            session: S = self._validate(data, by_alias=False, by_name=True)
         except ValidationError as error:
-            where = str((error.errors(include_url=False, include_input=False)[0]["loc"] or ("record",))[0])
-            raise SessionCorrupt(session_id, tenant, self._stored_name(where)) from None
+            where = error.errors(include_url=False, include_input=False, include_context=False)[0]["loc"]
+            if where:
+                raise SessionCorrupt(session_id, tenant, self._stored_name(str(where[0]))) from None
+            session = self._decode_field_by_field(data, session_id, tenant)
         if session.id != session_id or session.tenant != tenant:
             raise SessionCorrupt(session_id, tenant, "id" if session.id != session_id else "tenant")
         return session
+
+    def _decode_field_by_field(self, data: dict[str, Any], session_id: str, tenant: str) -> S:
+        """A session whose fields are valid each, but not together, as a validator of the whole model finds.
+
+        `update` and `increment` cannot see the whole, so such a record is not damaged, and is told as it is.
+        """
+        try:
+            session: Any = self._editable.__pydantic_validator__.validate_python(data, by_alias=False, by_name=True)
+        except ValidationError:
+            raise SessionCorrupt(session_id, tenant, "record") from None
+        object.__setattr__(session, "__class__", self.model)
+        return cast("S", session)
 
     def _stored_name(self, name: str) -> str:
         return self.fields[name].stored_as if name in self.fields else name
@@ -136,15 +161,16 @@ class Codec(Generic[S]):
     ) -> tuple[S, dict[str, str]]:
         """A new session as far as the client knows it, and its hash fields but for those that the script writes.
 
-        `status` is among the fields. Values that are stored less exactly than they were given, such as times, are in the
-        session as they will be read.
+        `status` is among the fields. Values that are stored less exactly than they were given, such as times, are in
+        the session as they will be read.
 
         Raises:
             InvalidField: a field is unknown, read-only, missing, of a wrong type or too large.
+
         """
         for name, value in fields.items():
             self._refuse_unwritable(name)
-            check_depth(name, value, limits.depth)
+            check_depth(name, value, limits.depth, limits.field_bytes)
         data = {
             **fields, "id": session_id, "tenant": tenant, "kind": self.kind,
             "created_at": _EPOCH, "updated_at": _EPOCH, "accessed_at": _EPOCH,
@@ -159,7 +185,7 @@ class Codec(Generic[S]):
             if value is not None or not each.none_is_absent:
                 text = encoded[each.stored_as] = self._encode(each, value, limits)
                 if not each.exact:
-                    values[each.name] = each.decode(text)
+                    values[each.name] = self._read_back(each, text)
         return session, encoded
 
     def encode_changes(self, changes: Mapping[str, Any], limits: Limits) -> Changes:
@@ -174,7 +200,7 @@ class Codec(Generic[S]):
         values: dict[str, Any] = {}
         for name, value in changes.items():
             self._refuse_unwritable(name)
-            check_depth(name, value, limits.depth)
+            check_depth(name, value, limits.depth, limits.field_bytes)
             try:
                 assign(draft, name, value)
             except ValidationError as error:
@@ -191,14 +217,19 @@ class Codec(Generic[S]):
         """
         for name, value in changes.items():
             self._refuse_unwritable(name)
-            check_depth(name, value, limits.depth)
+            check_depth(name, value, limits.depth, limits.field_bytes)
         whole = {name: getattr(session, name) for name in self.fields} | dict(changes)
         new = self._checked(whole)
-        return self._encoded_changes({name: getattr(new, name) for name in changes}, limits)
+        # A validator of the model may have changed other fields along with these.
+        differing = (
+            each.name for each in self._own
+            if each.name not in changes and getattr(new, each.name) != getattr(session, each.name)
+        )  # fmt: skip
+        return self._encoded_changes({name: getattr(new, name) for name in (*changes, *differing)}, limits)
 
     def _blank(self) -> S:
         """An instance without any field, to validate assignments on; `model_construct` takes ten times as long."""
-        draft = self._editable.__new__(self._editable)
+        draft: S = self._editable.__new__(self._editable)
         for name, value in _BLANK:
             object.__setattr__(draft, name, value)
         object.__setattr__(draft, "__dict__", {})
@@ -221,6 +252,8 @@ class Codec(Generic[S]):
                 told.append(f'"{each.stored_as}":null')
                 continue
             text = self._encode(each, value, limits)
+            if not each.exact:
+                self._read_back(each, text)
             encoded[each.stored_as] = text
             told.append(f'"{each.stored_as}":{text if each.is_json else quoted(text)}')
         return Changes(encoded, tuple(cleared), status, "{" + ",".join(told) + "}")
@@ -233,9 +266,10 @@ class Codec(Generic[S]):
 
     def _checked(self, data: Mapping[str, Any]) -> S:
         try:
-            return self._validate(data, by_alias=False, by_name=True)
+            session: S = self._validate(data, by_alias=False, by_name=True)
         except ValidationError as error:
             raise invalid_field("", error) from None
+        return session
 
     def _encode(self, each: FieldCodec, value: Any, limits: Limits) -> str:
         try:
@@ -247,12 +281,19 @@ class Codec(Generic[S]):
         if size > bound:
             raise InvalidField(each.name, f"takes {size} bytes; at most {bound} are allowed")
         if each.indexed:
-            values = [str(one) for one in value] if each.many else [text]
+            values = [str.__str__(one) for one in value] if each.many else [text]
             if len(values) > limits.tags:
                 raise InvalidField(each.name, f"has {len(values)} values; at most {limits.tags} are allowed")
             for one in values:
                 check_indexed(each.name, one, limits)
         return text
+
+    def _read_back(self, each: FieldCodec, text: str) -> Any:
+        """What a text will be read as: nothing is stored that would make the session unreadable."""
+        try:
+            return each.decode(text)
+        except UNREADABLE:
+            raise InvalidField(each.name, "cannot be read back as it would be stored") from None
 
     def index_value(self, name: str, value: Any, limits: Limits) -> tuple[str, str]:
         """The index field and the text under which sessions with `value` in field `name` are listed.
@@ -264,17 +305,24 @@ class Codec(Generic[S]):
         each = self.fields.get(name)
         if each is None or not each.indexed:
             raise InvalidField(name, f"is not an indexed field of {self.model.__name__}")
-        try:
-            text = str(value) if each.many else each.encode(value)
-        except (ValueError, TypeError, AttributeError, PydanticSerializationError) as error:
-            raise InvalidField(name, reason_of(error)) from None
+        text = str.__str__(value) if each.many and isinstance(value, str) else value
+        if not each.many:
+            draft = self._blank()
+            try:
+                self._assign(draft, name, value)
+                text = each.encode(getattr(draft, name))
+            except ValidationError as error:
+                raise invalid_field(name, error) from None
+            except (ValueError, TypeError, AttributeError) as error:
+                raise InvalidField(name, reason_of(error)) from None
         check_indexed(name, text, limits)
         return each.stored_as, text
 
 
 def _editable(model: type[S]) -> type[S]:
-    """A mutable twin of a model, on which single fields can be validated by assignment. Validators of the whole model
-    are passed over in it: the rest of the record is not there to be seen.
+    """A mutable twin of a model, on which single fields can be validated by assignment.
+
+    Validators of the whole model are passed over in it: the rest of the record is not there to be seen.
     """
     decorators = model.__pydantic_decorators__
     overrides: dict[str, Any] = {
@@ -286,5 +334,4 @@ def _editable(model: type[S]) -> type[S]:
         "model_config": ConfigDict(frozen=False, validate_assignment=True),
         **overrides,
     }
-    twin = types.new_class(model.__name__, (model,), {"kind": model.kind_name}, lambda body: body.update(namespace))
-    return twin
+    return types.new_class(model.__name__, (model,), {"kind": model.kind_name}, lambda body: body.update(namespace))

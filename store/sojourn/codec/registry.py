@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from sojourn.codec.record import Codec
 from sojourn.errors import InvalidModel
-from sojourn.models import Session, UnknownSession
+from sojourn.models import Session, Status, UnknownSession
 
 __all__ = ["Models", "codec_for"]
 
@@ -31,10 +31,40 @@ class Models:
             if known is None:
                 self._codecs[model.kind_name] = codec_for(model)
         self._unknown = codec_for(UnknownSession)
+        self._kinds_of: dict[type[Session], tuple[str, ...]] = {}
+        self._sources: dict[tuple[type[Session], Status], str] = {}
 
     def codec(self, kind: str) -> Codec[Any]:
         """The codec of a kind; that of `UnknownSession` where no model is known for it."""
         return self._codecs.get(kind, self._unknown)
+
+    def kinds_of(self, model: type[Session]) -> tuple[str, ...]:
+        """The kinds that a store of `model` sees; none for `Session`, which sees all, unknown ones too."""
+        if model is Session:
+            return ()
+        found = self._kinds_of.get(model)
+        if found is None:
+            found = tuple(kind for kind, codec in self._codecs.items() if issubclass(codec.model, model))
+            self._kinds_of[model] = found
+        return found
+
+    def sources(self, model: type[Session], target: Status) -> str:
+        """What may become `target`, as the scripts want to know it (see ``transition_error`` in record.lua).
+
+        Each kind's own model decides, also where a store of a base class writes.
+        """
+        found = self._sources.get((model, target))
+        if found is None:
+            allowed = {kind: self._codecs[kind].model for kind in self.kinds_of(model) or self._codecs}
+            if model is Session:
+                allowed["*"] = Session
+            found = ",".join(
+                f"{kind}:{source}"
+                for kind, each in allowed.items()
+                for source in ("", *(source for source, targets in each.transitions.items() if target in targets))
+            )
+            self._sources[model, target] = found
+        return found
 
     @property
     def kinds(self) -> tuple[str, ...]:

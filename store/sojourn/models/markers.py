@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter
 
 __all__ = ["Counter", "Indexed", "Log"]
 
@@ -73,4 +73,7 @@ class Log(Generic[E]):
     @cached_property
     def adapter(self) -> TypeAdapter[E]:
         """Validates and serialises one entry."""
-        return TypeAdapter(self.entry)
+        try:
+            return TypeAdapter(self.entry, config=ConfigDict(ser_json_inf_nan="constants"))
+        except PydanticUserError:  # a model brings a config of its own
+            return TypeAdapter(self.entry)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from redis.exceptions import ResponseError
 
@@ -19,6 +20,8 @@ __all__ = ["Argument", "Command", "Context", "Operation", "call", "new_operation
 
 T = TypeVar("T")
 U = TypeVar("U")
+_IN_SCRIPT: Final = re.compile(r"ERR Error running script .*?: -(.*)", re.DOTALL)
+"""How Redis 6.2 tells the error of a command inside a script; 7 tells it as it is."""
 Argument = str | int | float | bytes
 Command = tuple[Argument, ...]
 
@@ -93,8 +96,11 @@ def raise_for(reply: Any, session_id: str, tenant: str) -> None:
     if not isinstance(reply, ResponseError):
         return
     text = str(reply)
-    code, _, detail = text.partition(" ")
-    if code == "OOM" or "OOM command not allowed" in text:
+    within = _IN_SCRIPT.match(text)
+    code, _, detail = (within[1] if within else text).partition(" ")
+    if code == "ERR" and detail in BY_CODE:  # what Redis 7 makes of a code with nothing behind it
+        code, detail = detail, ""
+    if code == "OOM":
         raise StoreFull("Redis is out of memory (maxmemory): nothing was changed; raise it, or end sessions") from None
     kind = BY_CODE.get(code)
     if kind is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,11 +58,11 @@ def settle(keys: TenantKeys, session_id: str, version: str, updated_at_ms: str, 
     return call("settle_session", [keys.session(session_id)], args, parse)
 
 
-def trim_events(partition: PartitionKeys, cap: int) -> Operation[int]:
-    """Trim a partition's outbox to what every group has acknowledged."""
+def trim_events(partition: PartitionKeys, cap: int, awaited: Sequence[str] = ()) -> Operation[int]:
+    """Trim a partition's outbox to what every group has acknowledged; not at all before those `awaited` are there."""
 
     def parse(reply: Any) -> int:
         raise_for(reply, "-", "-")
         return int(reply)
 
-    return call("trim_events", [partition.events], (cap,), parse)
+    return call("trim_events", [partition.events], (cap, *awaited), parse)

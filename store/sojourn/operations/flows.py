@@ -5,6 +5,7 @@ A driver executes each yielded operation and sends the result in, and waits for 
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ def mutate_flow(
 ) -> Flow[S]:
     """Read, apply, write against the version read; from the start on a conflict."""
     for attempt in range(_TRIES):
-        session = yield read.get(context, codec.model, session_id)
+        session: S = yield read.get(context, codec.model, session_id)
         changes = change(session)
         if not isinstance(changes, Mapping):
             raise InvalidInput("the function given to mutate() returns the changed fields as a mapping")
@@ -54,7 +55,8 @@ def mutate_flow(
         own = context.models.codec(session.kind)
         encoded = own.encode_difference(session, changes, context.limits)
         try:
-            return (yield write.update(context, own, session_id, session.version, encoded))
+            new: S = yield write.update(context, own, session_id, session.version, encoded)
+            return new  # noqa: TRY300
         except VersionConflict:
             if attempt == _TRIES - 1:
                 raise
@@ -71,32 +73,52 @@ class Draft:
 
     """
 
-    __slots__ = ("_changes", "_session")
+    __slots__ = ("_changes", "_lent", "_session")
 
     _session: Session
     _changes: dict[str, Any]
+    _lent: dict[str, Any]
+    """Copies of lists, mappings and other mutable values that were read: they may be changed in place."""
 
     def __init__(self, session: Session) -> None:
         object.__setattr__(self, "_session", session)
         object.__setattr__(self, "_changes", {})
+        object.__setattr__(self, "_lent", {})
 
     def __getattr__(self, name: str) -> Any:
-        changes = object.__getattribute__(self, "_changes")
-        return changes[name] if name in changes else getattr(object.__getattribute__(self, "_session"), name)
+        if name.startswith("__"):
+            raise AttributeError(name)
+        for known in (self._changes, self._lent):
+            if name in known:
+                return known[name]
+        value = getattr(self._session, name)
+        if name not in type(self._session).model_fields:
+            return value
+        lent = copy.deepcopy(value)
+        if lent is not value:
+            self._lent[name] = lent
+        return lent
 
     def __setattr__(self, name: str, value: Any) -> None:
         self._changes[name] = value
 
     def __repr__(self) -> str:
-        return f"Draft({self._session.id}, changed={sorted(self._changes)})"
+        return f"Draft({self._session.id}, changed={sorted(self._changed())})"
+
+    def _changed(self) -> dict[str, Any]:
+        """The fields that were assigned or changed in place, and their values."""
+        in_place = {name: value for name, value in self._lent.items() if value != getattr(self._session, name)}
+        return in_place | self._changes
 
 
 def edit_flow(context: Context, codec: Codec[S], draft: Draft) -> Flow[S]:
-    """Write what a draft changed. The block that changed it cannot run again: where another writer came first, its
-    changes stand beside ours as long as they are to other fields.
+    """Write what a draft changed.
+
+    The block that changed it cannot run again: where another writer came first, its changes stand beside ours as long
+    as they are to other fields.
     """
     base: Any = draft._session  # noqa: SLF001
-    changes = draft._changes  # noqa: SLF001
+    changes = draft._changed()  # noqa: SLF001
     if not changes:
         return base  # type: ignore[no-any-return]
     session = base
@@ -104,7 +126,8 @@ def edit_flow(context: Context, codec: Codec[S], draft: Draft) -> Flow[S]:
         own = context.models.codec(session.kind)
         encoded = own.encode_difference(session, changes, context.limits)
         try:
-            return (yield write.update(context, own, session.id, session.version, encoded))
+            new: S = yield write.update(context, own, session.id, session.version, encoded)
+            return new  # noqa: TRY300
         except VersionConflict:
             if attempt == _TRIES - 1:
                 raise

@@ -12,13 +12,13 @@ from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
 from sojourn.codec import Codec, check_indexed, ms_from
-from sojourn.errors import InvalidCursor, InvalidField, InvalidInput, SojournError
+from sojourn.errors import InvalidCursor, InvalidField, InvalidInput, SessionCorrupt, SojournError
 from sojourn.keys import check_id, check_kind
 from sojourn.models import Session, Status
-from sojourn.operations.core import Argument, Context, Operation, call, pairs, raise_for
+from sojourn.operations.core import Argument, Context, Operation, call, raise_for
 from sojourn.operations.record import GONE, decode_record
 
-__all__ = ["Filters", "Page", "count_flow", "filters", "list_flow"]
+__all__ = ["Filters", "Page", "count_flow", "filters", "list_flow", "read_cursor", "write_cursor"]
 
 S = TypeVar("S", bound=Session)
 
@@ -34,6 +34,8 @@ class Page(Generic[S]):
 
     sessions: tuple[S, ...]
     cursor: str | None = None
+    damaged: tuple[SessionCorrupt, ...] = ()
+    """What the list met and could not read; one damaged record does not hide the others."""
 
 
 @dataclass(frozen=True)
@@ -72,21 +74,21 @@ def filters(
         InvalidInput: one of them cannot match anything, for it is malformed.
 
     """
-    asked = _READABLE if status is None else (status,) if isinstance(status, str) else tuple(status)
     try:
+        asked = _READABLE if status is None else (status,) if isinstance(status, str) else tuple(status)
         statuses = tuple(sorted({str(Status(each)) for each in asked}))
-    except ValueError:
+    except (ValueError, TypeError):
         raise InvalidField("status", f"is one of {', '.join(Status)}") from None
     if not statuses:
         raise InvalidField("status", "an empty choice matches nothing")
     if kind is not None:
         kinds: tuple[str, ...] = (check_kind(kind),)
+        if not issubclass(context.models.codec(kind).model, codec.model):
+            raise InvalidField("kind", f"'{kind}' is not a kind of {codec.model.__name__}")
     elif codec.model is Session:
         kinds = ()
     else:
-        kinds = tuple(
-            each for each in context.models.kinds if issubclass(context.models.codec(each).model, codec.model)
-        )
+        kinds = context.models.kinds_of(codec.model)
     exact: dict[str, Any] = {**(where or {})}
     if owner is not None:
         exact["owner"] = owner
@@ -109,20 +111,26 @@ def _moment(name: str, moment: datetime) -> int:
     return ms_from(moment)
 
 
-def _write_cursor(digest: str, created_ms: int, session_id: str) -> str:
+def write_cursor(digest: str, created_ms: int, session_id: str) -> str:
+    """Where a list left off, opaque."""
     raw = json.dumps([digest, created_ms, session_id], separators=(",", ":"))
     return base64.urlsafe_b64encode(raw.encode()).decode().rstrip("=")
 
 
-def _read_cursor(cursor: str, digest: str) -> tuple[int, str]:
+def read_cursor(cursor: str, digest: str) -> tuple[int, str]:
+    """What `write_cursor` wrote for the same query.
+
+    Raises:
+        InvalidCursor: it is damaged, or comes from another query.
+    """
     try:
         if not isinstance(cursor, str) or len(cursor) > 200:
-            raise ValueError("not of a cursor's size")
+            raise ValueError("not of a cursor's size")  # noqa: TRY301
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         theirs, created_ms, session_id = json.loads(raw)
         check_id(session_id)
         if type(created_ms) is not int or not 0 <= created_ms <= _END_OF_TIME_MS:
-            raise ValueError("not a moment")
+            raise ValueError("not a moment")  # noqa: TRY301
     except (ValueError, TypeError, binascii.Error, RecursionError, SojournError):
         raise InvalidCursor("the cursor is damaged: start the list again without one") from None
     if theirs != digest:
@@ -138,7 +146,8 @@ class _Step:
     last_ms: int
     last_id: str
     complete: bool
-    records: list[dict[str, str]]
+    records: list[tuple[str, list[str]]]
+    """Each with its id."""
 
 
 def _step(
@@ -155,8 +164,9 @@ def _step(
 
     def parse(reply: Any) -> _Step:
         raise_for(reply, "-", context.tenant)
-        found, last_ms, last, complete, *records = reply
-        return _Step(found, int(last_ms), last, bool(complete), [pairs(each) for each in records])
+        found, last_ms, last, complete, page = reply
+        each = iter(page)
+        return _Step(found, int(last_ms), last, bool(complete), list(zip(each, each, strict=True)))
 
     return call("list_sessions", [keys.kinds], args, parse)
 
@@ -177,19 +187,24 @@ def list_flow(
     """
     if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= context.limits.batch:
         raise InvalidInput(f"a page holds 1 to {context.limits.batch} sessions")
-    after = None if cursor is None else _read_cursor(cursor, wanted.digest)
+    after = None if cursor is None else read_cursor(cursor, wanted.digest)
     page: list[S] = []
+    damaged: list[SessionCorrupt] = []
     while True:
         step = yield _step(context, wanted, after, limit - len(page), counts=False)
-        for record in step.records:
-            session = decode_record(context, codec.model, record, record.get("id", "-"))
+        for session_id, record in step.records:
+            try:
+                session = decode_record(context, codec.model, record, session_id)
+            except SessionCorrupt as error:
+                damaged.append(error)
+                continue
             if predicate is None or predicate(session):
                 page.append(session)
         after = (step.last_ms, step.last_id)
         if step.complete:
-            return Page(tuple(page))
+            return Page(tuple(page), None, tuple(damaged))
         if len(page) >= limit:
-            return Page(tuple(page), _write_cursor(wanted.digest, *after))
+            return Page(tuple(page), write_cursor(wanted.digest, *after), tuple(damaged))
 
 
 def count_flow(context: Context, wanted: Filters) -> Generator[Operation[_Step], _Step, int]:

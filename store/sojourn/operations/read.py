@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from sojourn.codec import decode_entry
-from sojourn.errors import InvalidInput, LayoutMismatch, SessionNotFound
+from redis.exceptions import ResponseError
+
+from sojourn.codec import check_log, decode_entry
+from sojourn.errors import InvalidInput, LayoutMismatch, SessionCorrupt, SessionNotFound
 from sojourn.keys import LAYOUT, META, check_id
 from sojourn.models import LIVE, Log, Session
-from sojourn.operations.core import Context, Operation, call, pairs, raise_for
+from sojourn.operations.core import Context, Operation, call, raise_for
 from sojourn.operations.record import GONE, decode_readable, decode_record, now_ms
 
 __all__ = ["entries", "get", "open_layout"]
@@ -20,22 +22,16 @@ E = TypeVar("E")
 def open_layout(partitions: int) -> Operation[None]:
     """Lay out an empty Redis, or check that it is laid out as this client expects."""
 
-    def parse(replies: list[Any]) -> None:
-        for reply in replies:
-            raise_for(reply, "-", "-")
-        found = pairs(replies[-1])
-        ours = {"layout": str(LAYOUT), "partitions": str(partitions)}
-        for name, value in ours.items():
-            if found.get(name) != value:
+    def parse(reply: Any) -> None:
+        raise_for(reply, "-", "-")
+        for name, ours, theirs in zip(("layout", "partitions"), (str(LAYOUT), str(partitions)), reply, strict=True):
+            if theirs != ours:
                 raise LayoutMismatch(
-                    f"this Redis was laid out with {name}={found.get(name)}, but this client has {name}={value}: "
+                    f"this Redis was laid out with {name}={theirs}, but this client has {name}={ours}: "
                     "give all clients the same settings, or use another Redis database"
                 )
 
-    return Operation(
-        (("HSETNX", META, "layout", LAYOUT), ("HSETNX", META, "partitions", partitions), ("HGETALL", META)),
-        parse,
-    )
+    return call("open_layout", [META], (LAYOUT, partitions), parse)
 
 
 def get(context: Context, model: type[S], session_id: str) -> Operation[S]:
@@ -44,8 +40,8 @@ def get(context: Context, model: type[S], session_id: str) -> Operation[S]:
     keys = context.keys
     if context.sliding:
         args = (
-            keys.partition.prefix, context.tenant, session_id, context.slide_gain, context.grace_ms,
-            int(context.tells_touches), context.actor, context.trace, "record",
+            keys.partition.prefix, context.tenant, session_id, ",".join(context.models.kinds_of(model)),
+            context.slide_gain, context.grace_ms, int(context.tells_touches), context.actor, context.trace, "record",
         )  # fmt: skip
         return call(
             "touch_session",
@@ -63,19 +59,29 @@ def get(context: Context, model: type[S], session_id: str) -> Operation[S]:
     return Operation((("HGETALL", keys.session(session_id)), ("TIME",)), parse)
 
 
+def _is_count(value: Any, least: int) -> bool:
+    return type(value) is int and least <= value < 2**53
+
+
 def entries(context: Context, session_id: str, log: Log[E], start: int, count: int | None) -> Operation[list[E]]:
     """A stretch of a log."""
     check_id(session_id)
-    if start < 0 or (count is not None and count < 1):
+    check_log(log)
+    if not _is_count(start, 0) or not (count is None or _is_count(count, 1)):
         raise InvalidInput("entries() takes a start of 0 or more and a count of 1 or more")
     stop = -1 if count is None else start + count - 1
     key = context.keys.log(session_id, log.name)
 
     def parse(replies: list[Any]) -> list[E]:
+        if isinstance(replies[1], ResponseError) and str(replies[1]).startswith("WRONGTYPE"):
+            raise SessionCorrupt(session_id, context.tenant, log.name)
         for reply in replies:
             raise_for(reply, session_id, context.tenant)
         (status, expires), found, time = replies
-        overdue = status in LIVE and expires is not None and int(expires) <= now_ms(time)
+        try:
+            overdue = status in LIVE and expires is not None and int(expires) <= now_ms(time)
+        except ValueError:
+            raise SessionCorrupt(session_id, context.tenant, "expires_at_ms") from None
         if status is None or status in GONE or overdue:
             raise SessionNotFound(session_id, context.tenant)
         return [decode_entry(log, each, session_id, context.tenant) for each in found]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from sojourn.codec import Changes, Codec, datetime_from, encode_entry, quoted
+from sojourn.codec import Changes, Codec, check_log, datetime_from, encode_entry, quoted
 from sojourn.errors import InvalidField, InvalidInput
 from sojourn.keys import TENANTS, check_id
 from sojourn.limits import Ttl, milliseconds
@@ -71,6 +71,10 @@ def _start(context: Context, session_id: str) -> tuple[list[str], list[Argument]
     return [keys.session(session_id)], [keys.partition.prefix, keys.tenant, session_id]
 
 
+def _kinds(context: Context, model: type[Session]) -> str:
+    return ",".join(context.models.kinds_of(model))
+
+
 def update(context: Context, codec: Codec[S], session_id: str, version: int | None, changes: Changes) -> Operation[S]:
     """Named fields, against a version or not."""
     keys, args = _start(context, session_id)
@@ -81,10 +85,11 @@ def update(context: Context, codec: Codec[S], session_id: str, version: int | No
                 "status",
                 f"becomes '{changes.status}' by complete(), fail(), terminate() or delete(), not by an update",
             )
-        allowed = _sources(codec.model, Status(changes.status))
+        allowed = context.models.sources(codec.model, Status(changes.status))
     args += [
-        new_operation_id(), _expected(version), changes.status, allowed, int(context.sliding), context.grace_ms,
-        context.actor, context.trace, changes.told, len(changes.cleared), *changes.cleared,
+        new_operation_id(), _kinds(context, codec.model), _expected(version), changes.status, allowed,
+        int(context.sliding), context.grace_ms, context.actor, context.trace, changes.told,
+        len(changes.cleared), *changes.cleared,
     ]  # fmt: skip
     for pair in changes.set.items():
         args += pair
@@ -99,14 +104,13 @@ def _expected(version: int | None) -> Argument:
     return version
 
 
-def _sources(model: type[Session], target: Status) -> str:
-    return ",".join(source for source, targets in model.transitions.items() if target in targets)
-
-
-def touch(context: Context, session_id: str) -> Operation[datetime | None]:
+def touch(context: Context, model: type[Session], session_id: str) -> Operation[datetime | None]:
     """Slide the deadline; the new one is the result."""
     keys, args = _start(context, session_id)
-    args += [0, context.grace_ms, int(context.tells_touches), context.actor, context.trace, "deadline"]
+    args += [
+        _kinds(context, model), 0, context.grace_ms, int(context.tells_touches), context.actor, context.trace,
+        "deadline",
+    ]  # fmt: skip
 
     def parse(reply: Any) -> datetime | None:
         raise_for(reply, session_id, context.tenant)
@@ -121,7 +125,8 @@ def set_lifetime(context: Context, model: type[S], session_id: str, ttl: Ttl) ->
     ttl_ms = milliseconds(ttl)
     told = f'{{"ttl_ms":{"null" if ttl_ms is None else ttl_ms}}}'
     args += [
-        new_operation_id(), "" if ttl_ms is None else ttl_ms, context.grace_ms, context.actor, context.trace, told,
+        new_operation_id(), _kinds(context, model), "" if ttl_ms is None else ttl_ms, context.grace_ms,
+        context.actor, context.trace, told,
     ]  # fmt: skip
     return call("set_lifetime", keys, args, lambda reply: decode_record(context, model, reply, session_id))
 
@@ -133,7 +138,10 @@ def increment(
     keys, args = _start(context, session_id)
     if not amounts:
         raise InvalidInput("increment() needs at least one counter and amount")
-    args += [new_operation_id(), int(context.sliding), context.grace_ms, context.actor, context.trace]
+    args += [
+        new_operation_id(), _kinds(context, codec.model), int(context.sliding), context.grace_ms, context.actor,
+        context.trace,
+    ]  # fmt: skip
     for name, amount in amounts.items():
         field = codec.fields.get(name)
         if field is None or not field.counter:
@@ -149,17 +157,20 @@ def increment(
     return call("increment_fields", keys, args, parse)
 
 
-def append(context: Context, session_id: str, log: Log[E], entries: Sequence[E]) -> Operation[int]:
+def append(
+    context: Context, model: type[Session], session_id: str, log: Log[E], entries: Sequence[E]
+) -> Operation[int]:
     """Entries to a log; its new length is the result."""
     keys, args = _start(context, session_id)
+    check_log(log)
     limits = context.limits
     if not entries:
         raise InvalidInput("append() needs at least one entry")
     if len(entries) > limits.batch:
         raise InvalidInput(f"append() takes at most {limits.batch} entries in one call, not {len(entries)}")
     args += [
-        new_operation_id(), int(context.sliding), context.grace_ms, context.actor, context.trace, log.name,
-        limits.log_entries,
+        new_operation_id(), _kinds(context, model), int(context.sliding), context.grace_ms, context.actor,
+        context.trace, log.name, limits.log_entries,
     ]  # fmt: skip
     args += [encode_entry(log, entry, limits) for entry in entries]
 
@@ -176,13 +187,12 @@ def end(
     """A final status."""
     keys, args = _start(context, session_id)
     reason = _checked_reason(reason)
-    allowed = ",".join(set(Status) - {Status.DELETED, Status.EXPIRED})
-    if status is not Status.DELETED:
-        allowed = _sources(model, status)
+    # Every session may be deleted, ended ones too.
+    allowed = "" if status is Status.DELETED else context.models.sources(model, status)
     told = f'{{"status":"{status}"' + (f',"end_reason":{quoted(reason)}' if reason else "") + "}"
     args += [
-        new_operation_id(), _expected(version), status, allowed, reason, context.grace_ms, context.retention_ms,
-        context.actor, context.trace, told,
+        new_operation_id(), _kinds(context, model), _expected(version), status, allowed, reason, context.grace_ms,
+        context.retention_ms, context.actor, context.trace, told,
     ]  # fmt: skip
     return call("end_session", keys, args, lambda reply: decode_record(context, model, reply, session_id))
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import os
+import time
 from collections.abc import Sequence
 from typing import Any
 
 from redis.asyncio import ConnectionPool
 from redis.asyncio.retry import Retry
+from redis.exceptions import RedisError
 
-from sojourn.errors import SettingsError
 from sojourn.operations.core import Command, Operation
-from sojourn.settings import Settings, masked
+from sojourn.settings import Settings
 from sojourn.transport import policy
 
 __all__ = ["AsyncTransport"]
@@ -58,11 +61,14 @@ class AsyncTransport:
         self._settings = settings
         try:
             self._pool = ConnectionPool.from_url(settings.redis_url, **policy.connection_options(settings, Retry))
-        except ValueError as error:
-            raise SettingsError(f"redis_url {masked(settings.redis_url)}: {error}") from None
-        # Callers beyond the limit wait here in order; redis-py's own blocking pool lets some of them starve.
+            self._pool.connection_class(**self._pool.connection_kwargs)  # it checks its options; connects to nothing
+        except (ValueError, TypeError):
+            raise policy.invalid_url(settings) from None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pid = os.getpid()
         self._places = asyncio.Semaphore(settings.max_connections)
         self._free: list[_Line] = []
+        self._inherited: list[_Line] = []
 
     async def execute(self, operations: Sequence[Operation[Any]]) -> list[list[Any]]:
         """The replies to each operation's commands, error replies among them as values.
@@ -89,28 +95,62 @@ class AsyncTransport:
 
     async def _send(self, commands: Sequence[Command]) -> list[Any]:
         packed = policy.pack(commands)
-        attempts = self._settings.retries + 1
-        for attempt in range(attempts):
-            try:
-                return await self._exchange(packed, len(commands))
-            except policy.BROKEN as error:
-                if attempt == attempts - 1 or policy.is_refusal(error):
-                    raise policy.unavailable(self._settings, error, attempt + 1) from error
-            await asyncio.sleep(policy.pause_before(attempt))
+        self._enter_loop()
+        started_s = time.monotonic()
+        places = await self._place()
+        try:
+            for attempt in itertools.count():
+                try:
+                    return await self._exchange(packed, len(commands))
+                except policy.BROKEN as error:
+                    # Others that wait in the pool have most likely broken too.
+                    for line in self._free:
+                        await line.connection.disconnect(nowait=True)
+                    if policy.is_last(self._settings, error, attempt, started_s):
+                        raise policy.unavailable(self._settings, error, attempt + 1) from error
+                except RedisError as error:
+                    raise policy.refused(self._settings, error) from error
+                await asyncio.sleep(policy.pause_before(attempt))
+        finally:
+            places.release()
         raise AssertionError("unreachable")
 
+    def _enter_loop(self) -> None:
+        """Connections belong to an event loop: start anew in another one, as after a fork."""
+        loop = asyncio.get_running_loop()
+        if loop is self._loop:
+            return
+        if self._pid != os.getpid():
+            self._inherited += self._free  # to close them would disturb the parent's
+            self._pid = os.getpid()
+        self._loop, self._free = loop, []
+        self._places = asyncio.Semaphore(self._settings.max_connections)
+
+    async def _place(self) -> asyncio.Semaphore:
+        """Callers beyond the limit wait here in order; redis-py's own blocking pool lets some of them starve."""
+        places = self._places
+        if not places.locked():
+            await places.acquire()
+            return places
+        try:
+            async with asyncio.timeout(policy.longest_s(self._settings)):
+                await places.acquire()
+        except TimeoutError as error:
+            raise policy.crowded(self._settings) from error
+        return places
+
     async def _exchange(self, packed: bytes, count: int) -> list[Any]:
-        async with self._places:
-            line = self._free.pop() if self._free else _Line(self._pool.make_connection())
-            try:
-                async with asyncio.timeout(self._settings.socket_timeout):
-                    return await line.exchange(packed, count)
-            except BaseException:
-                # Replies may be outstanding; the next user of the connection must not read them.
-                await line.connection.disconnect(nowait=True)
-                raise
-            finally:
-                self._free.append(line)
+        free = self._free
+        line = free.pop() if free else _Line(self._pool.make_connection())  # type: ignore[no-untyped-call]
+        try:
+            async with asyncio.timeout(self._settings.socket_timeout):
+                return await line.exchange(packed, count)
+        except BaseException:
+            # Replies may be outstanding; the next user of the connection must not read them.
+            await line.connection.disconnect(nowait=True)
+            raise
+        finally:
+            free.append(line)
 
     async def close(self) -> None:
         """Close all connections; the transport opens new ones if it is used again."""

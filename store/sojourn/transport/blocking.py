@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 import time
@@ -9,11 +10,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from redis import ConnectionPool
+from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from sojourn.errors import SettingsError
 from sojourn.operations.core import Command, Operation
-from sojourn.settings import Settings, masked
+from sojourn.settings import Settings
 from sojourn.transport import policy
 
 __all__ = ["Transport"]
@@ -23,9 +24,10 @@ class _Held:
     """A thread's connection. It goes back to the pool when the thread ends, but never from a forked child."""
 
     def __init__(self, pool: ConnectionPool) -> None:
+        self.pid = 0  # nothing is held yet
+        self.connection: Any = pool.get_connection()
         self.pool = pool
         self.pid = os.getpid()
-        self.connection: Any = pool.get_connection()
         self.reader = policy.reply_reader()
 
     def __del__(self) -> None:
@@ -49,8 +51,9 @@ class Transport:
                 max_connections=settings.max_connections,
                 **policy.connection_options(settings, Retry),
             )
-        except ValueError as error:
-            raise SettingsError(f"redis_url {masked(settings.redis_url)}: {error}") from None
+            self._pool.connection_class(**self._pool.connection_kwargs)  # it checks its options; connects to nothing
+        except (ValueError, TypeError):
+            raise policy.invalid_url(settings) from None
         self._local = threading.local()
 
     def execute(self, operations: Sequence[Operation[Any]]) -> list[list[Any]]:
@@ -78,13 +81,15 @@ class Transport:
 
     def _send(self, commands: Sequence[Command]) -> list[Any]:
         packed = policy.pack(commands)
-        attempts = self._settings.retries + 1
-        for attempt in range(attempts):
+        started_s = time.monotonic()
+        for attempt in itertools.count():
             try:
                 return self._exchange(packed, len(commands))
             except policy.BROKEN as error:
-                if attempt == attempts - 1 or policy.is_refusal(error):
+                if policy.is_last(self._settings, error, attempt, started_s):
                     raise policy.unavailable(self._settings, error, attempt + 1) from error
+            except RedisError as error:
+                raise policy.refused(self._settings, error) from error
             time.sleep(policy.pause_before(attempt))
         raise AssertionError("unreachable")
 
@@ -106,7 +111,7 @@ class Transport:
                 if reply is policy.MORE:
                     data = sock.recv(policy.READ_BYTES)
                     if not data:
-                        raise ConnectionResetError("Redis closed the connection")
+                        raise ConnectionResetError("Redis closed the connection")  # noqa: TRY301
                     reader.feed(data)
                 else:
                     replies.append(reply)

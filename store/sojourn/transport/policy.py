@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
+    RedisError,
     ResponseError,
 )
 from redis.exceptions import (
@@ -20,7 +22,7 @@ from redis.exceptions import (
     TimeoutError as RedisTimeoutError,
 )
 
-from sojourn.errors import StoreUnavailable
+from sojourn.errors import SettingsError, StoreError, StoreUnavailable
 from sojourn.operations.core import Command, Operation
 from sojourn.settings import Settings, masked
 
@@ -30,9 +32,13 @@ __all__ = [
     "READ_BYTES",
     "batches",
     "connection_options",
-    "is_refusal",
+    "crowded",
+    "invalid_url",
+    "is_last",
+    "longest_s",
     "pack",
     "pause_before",
+    "refused",
     "reply_reader",
     "unavailable",
     "with_source",
@@ -43,6 +49,8 @@ BROKEN: Final = (RedisConnectionError, RedisTimeoutError, OSError)
 """What a lost connection or reply looks like. Everything is safe to send again: see the operation ids."""
 
 READ_BYTES: Final = 65_536
+_OPERATION_MEMORY_S: Final = 30.0
+"""For how long Redis keeps the id of an operation: see lua/include/operation.lua."""
 _REPLIES_PER_WRITE: Final = 1_000
 """A longer batch goes out in several writes: beyond it both sides might wait for the other to read."""
 
@@ -82,7 +90,7 @@ def reply_reader() -> hiredis.Reader:
 
 def pack(commands: Iterable[Command]) -> bytes:
     """Commands as they go over the wire."""
-    return b"".join([hiredis.pack_command(command) for command in commands])
+    return b"".join([hiredis.pack_command(command) for command in commands])  # type: ignore[arg-type]
 
 
 def batches(operations: Sequence[Operation[Any]]) -> Iterable[Sequence[Operation[Any]]]:
@@ -118,7 +126,7 @@ def with_source(operations: Sequence[Operation[Any]]) -> list[Command]:
 
 def pause_before(attempt: int) -> float:
     """Seconds to wait before attempt 1, 2, ...: 25 ms doubling to 0.4 s, with jitter."""
-    return random.uniform(0.5, 1.0) * min(0.4, 0.025 * 2**attempt)  # noqa: S311
+    return random.uniform(0.5, 1.0) * min(0.4, 0.025 * 2.0**attempt)  # noqa: S311
 
 
 def unavailable(settings: Settings, error: BaseException, attempts: int) -> StoreUnavailable:
@@ -132,6 +140,39 @@ def unavailable(settings: Settings, error: BaseException, attempts: int) -> Stor
     return told
 
 
-def is_refusal(error: BaseException) -> bool:
-    """Whether trying again is pointless: wrong password, no permission."""
-    return isinstance(error, (AuthenticationError, AuthorizationError))
+def is_last(settings: Settings, error: BaseException, attempt: int, started_s: float) -> bool:
+    """Whether attempt 0, 1, ... was the last one; `started_s` is when the first one began, in monotonic seconds.
+
+    Trying again is pointless after a wrong password, and wrong once Redis may have forgotten the operation's id.
+    """
+    if attempt >= settings.retries or isinstance(error, (AuthenticationError, AuthorizationError)):
+        return True
+    return time.monotonic() - started_s + 2 * settings.socket_timeout > _OPERATION_MEMORY_S
+
+
+def longest_s(settings: Settings) -> float:
+    """Seconds after which the longest call has ended, one way or the other."""
+    return (settings.retries + 1) * settings.socket_timeout + 0.4 * settings.retries
+
+
+def crowded(settings: Settings) -> StoreUnavailable:
+    """The error for a caller that found all connections taken for as long as a call may last."""
+    return StoreUnavailable(
+        f"all {settings.max_connections} connections to Redis at {masked(settings.redis_url)} were taken for "
+        f"{longest_s(settings):g} s (see the setting max_connections)"
+    )
+
+
+def refused(settings: Settings, error: RedisError) -> StoreError:
+    """The error for a caller where Redis took the connection but not what was said on it."""
+    told = StoreError(f"Redis at {masked(settings.redis_url)} refused the connection: {error}")
+    told.__cause__ = error
+    return told
+
+
+def invalid_url(settings: Settings) -> SettingsError:
+    """The error for a URL that redis-py does not take. What it says itself may quote a password."""
+    return SettingsError(
+        f"redis_url {masked(settings.redis_url)} is not a URL for Redis: redis://host:port/db, rediss:// or unix://, "
+        "with options that redis-py knows"
+    )

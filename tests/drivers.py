@@ -1,0 +1,107 @@
+"""One face for both stores, so that one suite holds for the synchronous and the asynchronous one."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Self, cast
+
+from sojourn import AsyncSessionStore, SessionStore, Settings
+from sojourn.models import Session
+
+__all__ = ["KINDS", "Blocking", "StoreOpener", "snapshot"]
+
+KINDS = ("sync", "async")
+
+
+class Blocking:
+    """An `AsyncSessionStore` that waits for its own coroutines, on a loop of its own."""
+
+    def __init__(self, store: AsyncSessionStore[Any], loop: asyncio.AbstractEventLoop) -> None:
+        self._store = store
+        self._loop = loop
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._store, name)
+        if name in ("editing", "events"):
+            return getattr(self, f"_{name}")
+        if name in ("for_tenant", "acting"):
+            return lambda *args, **kwargs: Blocking(found(*args, **kwargs), self._loop)
+        if not inspect.iscoroutinefunction(found):
+            return found
+        return lambda *args, **kwargs: self._loop.run_until_complete(found(*args, **kwargs))
+
+    @contextmanager
+    def _editing(self, session_id: str) -> Iterator[Any]:
+        context = self._store.editing(session_id)
+        draft = self._loop.run_until_complete(context.__aenter__())
+        try:
+            yield draft
+        except BaseException as error:
+            if not self._loop.run_until_complete(context.__aexit__(type(error), error, error.__traceback__)):
+                raise
+        else:
+            self._loop.run_until_complete(context.__aexit__(None, None, None))
+
+    def _events(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        events = self._store.events(*args, **kwargs)
+        try:
+            while True:
+                try:
+                    yield self._loop.run_until_complete(anext(events))
+                except StopAsyncIteration:
+                    return
+        finally:
+            self._loop.run_until_complete(events.aclose())  # type: ignore[attr-defined]
+
+
+class StoreOpener:
+    """Opens stores of one kind, and closes them in the end."""
+
+    def __init__(self, kind: str, url: str) -> None:
+        self.kind = kind
+        self.url = url
+        self._stores: list[Any] = []
+        self._loop = asyncio.new_event_loop() if kind == "async" else None
+
+    def __call__(self, model: type[Session] = Session, *, url: str = "", **settings: Any) -> SessionStore[Any]:
+        """Open a store of `model` with these settings, typed as the synchronous one that it behaves like."""
+        actor, trace_id = settings.pop("actor", ""), settings.pop("trace_id", "")
+        chosen = Settings(redis_url=url or self.url, **settings)
+        store: Any
+        if self._loop is None:
+            store = SessionStore(model=model, settings=chosen, actor=actor, trace_id=trace_id)
+        else:
+            twin = AsyncSessionStore(model=model, settings=chosen, actor=actor, trace_id=trace_id)
+            store = Blocking(twin, self._loop)
+        self._stores.append(store)
+        return cast("SessionStore[Any]", store)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for store in self._stores:
+            store.close()
+        if self._loop is not None:
+            self._loop.close()
+
+
+def snapshot(client: Any) -> dict[str, tuple[bytes, bool]]:
+    """Return everything there is in a Redis database: each key's dump, and whether it has a TTL."""
+    return {key: (_dump(client, key), client.pttl(key) >= 0) for key in sorted(client.scan_iter(count=1000))}
+
+
+def _dump(client: Any, key: str) -> bytes:
+    # A client that decodes replies cannot read a dump.
+    connection = client.connection_pool.get_connection()
+    try:
+        connection.send_command("DUMP", key)
+        return bytes(connection.read_response(disable_decoding=True))
+    finally:
+        client.connection_pool.release(connection)

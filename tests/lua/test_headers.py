@@ -1,0 +1,159 @@
+"""The header of each script is a contract: it is parsed here, and held against the body."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from sojourn.errors import BY_CODE
+from sojourn.scripts import lua_folder, script
+
+LUA = lua_folder()
+SCRIPTS = sorted(path.stem for path in LUA.glob("*.lua"))
+INCLUDES = sorted(path.stem for path in (LUA / "include").glob("*.lua"))
+TYPES = {
+    "KEYS": {"hash", "string", "zset", "set", "list", "stream"},
+    "ARGV": {"string", "ms", "count", "ratio", "0|1", "JSON"},
+}
+_ARGUMENT = re.compile(r"-- (KEYS|ARGV)\[(\d+|)(\.\.\.|)\]\s+(\S.*)")
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a script's header says."""
+
+    purpose: str
+    arguments: list[tuple[str, str, bool, str]]
+    returns: str
+    errors: tuple[str, ...]
+    includes: list[str]
+
+
+def body_of(name: str) -> tuple[list[str], str]:
+    """Return a script's header lines and the rest."""
+    lines = (LUA / f"{name}.lua").read_text().splitlines()
+    count = next(number for number, line in enumerate(lines) if not line.startswith("--"))
+    return lines[:count], "\n".join(lines[count:])
+
+
+def header_of(name: str) -> Header:
+    """Parse a script's header."""
+    lines, _ = body_of(name)
+    sections = [line for line in lines if not line.startswith("-- @include ")]
+    first = next(number for number, line in enumerate(sections) if _ARGUMENT.match(line))
+    arguments = []
+    for line in sections[first:]:
+        match = _ARGUMENT.match(line)
+        if match:
+            arguments.append((match[1], match[2], bool(match[3]), match[4]))
+    told = {label: next(line for line in sections if line.startswith(f"-- {label}")) for label in ("Returns", "Errors")}
+    errors = told["Errors"].removeprefix("-- Errors").strip()
+    return Header(
+        purpose=" ".join(line.removeprefix("--").strip() for line in sections[:first]),
+        arguments=arguments,
+        returns=told["Returns"].removeprefix("-- Returns").strip(),
+        errors=() if errors == "none" else tuple(errors.split(", ")),
+        includes=[line.split()[-1] for line in lines if line.startswith("-- @include ")],
+    )
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_header_is_complete(name: str) -> None:
+    """Purpose, keys and arguments in order with a known type each, what is returned, and which errors."""
+    header = header_of(name)
+    assert header.purpose.endswith(".")
+    assert header.returns
+    for kind in ("KEYS", "ARGV"):
+        own = [each for each in header.arguments if each[0] == kind]
+        assert own, kind
+        numbers = [int(each[1]) for each in own if each[1]]
+        assert numbers == list(range(1, len(numbers) + 1)), own
+        for _, _, repeats, told in own:
+            rest = told.split()
+            if repeats:
+                assert rest, told
+            else:
+                assert rest[1] in TYPES[kind], told
+    assert [each[0] for each in header.arguments] == sorted((each[0] for each in header.arguments), reverse=True)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_arguments_are_bound_before_use(name: str) -> None:
+    """Each KEYS[n] and ARGV[n] is read once, into a local of the first block."""
+    header = header_of(name)
+    _, body = body_of(name)
+    block, _, rest = body.partition("\n\n")
+    for line in block.splitlines():
+        if re.search(r"(KEYS|ARGV)\[\d+\]", line):
+            assert line.startswith("local "), line
+    assert not re.search(r"(KEYS|ARGV)\[\d+\]", rest), "read after the first block"
+    for kind, number, repeats, told in header.arguments:
+        if number and not repeats:
+            assert len(re.findall(rf"\b{kind}\[{number}\]", block)) == 1, told
+    numbers = {(kind, int(number)) for kind, number in re.findall(r"\b(KEYS|ARGV)\[(\d+)\]", block)}
+    assert numbers <= {(each[0], int(each[1])) for each in header.arguments if each[1]}
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_errors_are_those_of_the_tree(name: str) -> None:
+    """What a script says that it may answer is what it and its includes do answer, and Python knows each."""
+    header = header_of(name)
+    assert set(header.errors) <= set(BY_CODE)
+    answered = set(re.findall(r"redis\.error_reply\((?:string\.format\()?'([A-Z]+)", body_of(name)[1]))
+    assert answered <= set(header.errors)
+
+
+def test_every_code_is_answered_somewhere() -> None:
+    """No Python error waits for a code that no script has, and no script has a code that Python does not know."""
+    answered: set[str] = set()
+    for path in LUA.rglob("*.lua"):
+        answered |= set(re.findall(r"redis\.error_reply\((?:string\.format\()?'([A-Z]+)", path.read_text()))
+    assert answered == set(BY_CODE)
+
+
+def files() -> list[Path]:
+    """Return every Lua file."""
+    return sorted(LUA.rglob("*.lua"))
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: path.stem)
+def test_files_are_short_and_tidy(path: Path) -> None:
+    """At most 150 lines of at most 120 characters; includes exist and open the file."""
+    text = path.read_text()
+    lines = text.splitlines()
+    assert len(lines) <= 150
+    assert max(map(len, lines)) <= 120
+    assert text.endswith("\n")
+    assert "\t" not in text
+    for wanted in re.findall(r"^-- @include (\S+)$", text, re.MULTILINE):
+        assert (LUA / f"{wanted}.lua").is_file()
+
+
+def test_no_include_is_unused() -> None:
+    """Every shared file is used by some script."""
+    used = {
+        name for path in files() for name in re.findall(r"^-- @include include/(\S+)$", path.read_text(), re.MULTILINE)
+    }
+    assert used == set(INCLUDES)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_script_includes_each_file_once(name: str) -> None:
+    """Includes are resolved depth first, and none twice; no function is global."""
+    source = script(name).source
+    assert "@include" not in source
+    functions = re.findall(r"^local function (\w+)", source, re.MULTILINE)
+    assert len(functions) == len(set(functions))
+    assert not re.search(r"^function ", source, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_script_does_not_use_what_redis_6_lacks(name: str) -> None:
+    """No shebang line, and no option of a later version."""
+    source = script(name).source
+    assert not source.startswith("#!")
+    for later in ("EXPIRETIME", "'GT'", "'LT'", "ZRANGESTORE", "HEXPIRE", "redis.setresp"):
+        assert later not in source

@@ -1,0 +1,162 @@
+"""A tenant's events, read as a consumer group of the user's own."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Any
+
+import pytest
+from tests.drivers import StoreOpener
+from tests.store.examples import JobSession, keys_of
+
+from sojourn import Event, InvalidField, InvalidInput, InvalidName, SessionStore
+from sojourn.operations.expiry import trim_events
+
+
+def drained(store: SessionStore[Any], group: str, **options: Any) -> list[Event]:
+    """Return what a group has not had yet."""
+    return list(store.events(group, start="oldest", timeout=0, **options))
+
+
+def test_events_tell_what_happened(jobs: SessionStore[JobSession]) -> None:
+    """Type, version, actor, trace and changes of each write, in order."""
+    acting = jobs.acting(actor="ada", trace_id="t-1")
+    made = acting.create(limit=3)
+    acting.update(made.id, limit=4, note=None, tags=["x"], client_type='say "hi"\n')
+    jobs.increment(made.id, attempts=2)
+    jobs.append(made.id, JobSession.lines, "a", "b")
+    jobs.set_ttl(made.id, 5)
+    jobs.touch(made.id)
+    jobs.fail(made.id, reason="why")
+    jobs.delete(made.id)
+    found = drained(jobs, "all")
+    assert [(each.type, each.version, each.changes) for each in found] == [
+        ("created", 1, {}),
+        ("updated", 2, {"limit": "4", "note": None, "tags": ["x"], "client_type": 'say "hi"\n'}),
+        ("updated", 3, {"attempts": 2}),
+        ("updated", 4, {"lines": {"appended": 2, "length": 2}}),
+        ("updated", 5, {"ttl_ms": 5000}),
+        ("ended", 6, {"status": "failed", "end_reason": "why"}),
+        ("deleted", 7, {"status": "deleted"}),
+    ]
+    assert {(each.tenant, each.session_id, each.kind) for each in found} == {("default", made.id, "job")}
+    assert [(each.actor, each.trace_id) for each in found] == [("ada", "t-1")] * 2 + [("", "")] * 5
+    assert found[0].at == made.created_at
+    assert len({each.id for each in found}) == 7
+    assert [Event.from_json(each.to_json()) for each in found] == found
+
+
+def test_touches_are_told_if_asked_for(open_store: StoreOpener) -> None:
+    """The setting touch_events makes touches appear."""
+    jobs = open_store(JobSession, touch_events=True)
+    made = jobs.create()
+    jobs.touch(made.id)
+    assert [each.type for each in drained(jobs, "all")] == ["created", "touched"]
+
+
+def test_each_event_goes_once_to_each_group(jobs: SessionStore[JobSession]) -> None:
+    """A group has an event once; another group has it as well; a new one may begin at new events."""
+    made = jobs.create()
+    assert list(jobs.events("late", timeout=0)) == []
+    jobs.complete(made.id)
+    assert [each.type for each in drained(jobs, "one")] == ["created", "ended"]
+    assert drained(jobs, "one") == []
+    assert [each.type for each in drained(jobs, "two")] == ["created", "ended"]
+    assert [each.type for each in drained(jobs, "late")] == ["ended"]
+
+
+def test_unacknowledged_event_comes_again(open_store: StoreOpener) -> None:
+    """A consumer that dies holding an event loses it to another one, with the same id."""
+    jobs = open_store(JobSession, takeover_after=0.05)
+    jobs.create_many([{}] * 3)
+    dying = jobs.events("g", consumer="dying", start="oldest", timeout=1)
+    first, second = islice(dying, 2)
+    dying.close()  # type: ignore[attr-defined]
+    rest = list(islice(jobs.events("g", consumer="heir", timeout=5), 2))
+    assert rest[0] == second
+    assert first.id not in {each.id for each in rest}
+
+
+def test_two_consumers_share(jobs: SessionStore[JobSession]) -> None:
+    """Each event goes to one consumer of a group."""
+    assert list(jobs.events("g", timeout=0)) == []
+    jobs.create_many([{}] * 150)
+    one = jobs.events("g", consumer="one", timeout=1)
+    taken = [next(one)]
+    other = list(jobs.events("g", consumer="two", timeout=0))
+    assert len(other) == 50
+    taken += islice(one, 99)
+    assert len({each.id for each in [*taken, *other]}) == 150
+
+
+def test_tenants_are_apart(jobs: SessionStore[JobSession]) -> None:
+    """Two tenants in one partition see their own events only, in groups of their own."""
+    first = jobs.for_tenant("t0")
+    home = keys_of(first).partition
+    names = (f"t{number}" for number in range(1, 2000))
+    second = next(jobs.for_tenant(name) for name in names if keys_of(jobs.for_tenant(name)).partition == home)
+    made = [first.create(), second.create(), first.create()]
+    assert [each.session_id for each in drained(first, "g")] == [made[0].id, made[2].id]
+    assert [each.session_id for each in drained(second, "g")] == [made[1].id]
+    assert second.forget_events("g")
+    assert drained(first, "g") == []
+
+
+def test_groups_hold_events_back_until_forgotten(jobs: SessionStore[JobSession], raw: Any) -> None:
+    """Trimming keeps what a group still wants."""
+    keys = keys_of(jobs).partition
+    next(jobs.events("slow", start="oldest", timeout=0), None)
+    jobs.create_many([{}] * 20)
+    stream = keys.events
+
+    def trim() -> int:
+        trim_operation = trim_events(keys, 5)
+        return raw.eval(trim_operation.source, 1, stream, 5)  # type: ignore[no-any-return]
+
+    trim()
+    assert raw.xlen(stream) == 20
+    assert len(drained(jobs, "slow")) == 20
+    trim()
+    assert raw.xlen(stream) == 1
+    jobs.create_many([{}] * 200)
+    assert jobs.forget_events("slow") is True
+    assert jobs.forget_events("slow") is False
+    trim()
+    assert raw.xlen(stream) < 201
+
+
+def test_forget_without_any_event(jobs: SessionStore[JobSession]) -> None:
+    """Where no stream is, no group is."""
+    assert jobs.forget_events("nobody") is False
+
+
+def test_foreign_entries_do_not_stop_the_stream(jobs: SessionStore[JobSession], raw: Any) -> None:
+    """An event that another program wrote badly is read as far as it goes."""
+    raw.xadd(keys_of(jobs).partition.events, {"tenant": "default", "at_ms": "9" * 15, "changes": "[", "version": "x"})
+    made = jobs.create()
+    odd, created = drained(jobs, "g")
+    assert (odd.type, odd.version, odd.changes, created.session_id) == ("", 0, {}, made.id)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"group": ""}, {"group": "a:b"}, {"group": "x" * 65}, {"group": 5}, {"consumer": ""}, {"consumer": "a\n"},
+        {"consumer": "\ud800"}, {"consumer": 5}, {"start": "0"}, {"timeout": -1}, {"timeout": float("nan")},
+        {"timeout": "1"},
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_bad_options(jobs: SessionStore[JobSession], options: dict[str, Any]) -> None:
+    """Names and numbers are checked before anything is sent."""
+    with pytest.raises((InvalidName, InvalidInput)):
+        next(iter(jobs.events(**{"group": "g", "timeout": 0, **options})))
+
+
+@pytest.mark.parametrize("value", ["a\nb", "x" * 257, "\ud800", 5, None])
+def test_bad_actors(jobs: SessionStore[JobSession], value: Any) -> None:
+    """Who acts is printable text."""
+    with pytest.raises(InvalidField):
+        jobs.acting(actor=value)
+    with pytest.raises(InvalidField):
+        jobs.acting(trace_id=value)
