@@ -240,8 +240,9 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
     ) -> builtins.list[E]:
         transport = self._shared.transport
         if not self._shared.opened:
-            layout = self._layout()
-            layout.parse((await transport.execute([layout]))[0])
+            for step in self._layout():
+                if step.parse((await transport.execute([step]))[0]):
+                    break
             self._shared.opened = True
         found = await transport.execute(operations)
         return [finish(each, replies) for each, replies in zip(operations, found, strict=True)]

@@ -405,8 +405,9 @@ class SessionStore(Facade[S, Transport]):
     ) -> builtins.list[E]:
         transport = self._shared.transport
         if not self._shared.opened:
-            layout = self._layout()
-            layout.parse(transport.execute([layout])[0])
+            for step in self._layout():
+                if step.parse(transport.execute([step])[0]):
+                    break
             self._shared.opened = True
         return [finish(each, replies) for each, replies in zip(operations, transport.execute(operations), strict=True)]
 

@@ -117,7 +117,7 @@ class Facade(Generic[S, T]):
 
     # What the methods of the stores execute
 
-    def _layout(self) -> Operation[None]:
+    def _layout(self) -> tuple[Operation[bool], Operation[bool]]:
         return read.open_layout(self.settings.partitions)
 
     def _create(self, ttl: Ttl | Default, max_lifetime: Ttl | Default, fields: Mapping[str, Any]) -> Operation[S]:

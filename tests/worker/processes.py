@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -90,7 +91,8 @@ class Process:
     def kill_all(self) -> None:
         """SIGKILL to it and all that it started."""
         for each in tree(self.pid):
-            each.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):  # it ended by itself in this moment
+                each.kill()
         self.popen.wait(10)
 
     def stop(self, number: int = signal.SIGTERM, timeout_s: float = 12.0) -> int:
@@ -129,7 +131,8 @@ class Processes:
         for process in self._all:
             if process.popen.poll() is None:
                 for each in tree(process.pid):
-                    each.send_signal(signal.SIGCONT)
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        each.send_signal(signal.SIGCONT)
                 process.kill_all()
             assert process.popen.stdin is not None
             process.popen.stdin.close()

@@ -38,7 +38,9 @@ class RedisLink(Transport):
             StoreUnavailable: it did not answer.
 
         """
-        self.run(open_layout(self._partitions))
+        for step in open_layout(self._partitions):
+            if self.run(step):
+                break
 
     def run(self, operation: Operation[T]) -> T:
         """Execute one operation; raises what it raises, and `StoreUnavailable`."""

@@ -41,8 +41,6 @@ class Item:
     """How many entries of each log the archive holds once these are committed."""
     partial: bool = False
     """Whether there is more in its logs than this batch takes."""
-    unsure: bool = False
-    """Whether it may change again without its time of change telling so."""
     damage: str = ""
     """The field that cannot be archived."""
 
@@ -121,11 +119,7 @@ def read_batch(
 
 def _read_records(execute: Execute, models: Models, items: list[Item]) -> None:
     records = [source.record(each.keys, each.id) for each in items]
-    clock = source.time()
-    time_replies, *replies = execute([clock, *records])
-    # The clock is read before the records. A record that changed in this very millisecond may change again in it, and
-    # the settling that compares times would not notice.
-    read_ms = clock.parse(time_replies)
+    replies = execute(records)
     for item, operation, own in zip(items, records, replies, strict=True):
         try:
             item.stored = operation.parse(own)
@@ -135,7 +129,6 @@ def _read_records(execute: Execute, models: Models, items: list[Item]) -> None:
             continue
         try:
             item.row = session_row(item.stored, *item.key, models.codec(item.stored.get("kind", "")))
-            item.unsure = int(item.stored["updated_at_ms"]) >= read_ms
         except Damage as damage:
             item.damaged(damage.field)
 

@@ -94,10 +94,11 @@ class _Run:
     def prepare(self) -> list[PartitionKeys]:
         """The partitions where something waits. One round trip, so that idle ones cost next to nothing."""
         partitions = self._settings.all_partitions
-        layout, clock = open_layout(self._settings.partitions), source.time()
+        (look, lay_out), clock = open_layout(self._settings.partitions), source.time()
         probes = [source.probe(each, GROUP) for each in partitions]
-        layout_replies, clock_replies, *replies = self._execute([layout, clock, *probes])
-        layout.parse(layout_replies)
+        layout_replies, clock_replies, *replies = self._execute([look, clock, *probes])
+        if not look.parse(layout_replies):
+            results(self._execute, [lay_out])
         self._until_ms = clock.parse(clock_replies)
         waiting = [probe.parse(own) for probe, own in zip(probes, replies, strict=True)]
         # A group keeps events from being trimmed, so it must be there before the first event is.
@@ -238,7 +239,7 @@ class _Run:
 
 
 def _settling(item: Item) -> Operation[str]:
-    whole = not (item.partial or item.unsure or item.damage)
+    whole = not (item.partial or item.damage)
     version = item.stored.get("version", "") if whole else _ANOTHER_STATE
     return settle(item.keys, item.id, version, item.stored.get("updated_at_ms", ""), item.logs)
 

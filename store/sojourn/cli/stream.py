@@ -38,7 +38,9 @@ class EventReader:
         # A blocking read must come back before the socket's own timeout takes it for a failure.
         self._block_s = min(settings.dispatch_block, settings.socket_timeout / 2)
         self._after = "0-0"
-        self._run(open_layout(settings.partitions))
+        for step in open_layout(settings.partitions):
+            if self._run(step):
+                break
 
     def latest(self, limit: int) -> list[Event]:
         """The last `limit` events, oldest first. `follow` goes on after them."""

@@ -19,19 +19,28 @@ S = TypeVar("S", bound=Session)
 E = TypeVar("E")
 
 
-def open_layout(partitions: int) -> Operation[None]:
-    """Lay out an empty Redis, or check that it is laid out as this client expects."""
+def open_layout(partitions: int) -> tuple[Operation[bool], Operation[bool]]:
+    """Two steps: look how this Redis is laid out, and lay out an empty one. The first that is true ends it.
 
-    def parse(reply: Any) -> None:
-        raise_for(reply, "-", "-")
-        for name, ours, theirs in zip(("layout", "partitions"), (str(LAYOUT), str(partitions)), reply, strict=True):
-            if theirs != ours:
+    Only an empty Redis is written to, so that a full one, or a replica, still serves.
+    """
+    ours = [str(LAYOUT), str(partitions)]
+
+    def parse(replies: list[Any]) -> bool:
+        for reply in replies:
+            raise_for(reply, "-", "-")
+        theirs = list(replies[-1])
+        for name, own, found in zip(("layout", "partitions"), ours, theirs, strict=True):
+            if found != own and theirs != [None, None]:
                 raise LayoutMismatch(
-                    f"this Redis was laid out with {name}={theirs}, but this client has {name}={ours}: "
+                    f"this Redis was laid out with {name}={found}, but this client has {name}={own}: "
                     "give all clients the same settings, or use another Redis database"
                 )
+        return theirs == ours
 
-    return call("open_layout", [META], (LAYOUT, partitions), parse)
+    look = ("HMGET", META, "layout", "partitions")
+    set_each = (("HSETNX", META, "layout", LAYOUT), ("HSETNX", META, "partitions", partitions))
+    return Operation((look,), parse), Operation((*set_each, look), parse)
 
 
 def get(context: Context, model: type[S], session_id: str) -> Operation[S]:

@@ -17,7 +17,6 @@ from sojourn.archive import GROUP, Archive, archive_once, batch, init, run
 from sojourn.errors import LayoutMismatch, SessionNotFound, SettingsError
 from sojourn.events import acknowledge, read_new
 from sojourn.operations.expiry import claim_due, settle, trim_events
-from sojourn.operations.record import now_ms
 from sojourn.transport.blocking import Transport
 
 Query = Callable[..., list[tuple[Any, ...]]]
@@ -131,21 +130,6 @@ def test_hot_sessions_hold_nobody_up(settings: Settings, store: Store, monkeypat
     assert report.complete
     assert {each.id for each in Archive(settings).list().sessions} == {each.id for each in hot + cold}
     assert report.settled == 5
-
-
-def test_a_change_in_the_same_millisecond_is_not_missed(
-    settings: Settings, store: Store, raw: redis.Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A record read in the very millisecond of its last change is archived, but not taken for settled."""
-    session = store.create(**_NEW)
-    updated_ms = int(str(raw.hget(keys_of().session(session.id), "updated_at_ms")))
-    monkeypatch.setattr("sojourn.archive.source.now_ms", lambda reply: min(now_ms(reply), updated_ms))
-    report = archive_once(settings, max_seconds=0.2)
-    assert report.settled == 0
-    assert report.changed >= 1
-    assert dirty_members(raw) == [f"default/{session.id}"]
-    monkeypatch.undo()
-    assert archive_once(settings).settled == 1
 
 
 def test_ended_sessions_leave_no_key(settings: Settings, store: Store, raw: redis.Redis) -> None:
