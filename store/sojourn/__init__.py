@@ -16,6 +16,7 @@ from sojourn.limits import INFINITE, Limits
 from sojourn.models import Counter, DocumentationSession, Indexed, Log, Note, Progress, Session, Status
 from sojourn.operations.flows import Draft
 from sojourn.operations.listing import Page
+from sojourn.peek import EventPage
 from sojourn.settings import HookSettings, Settings, load_settings
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "DocumentationSession",
     "Draft",
     "Event",
+    "EventPage",
     "HookSettings",
     "Indexed",
     "Limits",

@@ -19,6 +19,7 @@ from sojourn.operations import listing, read, write
 from sojourn.operations.core import Operation
 from sojourn.operations.flows import Draft, Pause, edit_flow, mutate_flow
 from sojourn.operations.listing import Page
+from sojourn.peek import EventPage, From, peek_flow
 from sojourn.settings import Settings
 from sojourn.transport.asynchronous import AsyncTransport
 
@@ -193,27 +194,10 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
         consumer: str | None = None,
         start: Start = "new",
         timeout: float | None = None,  # noqa: ASYNC109
+        limit: int | None = None,
     ) -> AsyncIterator[Event]:
-        """The tenant's events as a consumer group of your own: each goes to one consumer of the group, at least once.
-
-        An event is acknowledged when the next one is asked for; one whose consumer died goes to another after the
-        setting ``takeover_after``. A group keeps its events from being trimmed: see `forget_events`.
-
-        Args:
-            group: the group's name.
-            consumer: this consumer's name; by default host and process.
-            start: where a new group begins: at ``"new"`` events, or at the ``"oldest"`` that are still there.
-            timeout: seconds without an event after which the iteration ends; None: never.
-
-        Raises:
-            InvalidName: not a group's name.
-
-        Example:
-            >>> async for event in store.events("billing"):  # doctest: +SKIP
-            ...     print(event.type, event.session_id)
-
-        """
-        flow = self._events(group, consumer, start, timeout)
+        """See `SessionStore.events`."""
+        flow = self._events(group, consumer, start, timeout, limit)
         result: Any = None
         while True:
             try:
@@ -225,6 +209,10 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
                 yield step
             else:
                 result = await self._run(step)
+
+    async def peek_events(self, *, start: From = "recent", cursor: str | None = None, limit: int = 100) -> EventPage:
+        """See `SessionStore.peek_events`."""
+        return await self._drive(peek_flow(self._context, start, cursor, limit))
 
     async def forget_events(self, group: str) -> bool:
         """See `SessionStore.forget_events`."""

@@ -19,6 +19,7 @@ from sojourn.operations import listing, read, write
 from sojourn.operations.core import Operation
 from sojourn.operations.flows import Draft, Pause, edit_flow, mutate_flow
 from sojourn.operations.listing import Page
+from sojourn.peek import EventPage, From, peek_flow
 from sojourn.settings import Settings
 from sojourn.transport.blocking import Transport
 
@@ -357,7 +358,13 @@ class SessionStore(Facade[S, Transport]):
     # Events
 
     def events(
-        self, group: str, *, consumer: str | None = None, start: Start = "new", timeout: float | None = None
+        self,
+        group: str,
+        *,
+        consumer: str | None = None,
+        start: Start = "new",
+        timeout: float | None = None,
+        limit: int | None = None,
     ) -> Iterator[Event]:
         """The tenant's events as a consumer group of your own: each goes to one consumer of the group, at least once.
 
@@ -369,6 +376,7 @@ class SessionStore(Facade[S, Transport]):
             consumer: this consumer's name; by default host and process.
             start: where a new group begins: at ``"new"`` events, or at the ``"oldest"`` that are still there.
             timeout: seconds without an event after which the iteration ends; None: never.
+            limit: events after which it ends; None: never.
 
         Raises:
             InvalidName: not a group's name.
@@ -378,7 +386,7 @@ class SessionStore(Facade[S, Transport]):
             ...     print(event.type, event.session_id)
 
         """
-        flow = self._events(group, consumer, start, timeout)
+        flow = self._events(group, consumer, start, timeout, limit)
         result: Any = None
         while True:
             try:
@@ -390,6 +398,24 @@ class SessionStore(Facade[S, Transport]):
                 yield step
             else:
                 result = self._run(step)
+
+    def peek_events(self, *, start: From = "recent", cursor: str | None = None, limit: int = 100) -> EventPage:
+        """Look at the tenant's events without taking them from anybody; those that all groups have read may be gone.
+
+        Args:
+            start: without a cursor: the most ``"recent"`` ones, those from the ``"oldest"`` on, or none, but a cursor
+                to ``"new"`` ones.
+            cursor: go on after that page.
+            limit: events on the page, at most 10,000.
+
+        Raises:
+            InvalidCursor: not a cursor that a page gave out.
+
+        Example:
+            >>> [event.type for event in store.peek_events(limit=2).events]  # doctest: +SKIP
+            ['created', 'expired']
+        """
+        return self._drive(peek_flow(self._context, start, cursor, limit))
 
     def forget_events(self, group: str) -> bool:
         """Remove a group, so that it no longer keeps events from being trimmed; whether there was one."""

@@ -217,18 +217,22 @@ def event_flow(
     consumer: str | None,
     start: Start,
     timeout_s: float | None,
+    limit: int | None,
     block_s: float,
     takeover_s: float,
 ) -> Generator[Operation[Any] | Event, Any, None]:
     """Yields the operations that read a group's events, and the events themselves.
 
-    Each event is acknowledged when the flow is resumed after it.
+    Each event is acknowledged when the flow is resumed after it. No more are taken than `limit` allows to be given out,
+    so that none waits for this consumer to be given up.
     """
     name = tenant_group(context, group)
     if start not in ("oldest", "new"):
         raise InvalidInput("start is 'oldest' or 'new'")
     if timeout_s is not None and not (isinstance(timeout_s, (int, float)) and timeout_s >= 0):
         raise InvalidInput("timeout is a number of seconds, 0 or more, or None")
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+        raise InvalidInput("limit is a number of events, 1 or more, or None")
     consumer = default_consumer() if consumer is None else consumer
     if not isinstance(consumer, str) or not consumer.isprintable() or not 0 < len(consumer) <= _CONSUMER_LENGTH:
         raise InvalidName(f"a consumer's name is printable text of 1 to {_CONSUMER_LENGTH} characters")
@@ -236,14 +240,16 @@ def event_flow(
     yield join_group(partitions, name, start)
     idle_s = 0.0
     until_takeover_s = 0.0
-    while True:
+    left = _BATCH if limit is None else limit
+    while left:
+        count = min(_BATCH, left)
         taken: list[tuple[PartitionKeys, Event]] = []
         if until_takeover_s <= 0:
-            taken = yield take_over(partitions, name, consumer, takeover_s, _BATCH)
+            taken = yield take_over(partitions, name, consumer, takeover_s, count)
             until_takeover_s = takeover_s / 2
         if not taken:
             wait_s = block_s if timeout_s is None else min(block_s, max(0.001, timeout_s - idle_s))
-            taken = yield read_new(partitions, name, consumer, _BATCH, wait_s)
+            taken = yield read_new(partitions, name, consumer, count, wait_s)
             idle_s = 0.0 if taken else idle_s + wait_s
             until_takeover_s -= wait_s
             if not taken and timeout_s is not None and idle_s >= timeout_s:
@@ -251,4 +257,5 @@ def event_flow(
         for partition, event in taken:
             if event.tenant == context.tenant:
                 yield event
+                left -= limit is not None
             yield acknowledge([(partition, event)], name)

@@ -163,7 +163,7 @@ class Facade(Generic[S, T]):
         return operations
 
     def _events(
-        self, group: str, consumer: str | None, start: Start, timeout: float | None
+        self, group: str, consumer: str | None, start: Start, timeout: float | None, limit: int | None
     ) -> Generator[Operation[Any] | Event, Any, None]:
         # A blocking read must come back before the socket's own timeout takes it for a failure.
         block_s = min(self.settings.dispatch_block, self.settings.socket_timeout / 2)
@@ -173,6 +173,7 @@ class Facade(Generic[S, T]):
             consumer=consumer,
             start=start,
             timeout_s=timeout,
+            limit=limit,
             block_s=block_s,
             takeover_s=self.settings.takeover_after,
         )

@@ -10,7 +10,9 @@ from tests.drivers import StoreOpener
 from tests.store.examples import JobSession, keys_of
 
 from sojourn import Event, InvalidField, InvalidInput, InvalidName, SessionStore
+from sojourn.keys import partition_for
 from sojourn.operations.expiry import trim_events
+from sojourn.transport.blocking import Transport
 
 
 def drained(store: SessionStore[Any], group: str, **options: Any) -> list[Event]:
@@ -160,3 +162,73 @@ def test_bad_actors(jobs: SessionStore[JobSession], value: Any) -> None:
         jobs.acting(actor=value)
     with pytest.raises(InvalidField):
         jobs.acting(trace_id=value)
+
+
+def test_a_limit_leaves_the_rest_to_others(jobs: SessionStore[JobSession]) -> None:
+    """A consumer with a limit takes no more than it gives out, so another gets the rest at once."""
+    for _ in range(5):
+        jobs.create()
+    first = drained(jobs, "g", consumer="one", limit=2)
+    rest = drained(jobs, "g", consumer="two")
+    assert (len(first), len(rest)) == (2, 3)
+    assert not {each.id for each in first} & {each.id for each in rest}
+    for wrong in (0, -1, True, 1.5):
+        with pytest.raises(InvalidInput):
+            drained(jobs, "g", limit=wrong)
+
+
+def test_peeking_takes_from_nobody(jobs: SessionStore[JobSession]) -> None:
+    """Pages go on where the one before ended, show the tenant's own events only, and leave a group its events."""
+    made = [jobs.create() for _ in range(3)]
+    jobs.for_tenant(other_tenant_of_the_same_partition()).create()
+    more = [jobs.create() for _ in range(2)]
+    everything = [each.id for each in [*made, *more]]
+    assert [each.session_id for each in jobs.peek_events(limit=2).events] == everything[-2:]
+    page = jobs.peek_events(start="oldest", limit=4)
+    assert [each.session_id for each in page.events] == everything[:4]
+    page = jobs.peek_events(cursor=page.cursor, limit=4)
+    assert [each.session_id for each in page.events] == everything[4:]
+    page = jobs.peek_events(cursor=page.cursor)
+    assert page.events == ()
+    last = jobs.create()
+    assert [each.session_id for each in jobs.peek_events(cursor=page.cursor).events] == [last.id]
+    assert len(drained(jobs, "g")) == 6
+
+
+def test_peeking_from_now_on(jobs: SessionStore[JobSession]) -> None:
+    """A page of new events is empty, and its cursor leads to what comes."""
+    assert jobs.peek_events().events == ()
+    jobs.create()
+    page = jobs.peek_events(start="new")
+    made = jobs.create()
+    assert page.events == ()
+    assert [each.session_id for each in jobs.peek_events(cursor=page.cursor).events] == [made.id]
+
+
+@pytest.mark.parametrize("options", [{"limit": 0}, {"limit": True}, {"limit": 10_001}, {"start": "x"}, {"cursor": "x"}])
+def test_peeking_wrongly(jobs: SessionStore[JobSession], options: dict[str, Any]) -> None:
+    """A page needs a limit within bounds, a start that there is, and a cursor that was given out."""
+    with pytest.raises(InvalidInput):
+        jobs.peek_events(**options)
+
+
+def other_tenant_of_the_same_partition() -> str:
+    """Return a tenant that shares the default tenant's stream."""
+    return next(
+        name for name in map("t{}".format, range(10_000))
+        if partition_for(name, "", 64) == partition_for("default", "", 64)
+    )  # fmt: skip
+
+
+def test_outbox_waits_for_the_groups_to_come(jobs: SessionStore[JobSession]) -> None:
+    """Nothing is trimmed before the groups are there that will want all events."""
+    keys = keys_of(jobs)
+    for _ in range(3):
+        jobs.create()
+    assert len(drained(jobs, "mine")) == 3
+    run = Transport(jobs.settings)
+    trim = trim_events(keys.partition, 100, ["archive-to-be"])
+    assert trim.parse(run.execute([trim])[0]) == 0
+    trim = trim_events(keys.partition, 100, ["default:mine"])
+    assert trim.parse(run.execute([trim])[0]) == 2
+    run.close()

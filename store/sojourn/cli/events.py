@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final
+import time
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import click
 
@@ -14,12 +13,15 @@ from sojourn.cli.shared import Command, State, pass_state
 from sojourn.cli.words import exact
 
 if TYPE_CHECKING:
-    from sojourn.cli.stream import EventReader
-    from sojourn.events import Event
+    from sojourn.events import Event, Start
+    from sojourn.peek import From
 
 __all__ = ["events", "show_event"]
 
 _SHOWN: Final = 20
+_PAGE: Final = 10_000
+_POLL_S: Final = 0.2
+_SHORTEST_S: Final = 0.001
 _STYLES: Final = {
     "created": "green", "ended": "blue", "expired": "yellow", "deleted": "magenta", "lost": "red", "damaged": "red",
 }  # fmt: skip
@@ -49,16 +51,13 @@ def events(state: State, group: str | None, follow: bool, start: str | None, lim
     if forget:
         _forget(state, group, others_given=bool(follow or start or limit))
         return
-    from sojourn.cli.stream import EventReader
-
-    reader = EventReader(state.settings)
-    click.get_current_context().call_on_close(reader.close)
     if group is not None:
-        found = reader.take(group, start="oldest" if start == "oldest" else "new", follow=follow, limit=limit)
-    else:
-        found = _looked_at(reader, start, follow, limit)
-    for event in found:
-        show_event(state, event)
+        begin: Start = "oldest" if start == "oldest" else "new"
+        timeout = None if follow else _SHORTEST_S
+        for event in state.store.events(group, start=begin, timeout=timeout, limit=limit):
+            show_event(state, event)
+        return
+    _look(state, start or "recent", follow=follow, limit=limit)
 
 
 def _forget(state: State, group: str | None, *, others_given: bool) -> None:
@@ -68,17 +67,21 @@ def _forget(state: State, group: str | None, *, others_given: bool) -> None:
         hint(f"there is no group '{group}'")
 
 
-def _looked_at(reader: EventReader, start: str | None, follow: bool, limit: int | None) -> Iterator[Event]:
-    if start == "new":
-        reader.skip()
-        found: Iterator[Event] = iter(())
-    elif start == "oldest":
-        found = reader.oldest()
-    else:
-        found = iter(reader.latest(limit or _SHOWN))
-    if follow:
-        return itertools.islice(itertools.chain(found, reader.follow()), limit)
-    return itertools.islice(found, limit or _SHOWN)
+def _look(state: State, start: str, *, follow: bool, limit: int | None) -> None:
+    if start == "recent" and limit is not None and limit > _PAGE:
+        raise click.UsageError(f"the last {_PAGE} at most; for more: --from oldest", click.get_current_context())
+    left = limit or (None if follow else _SHOWN)
+    first = _SHOWN if start == "recent" and limit is None else _PAGE
+    page = state.store.peek_events(start=cast("From", start), limit=min(left or first, first))
+    while True:
+        for event in page.events:
+            show_event(state, event)
+        left = None if left is None else left - len(page.events)
+        if left == 0 or not (follow or (page.events and start == "oldest")):
+            return
+        if not page.events:
+            time.sleep(_POLL_S)
+        page = state.store.peek_events(cursor=page.cursor, limit=min(left or _PAGE, _PAGE))
 
 
 def show_event(state: State, event: Event) -> None:
