@@ -120,8 +120,9 @@ class Codec(Generic[S]):
         for name, text in stored.items():
             known = decoders.get(name)
             if known is not None:
+                field, decode = known
                 try:
-                    data[known[0]] = known[1](text)
+                    data[field] = text if decode is str else decode(text)
                 except UNREADABLE:
                     raise SessionCorrupt(session_id, tenant, name) from None
             elif self._allows_extra and not name.startswith("_"):

@@ -70,8 +70,7 @@ class Transport:
 
     def _execute(self, operations: Sequence[Operation[Any]]) -> list[list[Any]]:
         flat = self._send([command for operation in operations for command in operation.commands])
-        each = iter(flat)
-        replies = [[next(each) for _ in operation.commands] for operation in operations]
+        replies = policy.dealt(operations, flat)
         unknown = policy.without_script(operations, replies)
         if unknown:
             again = self._send(policy.with_source([operations[index] for index in unknown]))

@@ -32,6 +32,7 @@ __all__ = [
     "READ_BYTES",
     "batches",
     "connection_options",
+    "dealt",
     "crowded",
     "invalid_url",
     "is_last",
@@ -97,6 +98,14 @@ def batches(operations: Sequence[Operation[Any]]) -> Iterable[Sequence[Operation
     """The operations in stretches that go out in one write each."""
     for start in range(0, len(operations), _REPLIES_PER_WRITE):
         yield operations[start : start + _REPLIES_PER_WRITE]
+
+
+def dealt(operations: Sequence[Operation[Any]], flat: list[Any]) -> list[list[Any]]:
+    """Each operation's own replies, out of all."""
+    if len(operations) == 1:
+        return [flat]
+    each = iter(flat)
+    return [[next(each) for _ in operation.commands] for operation in operations]
 
 
 def without_script(operations: Sequence[Operation[Any]], replies: Sequence[list[Any]]) -> list[int]:
