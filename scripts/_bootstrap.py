@@ -64,7 +64,6 @@ class Environment:
 
         Raises:
             BootstrapError: a folder that is not ours is in the way, or an installation failed.
-
         """
         wanted = sorted(groups)
         if self.fits(wanted):
@@ -177,7 +176,6 @@ def venv_path(environ: Mapping[str, str]) -> Path:
 
     Raises:
         BootstrapError: this Python is too old.
-
     """
     if sys.version_info < _OLDEST:
         raise BootstrapError(f"needs Python 3.11 or later, and {sys.executable} is {sys.version.split()[0]}")

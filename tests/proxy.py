@@ -37,7 +37,6 @@ class Proxy:
             client = redis.Redis.from_url(proxy.url, socket_timeout=1)
             proxy.drop_replies(1, to=b"INCR")
             client.incr("n")  # the server counts it, the client never hears so
-
     """
 
     def __init__(self, url: str) -> None:

@@ -21,7 +21,6 @@ def eventually(condition: Callable[[], T], *, deadline_s: float = 10.0, what: st
         AssertionError: it was not within ``deadline_s`` seconds; names ``what`` and the last result.
 
     Example: ``eventually(lambda: client.exists("done"), what="the job's mark")``
-
     """
     deadline = time.monotonic() + deadline_s
     while True:
@@ -38,7 +37,6 @@ async def eventually_async(condition: Callable[[], Awaitable[T]], *, deadline_s:
 
     Raises:
         AssertionError: the result was not true within ``deadline_s`` seconds.
-
     """
     deadline = time.monotonic() + deadline_s
     while True:

@@ -36,7 +36,6 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
     Example:
         >>> store = AsyncSessionStore("redis://127.0.0.1:6379/0")  # doctest: +SKIP
         >>> session = await store.create(owner="ada", ttl=1800)  # doctest: +SKIP
-
     """
 
     @overload

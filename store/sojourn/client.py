@@ -53,7 +53,6 @@ class SessionStore(Facade[S, Transport]):
         >>> session = store.create(owner="ada", ttl=1800)  # doctest: +SKIP
         >>> store.get(session.id).owner  # doctest: +SKIP
         'ada'
-
     """
 
     @overload
@@ -92,7 +91,6 @@ class SessionStore(Facade[S, Transport]):
         Example:
             >>> store.create(owner="ada", tags=["beta"], ttl=None).expires_at is None  # doctest: +SKIP
             True
-
         """
         return self._run(self._create(ttl, max_lifetime, fields))
 
@@ -107,7 +105,6 @@ class SessionStore(Facade[S, Transport]):
         Example:
             >>> store.get(session.id).status  # doctest: +SKIP
             <Status.PENDING: 'pending'>
-
         """
         return self._run(read.get(self._context, self.model, session_id))
 
@@ -127,7 +124,6 @@ class SessionStore(Facade[S, Transport]):
 
         Example:
             >>> store.update(session.id, version=session.version, status="in_progress")  # doctest: +SKIP
-
         """
         return self._run(self._update(session_id, version, changes))
 
@@ -140,7 +136,6 @@ class SessionStore(Facade[S, Transport]):
 
         Example:
             >>> store.mutate(session.id, lambda s: {"tags": (*s.tags, "seen")})  # doctest: +SKIP
-
         """
         return self._drive(mutate_flow(self._context, self._codec, session_id, change))
 
@@ -157,7 +152,6 @@ class SessionStore(Facade[S, Transport]):
         Example:
             >>> with store.editing(session.id) as draft:  # doctest: +SKIP
             ...     draft.owner = "ada"
-
         """
         draft = Draft(self.get(session_id))
         yield draft
@@ -168,7 +162,6 @@ class SessionStore(Facade[S, Transport]):
 
         Raises:
             SessionNotFound, SessionEnded: it can no longer be kept alive.
-
         """
         return self._run(write.touch(self._context, self.model, session_id))
 
@@ -178,7 +171,6 @@ class SessionStore(Facade[S, Transport]):
         Raises:
             InvalidTtl: the TTL is zero, negative or too long.
             SessionNotFound, SessionEnded: it can no longer be kept alive.
-
         """
         return self._run(write.set_lifetime(self._context, self.model, session_id, ttl))
 
@@ -187,7 +179,6 @@ class SessionStore(Facade[S, Transport]):
 
         Raises:
             SessionNotFound, SessionEnded: it can no longer be kept alive.
-
         """
         return self._run(write.set_lifetime(self._context, self.model, session_id, None))
 
@@ -202,7 +193,6 @@ class SessionStore(Facade[S, Transport]):
         Example:
             >>> store.increment(session.id, processed_files=1)  # doctest: +SKIP
             {'processed_files': 1}
-
         """
         return self._run(write.increment(self._context, self._codec, session_id, amounts))
 
@@ -217,7 +207,6 @@ class SessionStore(Facade[S, Transport]):
         Example:
             >>> store.append(session.id, DocumentationSession.notes, note)  # doctest: +SKIP
             1
-
         """
         return self._run(write.append(self._context, self.model, session_id, log, entries))
 
@@ -227,7 +216,6 @@ class SessionStore(Facade[S, Transport]):
         Raises:
             SessionNotFound: there is no such session.
             SessionCorrupt: an entry cannot be read.
-
         """
         return self._run(read.entries(self._context, session_id, log, start, count))
 
@@ -238,7 +226,6 @@ class SessionStore(Facade[S, Transport]):
             SessionNotFound, SessionEnded: it is no longer live.
             VersionConflict: it is at another version than `version`.
             InvalidTransition: the model does not allow it.
-
         """
         return self._run(write.end(self._context, self.model, session_id, Status.COMPLETED, version, reason))
 
@@ -256,7 +243,6 @@ class SessionStore(Facade[S, Transport]):
         Raises:
             SessionNotFound: there is no such session.
             VersionConflict: it is at another version than `version`.
-
         """
         return self._run(write.end(self._context, self.model, session_id, Status.DELETED, version, reason))
 
@@ -273,7 +259,6 @@ class SessionStore(Facade[S, Transport]):
 
         Raises:
             InvalidField: one of them is no good; none was created.
-
         """
         return self._run_many(self._create_many(sessions, ttl, max_lifetime), result_of)
 
@@ -288,7 +273,6 @@ class SessionStore(Facade[S, Transport]):
 
         Raises:
             InvalidField: one of them is no good; none was written.
-
         """
         return self._run_many(self._update_many(updates), result_or_error)
 
@@ -328,7 +312,6 @@ class SessionStore(Facade[S, Transport]):
 
         Example:
             >>> store.list(owner="ada", status="pending").sessions  # doctest: +SKIP
-
         """
         wanted = listing.filters(
             self._context, self._codec, status=status, kind=kind, owner=owner, client_type=client_type, tag=tag,
@@ -384,7 +367,6 @@ class SessionStore(Facade[S, Transport]):
         Example:
             >>> for event in store.events("billing"):  # doctest: +SKIP
             ...     print(event.type, event.session_id)
-
         """
         flow = self._events(group, consumer, start, timeout, limit)
         result: Any = None

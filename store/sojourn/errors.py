@@ -116,7 +116,6 @@ class SessionError(SojournError):
         session_id: the session's id.
         tenant: its tenant.
         detail: what follows the session in the message.
-
     """
 
     code: ClassVar[str] = ""

@@ -91,7 +91,6 @@ class Event:
 
         Raises:
             KeyError, TypeError: it did not.
-
         """
         rest = {name: value for name, value in data.items() if name != "at_ms"}
         return cls(at=datetime_from(data["at_ms"]), **rest)
@@ -203,7 +202,6 @@ def tenant_group(context: Context, group: str) -> str:
 
     Raises:
         InvalidName: not a group's name.
-
     """
     if not isinstance(group, str) or not _GROUP.fullmatch(group):
         raise InvalidName(f"a group's name matches {_GROUP.pattern}")

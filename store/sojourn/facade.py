@@ -95,7 +95,6 @@ class Facade(Generic[S, T]):
         Example:
             >>> store.for_tenant("acme").tenant  # doctest: +SKIP
             'acme'
-
         """
         return self._view(self._context.of(TenantKeys.of(tenant, self.settings.partitions)))
 
@@ -104,7 +103,6 @@ class Facade(Generic[S, T]):
 
         Example:
             >>> store.acting(actor="ada", trace_id="4bf92f35").delete(session.id)  # doctest: +SKIP
-
         """
         _check_context("actor", actor)
         _check_context("trace_id", trace_id)

@@ -65,7 +65,6 @@ def check_tenant(tenant: str) -> str:
 
     Raises:
         InvalidName: it may not.
-
     """
     if not isinstance(tenant, str) or not _TENANT.fullmatch(tenant):
         raise InvalidName(f"tenant {_shown(tenant)} does not match {_TENANT.pattern}")
@@ -77,7 +76,6 @@ def check_kind(kind: str) -> str:
 
     Raises:
         InvalidName: it may not.
-
     """
     if not isinstance(kind, str) or not _KIND.fullmatch(kind):
         raise InvalidName(f"kind {_shown(kind)} does not match {_KIND.pattern}")
@@ -89,7 +87,6 @@ def check_id(session_id: str) -> str:
 
     Raises:
         InvalidId: it is not a UUID of version 4 in its canonical lower-case form.
-
     """
     if not isinstance(session_id, str) or not _ID.fullmatch(session_id):
         raise InvalidId(f"{_shown(session_id)} is not a session id (a random UUID in lower case)")
@@ -109,7 +106,6 @@ def partition_for(tenant: str, session_id: str, partitions: int) -> int:
     Example:
         >>> partition_for("acme", "", 64)
         40
-
     """
     del session_id
     return binascii.crc_hqx(tenant.encode(), 0) % partitions
@@ -122,7 +118,6 @@ class PartitionKeys:
     Example:
         >>> PartitionKeys(7).events
         'sojourn:{07}:events'
-
     """
 
     number: int
@@ -173,7 +168,6 @@ class TenantKeys:
     Example:
         >>> TenantKeys.of("acme", 64).session("ID")
         'sojourn:{40}:acme:session:ID'
-
     """
 
     tenant: str
@@ -185,7 +179,6 @@ class TenantKeys:
 
         Raises:
             InvalidName: not a tenant's name.
-
         """
         return cls(check_tenant(tenant), PartitionKeys(partition_for(tenant, "", partitions)))
 
@@ -232,7 +225,6 @@ def parse_member(member: str) -> tuple[str, str]:
 
     Raises:
         InvalidName, InvalidId: it is not of that form.
-
     """
     tenant, _, session_id = member.partition("/")
     return check_tenant(tenant), check_id(session_id)
@@ -244,7 +236,6 @@ def parse_lease(key: str) -> tuple[int, str, str] | None:
     Example:
         >>> parse_lease("sojourn:{40}:acme:lease:6f0f5be2-94a5-4c2f-8d5e-0e6f3a9c1b77")
         (40, 'acme', '6f0f5be2-94a5-4c2f-8d5e-0e6f3a9c1b77')
-
     """
     match = _LEASE.fullmatch(key)
     return (int(match[1]), match[2], match[3]) if match else None
@@ -256,7 +247,6 @@ def parse_event_id(event_id: str) -> tuple[int, str]:
     Example:
         >>> parse_event_id("40-1750000000000-0")
         (40, '1750000000000-0')
-
     """
     partition, _, stream_id = event_id.partition("-")
     return int(partition), stream_id

@@ -51,7 +51,6 @@ def milliseconds(ttl: Ttl, what: str = "ttl") -> int | None:
     Example:
         >>> milliseconds(1.5)
         1500
-
     """
     if ttl is None:
         return None
@@ -71,7 +70,6 @@ def check_depth(field: str, value: Any, depth: int, most: int) -> None:
 
     Raises:
         InvalidField: it nests deeper, contains itself, or holds more.
-
     """
     if isinstance(value, _SCALARS):
         return

@@ -27,7 +27,6 @@ def lua_folder() -> Path:
 
     Raises:
         FileNotFoundError: neither is there; the installation is broken.
-
     """
     here = Path(__file__).resolve().parent
     for folder in (here / "lua", here.parents[1] / "lua"):
@@ -43,7 +42,6 @@ def script(name: str) -> Script:
     Example:
         >>> script("trim_events").source.startswith("-- The one clock")
         True
-
     """
     folder = lua_folder()
     included: list[str] = []

@@ -46,7 +46,6 @@ class Dispatcher:
         link: the sessions' Redis.
         queue: where hooks' jobs go.
         consumer: this dispatcher's name in the group.
-
     """
 
     def __init__(self, settings: Settings, link: RedisLink, queue: SafeQueue, consumer: str | None = None) -> None:
@@ -91,7 +90,6 @@ class Dispatcher:
         Raises:
             StoreError: the sessions' Redis is away, or refuses.
             RedisError: the queues' Redis is; the events are kept for the next step.
-
         """
         if not self._joined:
             self._link.run(join_group(self._partitions, GROUP, "oldest"))

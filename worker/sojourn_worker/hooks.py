@@ -71,7 +71,6 @@ class HookRun:
         name: the hook's name in the settings.
         hook: the hook.
         token: names the job; the same one when it is tried again.
-
     """
 
     def __init__(self, settings: Settings, link: RedisLink, name: str, hook: HookSettings, token: str) -> None:
@@ -91,7 +90,6 @@ class HookRun:
         Raises:
             StoreError: Redis is away, or refuses; what was done so far is in the ledger.
             BaseTimeoutException: the job's time is over. The event in hand comes last the next time.
-
         """
         outcome = Outcome()
         finish: list[Command] = []

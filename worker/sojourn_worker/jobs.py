@@ -40,7 +40,6 @@ def run_hook(hook: str, events: Sequence[Mapping[str, Any]]) -> Any:
         SettingsError: there is no such hook, or its function cannot be imported.
         HookFailed: it failed on some events.
         StoreError: Redis is away, or refuses.
-
     """
     settings = _config.current()
     if hook not in settings.hooks:
@@ -67,7 +66,6 @@ def archive() -> None:
 
     Raises:
         ArchiveUnavailable: PostgreSQL is away; what waits for it stays in Redis.
-
     """
     from sojourn.archive import archive_once
 

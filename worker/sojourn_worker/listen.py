@@ -169,7 +169,6 @@ def listen(settings: Settings, stop: Stop, *, notifications: bool = True, sweep:
         stop: asks to stop.
         notifications: whether to listen to Redis' notifications.
         sweep: whether to sweep. Either suffices; one of the two it must be.
-
     """
     if not (notifications or sweep):
         raise ValueError("a listener with neither notifications nor sweeps would find nothing")

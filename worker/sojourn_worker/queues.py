@@ -63,7 +63,6 @@ def connect(settings: Settings) -> Redis:
 
     Raises:
         SettingsError: its URL is malformed.
-
     """
     url = settings.queue_url or settings.redis_url
     try:
@@ -121,7 +120,6 @@ class SafeJob(Job):
 
         Raises:
             PermissionError: the job must not run.
-
         """
         if self.refusal is not None:
             raise PermissionError(f"job {self.id} is refused: {self.refusal}")
@@ -157,7 +155,6 @@ class SafeJob(Job):
 
         Raises:
             NoSuchJobError: it is not there, or no job.
-
         """
         try:
             super().refresh()  # type: ignore[no-untyped-call]

@@ -36,7 +36,6 @@ class RedisLink(Transport):
         Raises:
             LayoutMismatch: it is not.
             StoreUnavailable: it did not answer.
-
         """
         for step in open_layout(self._partitions):
             if self.run(step):
@@ -56,7 +55,6 @@ class RedisLink(Transport):
 
         Raises:
             StoreUnavailable: no reply.
-
         """
         try:
             return self._exchange(packed, count)

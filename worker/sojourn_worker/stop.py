@@ -65,7 +65,6 @@ class Outage:
     Args:
         log: where to tell.
         what: who is away, as in "Redis".
-
     """
 
     def __init__(self, log: logging.Logger, what: str) -> None:

@@ -39,7 +39,6 @@ def run_role(role: str, settings: Settings) -> int:
     Example:
         >>> run_role("listen", load_settings())  # doctest: +SKIP
         0
-
     """
     expanded = expand([role], settings)
     if expanded != (role,):
@@ -78,7 +77,6 @@ def expand(roles: Sequence[str], settings: Settings) -> tuple[str, ...]:
 
     Raises:
         SettingsError: there is no such role, or the settings do not allow it.
-
     """
     possible = tuple(role for role in ROLES if role != "jobs:archive" or settings.archive_url is not None)
     found: list[str] = []
@@ -113,7 +111,6 @@ def supervise(settings: Settings, roles: Sequence[str] = ()) -> int:
     Example:
         >>> supervise(load_settings(), ["listen", "dispatch"])  # doctest: +SKIP
         0
-
     """
     wanted = expand(roles, settings)
     set_up("supervise", settings)

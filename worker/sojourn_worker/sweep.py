@@ -43,7 +43,6 @@ class Sweeper:
     Args:
         settings: the settings.
         link: the sessions' Redis.
-
     """
 
     def __init__(self, settings: Settings, link: RedisLink) -> None:

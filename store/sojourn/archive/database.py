@@ -74,7 +74,6 @@ def place(url: str) -> str:
     Example:
         >>> place("postgresql://ada:secret@db.example:5433/sojourn")
         'db.example:5433/sojourn'
-
     """
     try:
         parts = conninfo.conninfo_to_dict(url)
@@ -94,7 +93,6 @@ def connect(url: str, timeout_s: float) -> Connection:
     Raises:
         SettingsError: it is not a connection string.
         ArchiveError: the database is not in UTF-8.
-
     """
     where = place(url)
     connection = Connection.connect(
@@ -129,7 +127,6 @@ def translated(url: str, timeout_s: float, connection: Connection | None = None)
         ArchiveUnavailable: the server did not answer in time, or refused.
         ArchiveSchemaMismatch: a table or column is not there.
         ArchiveError: it could not do what was asked.
-
     """
     try:
         yield
@@ -162,7 +159,6 @@ def connected(url: str, timeout_s: float) -> Iterator[Connection]:
     Raises:
         SettingsError: `url` is not a connection string.
         What `translated` raises.
-
     """
     with translated(url, timeout_s):
         connection = connect(url, timeout_s)

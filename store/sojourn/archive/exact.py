@@ -50,7 +50,6 @@ def as_jsonb(text: str, *, embed: bool) -> str:
     Example:
         >>> as_jsonb('{"a":1.50}', embed=True), as_jsonb('{"a":1e3}', embed=True), as_jsonb("42", embed=True)
         ('{"a":1.50}', '"{\\"a\\":1e3}"', '"42"')
-
     """
     return text if embed and text[:1] in ("{", "[") and _survives(text) else quote(text)
 
@@ -64,7 +63,6 @@ def from_jsonb(value: str | list[str]) -> str:
     Example:
         >>> from_jsonb("42"), from_jsonb(['{"a": 1.50}'])
         ('42', '{"a":1.50}')
-
     """
     return value if isinstance(value, str) else _SPACE_OR_STRING.sub(r"\1", value[0])
 

@@ -46,7 +46,6 @@ class Archive:
         >>> archive = Archive("postgresql://ada:secret@db/sojourn")  # doctest: +SKIP
         >>> archive.get("6f0f5be2-94a5-4c2f-8d5e-0e6f3a9c1b77").end_reason  # doctest: +SKIP
         'deadline'
-
     """
 
     def __init__(
@@ -77,7 +76,6 @@ class Archive:
         Example:
             >>> archive.for_tenant("acme").tenant  # doctest: +SKIP
             'acme'
-
         """
         view = copy.copy(self)
         view._context = self._context.of(TenantKeys.of(tenant, self.settings.partitions))  # noqa: SLF001
@@ -98,7 +96,6 @@ class Archive:
         Example:
             >>> archive.get(session.id) == session  # doctest: +SKIP
             True
-
         """
         if tenant is not None and tenant != self.tenant:
             return self.for_tenant(tenant).get(session_id)
@@ -140,7 +137,6 @@ class Archive:
 
         Example:
             >>> archive.list(owner="ada", status="expired").sessions  # doctest: +SKIP
-
         """
         at_most = self._context.limits.batch
         if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= at_most:
@@ -181,7 +177,6 @@ class Archive:
         Example:
             >>> archive.entries(session.id, DocumentationSession.notes, count=1)[0].status  # doctest: +SKIP
             'ok'
-
         """
         if start < 0 or (count is not None and count < 1):
             raise InvalidInput("entries() takes a start of 0 or more and a count of 1 or more")
@@ -197,7 +192,6 @@ class Archive:
         Example:
             >>> [event.type for event in archive.events(session.id)]  # doctest: +SKIP
             ['created', 'updated', 'ended']
-
         """
         rows = self._fetch("get_events", {"id": check_id(session_id)})
         return [
@@ -214,7 +208,6 @@ class Archive:
         Example:
             >>> archive.counts()  # doctest: +SKIP
             {'documentation': {'completed': 19, 'expired': 2}}
-
         """
         found: dict[str, dict[str, int]] = {}
         for kind, status, count in self._fetch("count_sessions", {}):

@@ -15,7 +15,6 @@ class ArchiveReport:
     Example:
         >>> ArchiveReport(sessions=3, settled=3).to_json()["sessions"]
         3
-
     """
 
     sessions: int = 0

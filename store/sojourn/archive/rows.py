@@ -40,7 +40,6 @@ def session_row(stored: Mapping[str, str], tenant: str, session_id: str, codec: 
 
     Raises:
         Damage: a field that every record has is missing or malformed, or text is no valid Unicode or holds a NUL.
-
     """
     if stored.get("id") != session_id or stored.get("tenant") != tenant:
         raise Damage("id" if stored.get("id") != session_id else "tenant")
@@ -77,7 +76,6 @@ def entry_row(tenant: str, session_id: str, log: str, position: int, text: str, 
 
     Raises:
         Damage: it is no valid Unicode, or holds a NUL.
-
     """
     check_text(log, log)
     check_text(log, text)
@@ -92,7 +90,6 @@ def event_row(event: Event) -> str:
 
     Raises:
         Damage: a text in it is no valid Unicode, or holds a NUL.
-
     """
     changes = json.dumps(dict(event.changes), ensure_ascii=False, separators=(",", ":"))
     texts = {
@@ -112,7 +109,6 @@ def check_text(name: str, text: str) -> None:
 
     Raises:
         Damage: `text` has one of them; it names `name`.
-
     """
     if "\x00" in text:
         raise Damage(name)

@@ -60,7 +60,6 @@ def archive_once(settings: Settings, *, models: Models | None = None, max_second
     Example:
         >>> report = archive_once(load_settings())  # doctest: +SKIP
         >>> print(f"{report.sessions} sessions, {report.damaged} damaged")  # doctest: +SKIP
-
     """
     if settings.archive_url is None:
         raise SettingsError("archive_url is not set: there is no archive")

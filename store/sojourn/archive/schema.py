@@ -47,7 +47,6 @@ def init(url: str, *, sql: bool = False, timeout_s: float = _TIMEOUT_S) -> str:
     Example:
         >>> "CREATE TABLE sojourn.sessions" in init("postgresql://localhost/sojourn", sql=True)
         True
-
     """
     command = _command()
     if sql:
@@ -80,7 +79,6 @@ def downgrade(url: str, revision: str = "base", *, sql: bool = False, timeout_s:
     Example:
         >>> "DROP TABLE sojourn.sessions" in downgrade("postgresql://localhost/sojourn", sql=True)
         True
-
     """
     command = _command()
     from alembic.util import CommandError
@@ -105,7 +103,6 @@ def check_schema(connection: Connection, url: str) -> None:
 
     Raises:
         ArchiveSchemaMismatch: says what to do about it.
-
     """
     try:
         row = connection.execute("SELECT version_num FROM sojourn.alembic_version").fetchone()

@@ -52,7 +52,6 @@ def lock_partition(connection: Connection, number: int, *, wait: bool) -> bool:
 
     Raises:
         PartitionBusy: waited in vain.
-
     """
     function = "pg_advisory_xact_lock" if wait else "pg_try_advisory_xact_lock"
     try:

@@ -29,7 +29,6 @@ def _url(state: State) -> str:
 
     Raises:
         SettingsError: none is set.
-
     """
     url = state.settings.archive_url
     if url is None:

@@ -16,7 +16,6 @@ def needs_worker_extra() -> Iterator[None]:
 
     Raises:
         SettingsError: a package is missing.
-
     """
     try:
         yield

@@ -38,6 +38,5 @@ def exit_code(error: errors.SojournError) -> int:
     Example:
         >>> exit_code(errors.LogFull("ID", "acme", "10 10"))
         3
-
     """
     return next(_CODES[each] for each in type(error).__mro__ if each in _CODES)

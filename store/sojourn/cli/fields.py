@@ -38,7 +38,6 @@ def json_or_text(text: str) -> Any:
     Example:
         >>> json_or_text("[1, 2]"), json_or_text("ada")
         ([1, 2], 'ada')
-
     """
     try:
         return json.loads(text)
@@ -66,7 +65,6 @@ def check_settable(codec: Codec[Any], names: Iterable[str]) -> None:
 
     Raises:
         InvalidField: the model has no such field, or it is not the user's to set.
-
     """
     from sojourn.codec import CORE_READ_ONLY
 
@@ -82,7 +80,6 @@ def amounts(assigned: Iterable[Assigned]) -> Mapping[str, Any]:
 
     Raises:
         InvalidField: a counter is named twice.
-
     """
     found: dict[str, Any] = {}
     for each in assigned:
@@ -97,7 +94,6 @@ def defaults(codec: Codec[Any], names: Iterable[str]) -> dict[str, Any]:
 
     Raises:
         InvalidField: a field has none.
-
     """
     found = {}
     for name in names:
@@ -113,7 +109,6 @@ def log_named(session: Session, name: str) -> Log[Any]:
 
     Raises:
         InvalidField: the model has no such log.
-
     """
     from sojourn.codec import codec_for
     from sojourn.models import Log, UnknownSession
@@ -142,7 +137,6 @@ def ids_from(arguments: Iterable[str]) -> list[str]:
 
     Raises:
         InvalidId: one of them is not an id.
-
     """
     from sojourn.keys import check_id
 

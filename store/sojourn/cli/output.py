@@ -58,7 +58,6 @@ def plain(text: str) -> str:
     Example:
         >>> plain(f"red: {chr(27)}[31m") == "red: " + chr(92) + "x1b[31m"
         True
-
     """
     return _UNSAFE.sub(_escaped, text)
 

@@ -101,7 +101,6 @@ def show_pages(
     Raises:
         UsageError: two of the options exclude each other.
         SessionCorrupt: some sessions cannot be read; the others were shown.
-
     """
     for one, other, names in ((everything, limit, "--all and --limit"), (ids, state.as_json, "--ids and --json")):
         if one and other:

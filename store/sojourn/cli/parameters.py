@@ -42,7 +42,6 @@ def lifetime(text: str) -> Lifetime:
     Example:
         >>> lifetime("1h30m").value
         datetime.timedelta(seconds=5400)
-
     """
     if text.strip().lower() == "never":
         return Lifetime(None)
@@ -57,7 +56,6 @@ def moment(text: str) -> datetime:
 
     Raises:
         BadParameter: it is neither.
-
     """
     try:
         ago = _duration(text)
@@ -86,7 +84,6 @@ def assignment(text: str) -> Assigned:
 
     Raises:
         BadParameter: it is not of that form.
-
     """
     name, equals, value = text.partition("=")
     if not equals or not name:
@@ -99,7 +96,6 @@ def json_object(text: str) -> dict[str, Any]:
 
     Raises:
         BadParameter: it is not one.
-
     """
     try:
         found = json.loads(text)

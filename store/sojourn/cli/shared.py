@@ -33,7 +33,6 @@ class State:
 
         Raises:
             SettingsError: they are no good.
-
         """
         from sojourn.settings import load_settings
 
@@ -46,7 +45,6 @@ class State:
 
         Raises:
             SettingsError, InvalidModel: one of them is no good.
-
         """
         return self.settings.load_models()
 

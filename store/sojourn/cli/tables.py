@@ -32,7 +32,6 @@ def shown(value: Any) -> str:
     Example:
         >>> shown(("a", "b")), shown(None), shown({"seat": 12})
         ('a, b', '-', '{"seat": 12}')
-
     """
     from pydantic_core import to_jsonable_python
 

@@ -16,7 +16,6 @@ def ago(moment: datetime, now: datetime) -> str:
     Example:
         >>> ago(datetime(2026, 1, 1, 12, tzinfo=UTC), datetime(2026, 1, 1, 12, 3, tzinfo=UTC))
         '3 min ago'
-
     """
     away_s = (moment - now).total_seconds()
     for size, one, many in _UNITS:
@@ -33,7 +32,6 @@ def duration(length: timedelta) -> str:
     Example:
         >>> duration(timedelta(hours=1, minutes=30))
         '1h30m'
-
     """
     left_ms = length // timedelta(milliseconds=1)
     told = ""
@@ -49,6 +47,5 @@ def exact(moment: datetime) -> str:
     Example:
         >>> exact(datetime(2026, 1, 1, 12, tzinfo=UTC))
         '2026-01-01T12:00:00.000Z'
-
     """
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -23,7 +23,6 @@ def check_log(log: object) -> None:
 
     Raises:
         InvalidField: it is not, or has one.
-
     """
     if not isinstance(log, Log):
         raise InvalidField("log", "is not a sojourn.Log, such as a model declares")
@@ -36,7 +35,6 @@ def check_indexed(name: str, text: str, limits: Limits) -> None:
 
     Raises:
         InvalidField: it is empty, too long, or contains control characters.
-
     """
     if not isinstance(text, str):
         raise InvalidField(name, "an indexed value is text")
@@ -68,7 +66,6 @@ def quoted(text: str) -> str:
     Example:
         >>> quoted('say "hi"')
         '"say \\"hi\\""'
-
     """
     return '"' + text.translate(_ESCAPES) + '"'
 

@@ -22,7 +22,6 @@ def encode_entry(log: Log[E], entry: E, limits: Limits) -> str:
 
     Raises:
         InvalidField: it is of a wrong type or too large.
-
     """
     check_depth(log.name, entry, limits.depth, limits.entry_bytes)
     try:
@@ -46,7 +45,6 @@ def decode_entry(log: Log[E], text: str, session_id: str, tenant: str) -> E:
 
     Raises:
         SessionCorrupt: it cannot be read.
-
     """
     try:
         return log.adapter.validate_json(text)

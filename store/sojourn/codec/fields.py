@@ -49,7 +49,6 @@ def datetime_from(ms: int) -> datetime:
     Example:
         >>> datetime_from(1500).isoformat()
         '1970-01-01T00:00:01.500000+00:00'
-
     """
     # A double holds a moment before 2106 to within half a microsecond, and fromtimestamp takes a third of the time.
     if 0 <= ms < _EXACT_AS_FLOAT_MS:
@@ -62,7 +61,6 @@ def ms_from(moment: datetime) -> int:
 
     Raises:
         InvalidField: it is naive.
-
     """
     if moment.tzinfo is None:
         raise InvalidField("datetime", "is naive: give it a time zone")
@@ -149,7 +147,6 @@ def json_text(adapter: TypeAdapter[Any], value: Any) -> str:
 
     Raises:
         ValueError: it cannot be written as JSON, or contains a number that is not finite.
-
     """
     try:
         raw = adapter.dump_json(value)
@@ -238,7 +235,6 @@ def field_codec(model: type[Session], name: str) -> FieldCodec:
 
     Raises:
         InvalidModel: it cannot be stored as it is declared.
-
     """
     info = model.model_fields[name]
     markers = [each if not isinstance(each, type) else each() for each in info.metadata]

@@ -63,7 +63,6 @@ class Codec(Generic[S]):
 
     Raises:
         InvalidModel: the model cannot be stored as it is declared.
-
     """
 
     def __init__(self, model: type[S]) -> None:
@@ -113,7 +112,6 @@ class Codec(Generic[S]):
 
         Raises:
             SessionCorrupt: a field cannot be read.
-
         """
         data: dict[str, Any] = {}
         decoders = self._decoders
@@ -167,7 +165,6 @@ class Codec(Generic[S]):
 
         Raises:
             InvalidField: a field is unknown, read-only, missing, of a wrong type or too large.
-
         """
         for name, value in fields.items():
             self._refuse_unwritable(name)
@@ -194,7 +191,6 @@ class Codec(Generic[S]):
 
         Raises:
             InvalidField: a field is unknown, read-only, of a wrong type or too large.
-
         """
         draft = self._blank()
         assign = self._assign
@@ -214,7 +210,6 @@ class Codec(Generic[S]):
 
         Raises:
             InvalidField: a field is unknown, read-only, of a wrong type or too large.
-
         """
         for name, value in changes.items():
             self._refuse_unwritable(name)
@@ -301,7 +296,6 @@ class Codec(Generic[S]):
 
         Raises:
             InvalidField: the field is not indexed, or the value cannot be one of its.
-
         """
         each = self.fields.get(name)
         if each is None or not each.indexed:

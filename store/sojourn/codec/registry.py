@@ -19,7 +19,6 @@ class Models:
 
     Raises:
         InvalidModel: two different models have the same kind, or one cannot be stored.
-
     """
 
     def __init__(self, models: Iterable[type[Session]]) -> None:

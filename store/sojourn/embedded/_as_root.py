@@ -34,7 +34,6 @@ def choose_user() -> str:
 
     Raises:
         ServerFailed: we are root, and there is nobody else to run as.
-
     """
     if os.geteuid() != 0:
         return "self"
@@ -56,7 +55,6 @@ def give_to(user: str, directory: Path) -> None:
 
     Raises:
         ServerFailed: a folder above it is closed to other users.
-
     """
     uid, gid = map(int, user.split(":"))
     temporary = Path(tempfile.gettempdir()).resolve()

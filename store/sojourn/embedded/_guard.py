@@ -59,7 +59,6 @@ def enter_namespace() -> None:
 
     Raises:
         OSError: the kernel does not allow it, as in most unprivileged containers.
-
     """
     nobody = pwd.getpwnam("nobody")
     libc = ctypes.CDLL(None, use_errno=True)

@@ -37,7 +37,6 @@ def free_port() -> int:
     Example:
         >>> 15_000 <= free_port() < 32_000
         True
-
     """
     for _ in range(1_000):
         port = random.choice(_PORTS)  # noqa: S311 - not a secret
@@ -117,7 +116,6 @@ class GuardedProcess:
 
         Raises:
             ServerFailed: it has not ended after ``timeout_s`` seconds.
-
         """
         try:
             return self._guard.wait(timeout_s)
@@ -129,7 +127,6 @@ class GuardedProcess:
 
         Raises:
             ServerFailed: the guard did not end, in spite of SIGKILL to the server.
-
         """
         assert self._guard.stdin is not None  # noqa: S101 - for the type checker
         self._guard.stdin.close()
@@ -142,7 +139,6 @@ class GuardedProcess:
 
         Raises:
             ServerFailed: it is not running, or the signal did not end it in the time a stop may take.
-
         """
         tree = self._tree()
         self._send(tree[:1], number)

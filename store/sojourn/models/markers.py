@@ -24,7 +24,6 @@ class Indexed:
         >>> from sojourn import Session
         >>> class JobSession(Session):
         ...     queue: Annotated[str, Indexed()]
-
     """
 
 
@@ -37,7 +36,6 @@ class Counter:
         >>> from sojourn import Session
         >>> class JobSession(Session):
         ...     attempts: Annotated[int, Counter()] = 0
-
     """
 
 
@@ -57,7 +55,6 @@ class Log(Generic[E]):
         ...     lines: ClassVar[Log[str]] = Log(str)
         >>> JobSession.lines.name
         'lines'
-
     """
 
     def __init__(self, entry: type[E] | Any, name: str = "") -> None:

@@ -70,7 +70,6 @@ class Draft:
     Example:
         >>> draft = Draft(session)  # doctest: +SKIP
         >>> draft.owner = "ada"  # doctest: +SKIP
-
     """
 
     __slots__ = ("_changes", "_lent", "_session")

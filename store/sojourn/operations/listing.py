@@ -72,7 +72,6 @@ def filters(
 
     Raises:
         InvalidInput: one of them cannot match anything, for it is malformed.
-
     """
     try:
         asked = _READABLE if status is None else (status,) if isinstance(status, str) else tuple(status)
@@ -183,7 +182,6 @@ def list_flow(
 
     Raises:
         InvalidInput: the limit or the cursor is no good.
-
     """
     if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= context.limits.batch:
         raise InvalidInput(f"a page holds 1 to {context.limits.batch} sessions")

@@ -24,7 +24,6 @@ def decode_record(context: Context, model: type[S], reply: Any, session_id: str)
         SessionNotFound: there is none.
         WrongKind: it is of another model.
         SessionCorrupt: it is damaged.
-
     """
     raise_for(reply, session_id, context.tenant)
     stored = pairs(reply)
@@ -42,7 +41,6 @@ def decode_readable(context: Context, model: type[S], record: Any, time: Any, se
 
     Raises:
         SessionNotFound: there is none, it is past its deadline, or it was deleted.
-
     """
     session = decode_record(context, model, record, session_id)
     if session.status in GONE:

@@ -24,7 +24,6 @@ def load_settings(**arguments: Any) -> Settings:
     Example:
         >>> load_settings(tenant="acme").tenant
         'acme'
-
     """
     if "SOJOURN_CONFIG" in os.environ and not config_file().is_file():
         raise SettingsError(f"SOJOURN_CONFIG names {config_file()}, which is not a file")

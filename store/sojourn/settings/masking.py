@@ -20,7 +20,6 @@ def masked(value: Any) -> Any:
     Example:
         >>> masked("postgresql://ada:secret@db/sojourn")
         'postgresql://ada:***@db/sojourn'
-
     """
     if not isinstance(value, str):
         return value

@@ -61,7 +61,6 @@ class Settings(BaseSettings):
     Example:
         >>> Settings(ttl=timedelta(minutes=30)).ttl
         datetime.timedelta(seconds=1800)
-
     """
 
     model_config = SettingsConfigDict(
@@ -186,7 +185,6 @@ class Settings(BaseSettings):
 
         Raises:
             SettingsError: a name cannot be imported, or is not a model.
-
         """
         found: list[type[Session]] = []
         for name in self.models:

@@ -16,7 +16,6 @@ def resolve(name: str) -> Callable[..., Any]:
 
     Raises:
         SettingsError: it cannot be imported.
-
     """
     module_name, _, attribute = name.partition(":")
     try:

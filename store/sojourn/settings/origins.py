@@ -39,7 +39,6 @@ def origins(**arguments: Any) -> list[Origin]:
     Example:
         >>> next(each.source for each in origins(tenant="acme") if each.name == "tenant")
         'argument'
-
     """
     settings = load_settings(**arguments)
     given = {name: value for name, value in arguments.items() if value is not None}

@@ -54,7 +54,6 @@ class AsyncTransport:
 
     Args:
         settings: where Redis is, and how long to wait for it.
-
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -75,7 +74,6 @@ class AsyncTransport:
 
         Raises:
             StoreUnavailable: no reply in all attempts.
-
         """
         found: list[list[Any]] = []
         for batch in policy.batches(operations):

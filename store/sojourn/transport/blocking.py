@@ -40,7 +40,6 @@ class Transport:
 
     Args:
         settings: where Redis is, and how long to wait for it.
-
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -61,7 +60,6 @@ class Transport:
 
         Raises:
             StoreUnavailable: no reply in all attempts.
-
         """
         found: list[list[Any]] = []
         for batch in policy.batches(operations):
