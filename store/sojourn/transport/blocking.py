@@ -1,7 +1,8 @@
-"""The synchronous transport: each thread holds one connection of redis-py's pool."""
+"""The synchronous transport: each call borrows one of a few connections, which redis-py makes."""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import threading
@@ -20,19 +21,92 @@ from sojourn.transport import policy
 __all__ = ["Transport"]
 
 
-class _Held:
-    """A thread's connection. It goes back to the pool when the thread ends, but never from a forked child."""
+class _Line:
+    """A connection and the parser of its replies."""
 
-    def __init__(self, pool: ConnectionPool) -> None:
-        self.pid = 0  # nothing is held yet
-        self.connection: Any = pool.get_connection()
-        self.pool = pool
-        self.pid = os.getpid()
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
         self.reader = policy.reply_reader()
 
-    def __del__(self) -> None:
-        if self.pid == os.getpid():
-            self.pool.release(self.connection)
+    def exchange(self, packed: bytes, count: int) -> list[Any]:
+        """Send commands and read as many replies."""
+        connection, reader = self.connection, self.reader
+        try:
+            sock = connection._sock  # noqa: SLF001
+            if sock is None:
+                connection.connect()
+                sock = connection._sock  # noqa: SLF001
+                reader = self.reader = policy.reply_reader()
+            sock.sendall(packed)
+            replies: list[Any] = []
+            while len(replies) < count:
+                reply = reader.gets()
+                if reply is policy.MORE:
+                    data = sock.recv(policy.READ_BYTES)
+                    if not data:
+                        raise ConnectionResetError("Redis closed the connection")  # noqa: TRY301
+                    reader.feed(data)
+                else:
+                    replies.append(reply)
+        except BaseException:
+            # Replies may be outstanding; the next user of the connection must not read them.
+            connection.disconnect()
+            raise
+        return replies
+
+
+class _Lines:
+    """Connections to borrow, the one returned last first.
+
+    A list's pop and append are atomic, so the usual path takes no lock; and a signal handler that uses the store in the
+    middle of a call gets a connection of its own.
+    """
+
+    def __init__(self, pool: ConnectionPool, most: int) -> None:
+        self._pool = pool
+        self._most = most
+        self.pid = os.getpid()
+        self._free: list[_Line] = []
+        self._made = 0
+        self._waiting = 0
+        self._returned = threading.Condition(threading.RLock())
+
+    def borrow(self, timeout_s: float) -> _Line | None:
+        """A connection; None if none was returned in time."""
+        try:
+            return self._free.pop()
+        except IndexError:
+            return self._make_or_wait(timeout_s)
+
+    def _make_or_wait(self, timeout_s: float) -> _Line | None:
+        deadline = time.monotonic() + timeout_s
+        with self._returned:
+            if self._made < self._most:
+                line = _Line(self._pool.make_connection())
+                self._made += 1
+                return line
+            self._waiting += 1
+            try:
+                while True:
+                    if self._free:
+                        with contextlib.suppress(IndexError):  # another thread was quicker
+                            return self._free.pop()
+                    if not self._returned.wait(deadline - time.monotonic()):
+                        return None
+            finally:
+                self._waiting -= 1
+
+    def give_back(self, line: _Line) -> None:
+        """Let others have a connection."""
+        self._free.append(line)
+        if self._waiting:
+            with self._returned:
+                self._returned.notify()
+
+    def close(self) -> None:
+        """Close those that nobody uses."""
+        for line in list(self._free):
+            line.connection.disconnect()
 
 
 class Transport:
@@ -47,13 +121,15 @@ class Transport:
         try:
             self._pool = ConnectionPool.from_url(
                 settings.redis_url,
-                max_connections=settings.max_connections,
                 **policy.connection_options(settings, Retry),
             )
             self._pool.connection_class(**self._pool.connection_kwargs)  # it checks its options; connects to nothing
         except (ValueError, TypeError):
             raise policy.invalid_url(settings) from None
-        self._local = threading.local()
+        self._lines = self._new_lines()
+
+    def _new_lines(self) -> _Lines:
+        return _Lines(self._pool, self._settings.max_connections)
 
     def execute(self, operations: Sequence[Operation[Any]]) -> list[list[Any]]:
         """The replies to each operation's commands, error replies among them as values.
@@ -91,34 +167,17 @@ class Transport:
         raise AssertionError("unreachable")
 
     def _exchange(self, packed: bytes, count: int) -> list[Any]:
-        held = getattr(self._local, "held", None)
-        if held is None or held.pid != os.getpid():
-            held = self._local.held = _Held(self._pool)
-        connection, reader = held.connection, held.reader
+        lines = self._lines
+        if lines.pid != os.getpid():  # a fork: its parent goes on using these
+            lines = self._lines = self._new_lines()
+        line = lines.borrow(policy.longest_s(self._settings))
+        if line is None:
+            raise policy.crowded(self._settings)
         try:
-            sock = connection._sock  # noqa: SLF001
-            if sock is None:
-                connection.connect()
-                sock = connection._sock  # noqa: SLF001
-                reader = held.reader = policy.reply_reader()
-            sock.sendall(packed)
-            replies: list[Any] = []
-            while len(replies) < count:
-                reply = reader.gets()
-                if reply is policy.MORE:
-                    data = sock.recv(policy.READ_BYTES)
-                    if not data:
-                        raise ConnectionResetError("Redis closed the connection")  # noqa: TRY301
-                    reader.feed(data)
-                else:
-                    replies.append(reply)
-        except BaseException:
-            # Replies may be outstanding; the next user of the connection must not read them.
-            connection.disconnect()
-            raise
-        return replies
+            return line.exchange(packed, count)
+        finally:
+            lines.give_back(line)
 
     def close(self) -> None:
-        """Close all connections; the transport opens new ones if it is used again."""
-        self._local = threading.local()
-        self._pool.disconnect()
+        """Close the connections that are not in use; the transport opens them again if it is used again."""
+        self._lines.close()
