@@ -4,7 +4,8 @@
 -- ARGV[2]  limit      count   how many to claim, and to remove, at most
 -- ARGV[3]  grace      ms
 -- ARGV[4]  retention  ms
--- ARGV[5]  archived   0|1     whether anybody archives here
+-- ARGV[5]  archived   0|1     whether the caller knows of an archive
+-- ARGV[6]  group      string  the consumer group by which an archive shows
 -- Returns  {looked at, expired, lost, removed}; call again while the first or the last equals the limit
 -- Errors   none
 -- @include include/keys
@@ -13,11 +14,12 @@
 local deadlines = KEYS[1]
 local prefix, limit = ARGV[1], tonumber(ARGV[2])
 local grace, retention, archived = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5] == '1'
+local group = ARGV[6]
 
 local now = now_ms()
 local looked_at, expired, lost = 0, 0, 0
 if redis.call('EXISTS', deadlines) == 1 then
   looked_at, expired, lost = claim_due(prefix, now, limit, grace, retention)
 end
-local _, removed = purge_due(prefix, now, limit, grace, archived)
+local _, removed = purge_due(prefix, now, limit, grace, archived, group)
 return { looked_at, expired, lost, removed }

@@ -33,11 +33,12 @@ local CLAIMS_PER_CREATE = 2
 
 local k = session_keys(prefix, tenant, id)
 local now = now_ms()
+local done_at = tonumber(redis.call('ZSCORE', k.operations, operation) or '')
+if done_at then
+  -- A repeat. The session may have changed, or ended and gone, since; the answer is that of the first time.
+  return { done_at, deadline_from(done_at, ttl, done_at, max_lifetime) or false }
+end
 if redis.call('EXISTS', session) == 1 then
-  if is_repeat(k, operation) then
-    local times = redis.call('HMGET', session, 'created_at_ms', 'expires_at_ms')
-    return { tonumber(times[1]), times[2] and tonumber(times[2]) }
-  end
   return redis.error_reply('EXISTS')
 end
 

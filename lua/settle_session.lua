@@ -17,7 +17,11 @@ local version, updated_at = ARGV[4], ARGV[5]
 local k = session_keys(prefix, tenant, id)
 local state = redis.call('HMGET', session, 'version', 'updated_at_ms')
 if not state[1] and redis.call('EXISTS', session) == 0 then
-  redis.call('ZREM', k.dirty, k.member)
+  if redis.call('ZREM', k.dirty, k.member) == 1 then
+    forget(k)
+    forget_status(k)
+    redis.call('SADD', k.lost, k.member) -- who removes a session properly leaves nothing dirty
+  end
   return 'gone'
 end
 local unchanged = state[1] == version and state[2] == updated_at

@@ -32,7 +32,8 @@ if not core then
   return refusal
 end
 local deadline, moved = slide(k, core, now, grace, math.floor(gain * (core.ttl or 0)))
-if not moved and gain == 0 then
+-- Twice within a millisecond is once: otherwise `updated_at`, which each touch moves on, would run ahead of the clock.
+if not moved and gain == 0 and core.accessed ~= now then
   redis.call('HSET', session, 'accessed_at_ms', text(now), 'updated_at_ms', stamp(core, now, 1))
   redis.call('ZADD', k.dirty, 'NX', text(now), k.member)
 end

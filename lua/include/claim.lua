@@ -9,10 +9,11 @@ local function claim(k, now, grace, retention)
     -- A damaged record cannot be ended; it is reported once and left for a person to look at.
     redis.call('ZREM', k.deadlines, k.member)
     redis.call('DEL', k.lease)
+    forget_status(k)
     if not damage then
       forget(k)
-      forget_status(k)
     end
+    redis.call('SADD', k.lost, k.member)
     local outcome = damage and 'damaged' or 'lost'
     emit(k, outcome, '', 0, now, 'sojourn', '', '')
     return outcome

@@ -15,6 +15,7 @@ local function session_keys(prefix, tenant, id)
     deadlines = prefix .. 'deadlines',
     dirty = prefix .. 'dirty',
     removals = prefix .. 'removals',
+    lost = prefix .. 'lost',
     operations = prefix .. 'operations',
     events = prefix .. 'events',
   }

@@ -1,12 +1,15 @@
 -- @include include/clock
 -- @include include/remove
+-- @include include/trim
 -- Removes ended sessions whose time to stay is over. One that the archive still waits for stays until grace runs out.
--- `archived`: whether anybody archives here; where nobody does, waiting for it would be waiting for nothing.
+-- `archived`: whether somebody is known to archive here; an outbox that the archive reads tells so too. Where nobody
+-- does, waiting for it would be waiting for nothing.
 local LOOK_AGAIN_MS = 60000
 
-local function purge_due(prefix, now, limit, grace, archived)
+local function purge_due(prefix, now, limit, grace, archived, archive_group)
   local due = redis.call('ZRANGEBYSCORE', prefix .. 'removals', '-inf', text(now), 'LIMIT', 0, limit)
   local removed = 0
+  archived = archived or (#due > 0 and has_group(prefix .. 'events', archive_group))
   for _, member in ipairs(due) do
     local k = member_keys(prefix, member)
     if not k then

@@ -36,12 +36,13 @@ local function load_core(k)
     logs = raw[8] or '',
     indexes = raw[9] or '',
     updated = positive(raw[10]),
+    accessed = positive(raw[11]),
   }
   local damaged = (not (LIVE[core.status] or ENDED[core.status]) and 'status') or (not core.version and 'version')
     or (not core.created and 'created_at_ms') or (raw[4] and not core.expires and 'expires_at_ms')
     or (raw[5] and not core.ttl and 'ttl_ms') or (raw[6] and not core.max_lifetime and 'max_lifetime_ms')
     or (not (core.kind and string.find(core.kind, '^[a-z][a-z0-9_]*$')) and 'kind')
-    or (not core.updated and 'updated_at_ms') or (not positive(raw[11]) and 'accessed_at_ms')
+    or (not core.updated and 'updated_at_ms') or (not core.accessed and 'accessed_at_ms')
     or (raw[12] ~= k.id and 'id') or (raw[13] ~= k.tenant and 'tenant')
   if damaged then
     return nil, redis.error_reply('CORRUPT ' .. damaged)

@@ -1,8 +1,8 @@
 -- @include include/clock
 -- @include include/index
 -- @include include/record
--- Removes a record with everything that belongs to it. Without the hash only what needs no field of it can go; other
--- index entries it left behind are dropped by the listing that meets them.
+-- Removes a record with everything that belongs to it. Without the hash only what needs no field of it can go; `lost`
+-- keeps the session in mind until a worker has combed the other indexes, and the logs, for it.
 local function forget(k)
   redis.call('ZREM', k.removals, k.member)
   redis.call('ZREM', k.dirty, k.member)

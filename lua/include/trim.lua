@@ -43,9 +43,29 @@ local function trim_events(events, cap, awaited)
   return redis.call('XTRIM', events, 'MINID', keep_from)
 end
 
--- What a client may do on the way: keep an outbox that nobody reads from growing without end.
-local function trim_unread(events, cap)
-  if redis.call('XLEN', events) > cap and #redis.call('XINFO', 'GROUPS', events) == 0 then
-    redis.call('XTRIM', events, 'MAXLEN', '~', cap)
+local function group_names(events)
+  local names = {}
+  if redis.call('EXISTS', events) == 1 then
+    for _, flat in ipairs(redis.call('XINFO', 'GROUPS', events)) do
+      names[flat[2]] = true
+    end
   end
+  return names
+end
+
+local function has_group(events, name)
+  return group_names(events)[name] == true
+end
+
+-- What a client does on the way, where no worker trims. The groups of workers have no colon in their names.
+local function trim_unread(events, cap)
+  if redis.call('XLEN', events) <= cap then
+    return
+  end
+  for name in pairs(group_names(events)) do
+    if not string.find(name, ':', 1, true) then
+      return
+    end
+  end
+  trim_events(events, cap, {})
 end

@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 import builtins
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any, Self, TypeVar, overload
 
-from sojourn.errors import SessionError
-from sojourn.events import Event, Start, forget_group, tenant_group
-from sojourn.facade import DEFAULT, Default, Facade, found_or_none, result_or_error
+from sojourn.errors import SessionError, StoreError
+from sojourn.events import Event, Start, Taken, forget_group, tenant_group
+from sojourn.facade import DEFAULT, Default, Facade, all_created, created_or_full, found_or_none, result_or_error
 from sojourn.facade import result as result_of
 from sojourn.limits import Ttl
 from sojourn.models import Log, Session, Status
 from sojourn.operations import listing, read, write
 from sojourn.operations.core import Operation
-from sojourn.operations.flows import Draft, Pause, edit_flow, mutate_flow
+from sojourn.operations.flows import Draft, Pause, edit_flow
 from sojourn.operations.listing import Page
 from sojourn.peek import EventPage, From, peek_flow
 from sojourn.settings import Settings
@@ -58,7 +58,7 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
 
     # One session
 
-    async def create(self, *, ttl: Ttl | Default = DEFAULT, max_lifetime: Ttl | Default = DEFAULT, **fields: Any) -> S:
+    async def create(self, /, *, ttl: Ttl | Default = DEFAULT, max_lifetime: Ttl | Default = DEFAULT, **fields: Any) -> S:
         """See `SessionStore.create`."""
         return await self._run(self._create(ttl, max_lifetime, fields))
 
@@ -72,7 +72,7 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
 
     async def mutate(self, session_id: str, change: Callable[[S], Mapping[str, Any]]) -> S:
         """See `SessionStore.mutate`."""
-        return await self._drive(mutate_flow(self._context, self._codec, session_id, change))
+        return await self._drive(self._mutate(session_id, change))
 
     @asynccontextmanager
     async def editing(self, session_id: str) -> AsyncIterator[Draft]:
@@ -105,7 +105,7 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
         self, session_id: str, log: Log[E], *, start: int = 0, count: int | None = None
     ) -> builtins.list[E]:
         """See `SessionStore.entries`."""
-        return await self._run(read.entries(self._context, session_id, log, start, count))
+        return await self._run(read.entries(self._context, self.model, session_id, log, start, count))
 
     async def complete(self, session_id: str, *, version: int | None = None, reason: str | None = None) -> S:
         """See `SessionStore.complete`."""
@@ -133,7 +133,7 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
         max_lifetime: Ttl | Default = DEFAULT,
     ) -> builtins.list[S]:
         """See `SessionStore.create_many`."""
-        return await self._run_many(self._create_many(sessions, ttl, max_lifetime), result_of)
+        return all_created(await self._run_many(self._create_many(sessions, ttl, max_lifetime), created_or_full))
 
     async def get_many(self, session_ids: Iterable[str]) -> builtins.list[S | None]:
         """See `SessionStore.get_many`."""
@@ -196,18 +196,26 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
         limit: int | None = None,
     ) -> AsyncIterator[Event]:
         """See `SessionStore.events`."""
-        flow = self._events(group, consumer, start, timeout, limit)
+        held: Taken = []
+        flow = self._events(group, consumer, start, timeout, limit, held)
         result: Any = None
-        while True:
-            try:
-                step = flow.send(result)
-            except StopIteration:
-                return
-            result = None
-            if isinstance(step, Event):
-                yield step
-            else:
-                result = await self._run(step)
+        try:
+            while True:
+                try:
+                    step = flow.send(result)
+                except StopIteration:
+                    return
+                result = None
+                if isinstance(step, Event):
+                    yield step
+                else:
+                    result = await self._run(step)
+        except GeneratorExit:
+            # The caller has had enough. Should Redis be away, others get the rest after `takeover_after`.
+            if held:
+                with suppress(StoreError):
+                    await self._run(self._hand_back(group, consumer, held))
+            raise
 
     async def peek_events(self, *, start: From = "recent", cursor: str | None = None, limit: int = 100) -> EventPage:
         """See `SessionStore.peek_events`."""

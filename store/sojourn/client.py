@@ -5,19 +5,19 @@ from __future__ import annotations
 import builtins
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any, Self, TypeVar, overload
 
-from sojourn.errors import SessionError
-from sojourn.events import Event, Start, forget_group, tenant_group
-from sojourn.facade import DEFAULT, Default, Facade, found_or_none, result_or_error
+from sojourn.errors import SessionError, StoreError
+from sojourn.events import Event, Start, Taken, forget_group, tenant_group
+from sojourn.facade import DEFAULT, Default, Facade, all_created, created_or_full, found_or_none, result_or_error
 from sojourn.facade import result as result_of
 from sojourn.limits import Ttl
 from sojourn.models import Log, Session, Status
 from sojourn.operations import listing, read, write
 from sojourn.operations.core import Operation
-from sojourn.operations.flows import Draft, Pause, edit_flow, mutate_flow
+from sojourn.operations.flows import Draft, Pause, edit_flow
 from sojourn.operations.listing import Page
 from sojourn.peek import EventPage, From, peek_flow
 from sojourn.settings import Settings
@@ -75,7 +75,7 @@ class SessionStore(Facade[S, Transport]):
 
     # One session
 
-    def create(self, *, ttl: Ttl | Default = DEFAULT, max_lifetime: Ttl | Default = DEFAULT, **fields: Any) -> S:
+    def create(self, /, *, ttl: Ttl | Default = DEFAULT, max_lifetime: Ttl | Default = DEFAULT, **fields: Any) -> S:
         """A new session with these fields.
 
         Args:
@@ -137,7 +137,7 @@ class SessionStore(Facade[S, Transport]):
         Example:
             >>> store.mutate(session.id, lambda s: {"tags": (*s.tags, "seen")})  # doctest: +SKIP
         """
-        return self._drive(mutate_flow(self._context, self._codec, session_id, change))
+        return self._drive(self._mutate(session_id, change))
 
     @contextmanager
     def editing(self, session_id: str) -> Iterator[Draft]:
@@ -215,9 +215,10 @@ class SessionStore(Facade[S, Transport]):
 
         Raises:
             SessionNotFound: there is no such session.
+            WrongKind: it is of another model.
             SessionCorrupt: an entry cannot be read.
         """
-        return self._run(read.entries(self._context, session_id, log, start, count))
+        return self._run(read.entries(self._context, self.model, session_id, log, start, count))
 
     def complete(self, session_id: str, *, version: int | None = None, reason: str | None = None) -> S:
         """End the session as completed.
@@ -259,11 +260,16 @@ class SessionStore(Facade[S, Transport]):
 
         Raises:
             InvalidField: one of them is no good; none was created.
+            StoreFull: Redis ran out of memory on the way; its `created` are those that there are nevertheless.
         """
-        return self._run_many(self._create_many(sessions, ttl, max_lifetime), result_of)
+        return all_created(self._run_many(self._create_many(sessions, ttl, max_lifetime), created_or_full))
 
     def get_many(self, session_ids: Iterable[str]) -> builtins.list[S | None]:
-        """The sessions in the order of their ids, in one round trip; None for those that `get` would not find."""
+        """The sessions in the order of their ids, in one round trip; None for those that `get` would not find.
+
+        Raises:
+            SessionCorrupt, WrongKind: one of them is damaged, or of another model; `list` passes over such.
+        """
         return self._run_many(self._get_many(session_ids), found_or_none)
 
     def update_many(self, updates: Mapping[str, Mapping[str, Any]]) -> builtins.list[S | SessionError]:
@@ -351,8 +357,9 @@ class SessionStore(Facade[S, Transport]):
     ) -> Iterator[Event]:
         """The tenant's events as a consumer group of your own: each goes to one consumer of the group, at least once.
 
-        An event is acknowledged when the next one is asked for; one whose consumer died goes to another after the
-        setting ``takeover_after``. A group keeps its events from being trimmed: see `forget_events`.
+        An event is acknowledged when the next one is asked for. Whoever leaves the loop hands back what is not
+        acknowledged; what a consumer had that died, or was slower than the setting ``takeover_after``, goes to another.
+        A group keeps its events from being trimmed: see `forget_events`.
 
         Args:
             group: the group's name.
@@ -368,18 +375,26 @@ class SessionStore(Facade[S, Transport]):
             >>> for event in store.events("billing"):  # doctest: +SKIP
             ...     print(event.type, event.session_id)
         """
-        flow = self._events(group, consumer, start, timeout, limit)
+        held: Taken = []
+        flow = self._events(group, consumer, start, timeout, limit, held)
         result: Any = None
-        while True:
-            try:
-                step = flow.send(result)
-            except StopIteration:
-                return
-            result = None
-            if isinstance(step, Event):
-                yield step
-            else:
-                result = self._run(step)
+        try:
+            while True:
+                try:
+                    step = flow.send(result)
+                except StopIteration:
+                    return
+                result = None
+                if isinstance(step, Event):
+                    yield step
+                else:
+                    result = self._run(step)
+        except GeneratorExit:
+            # The caller has had enough. Should Redis be away, others get the rest after `takeover_after`.
+            if held:
+                with suppress(StoreError):
+                    self._run(self._hand_back(group, consumer, held))
+            raise
 
     def peek_events(self, *, start: From = "recent", cursor: str | None = None, limit: int = 100) -> EventPage:
         """Look at the tenant's events without taking them from anybody; those that all groups have read may be gone.

@@ -34,7 +34,7 @@ Messages name the session and say what to do; none carries a value that was stor
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 __all__ = [
     "ArchiveError",
@@ -220,6 +220,12 @@ class SessionCorrupt(SessionError):
         """The damaged field."""
         return self.detail
 
+    def after_the_write(self) -> SessionCorrupt:
+        """The same, told by a write that was made all the same: it does not look at fields that it does not change."""
+        error = SessionCorrupt(self.session_id, self.tenant, self.detail)
+        error.args = (f"{self}; the change itself was made",)
+        return error
+
 
 class StoreError(SojournError):
     """About the Redis behind the store."""
@@ -230,7 +236,17 @@ class StoreUnavailable(StoreError):
 
 
 class StoreFull(StoreError):
-    """Redis is out of memory and refused the write before anything was changed."""
+    """Redis is out of memory and refused the write before anything was changed.
+
+    `created` holds the sessions that ``create_many`` created nevertheless.
+    """
+
+    def __init__(self, message: str = "", created: tuple[Any, ...] = ()) -> None:
+        self.created = created
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__)
 
 
 class LayoutMismatch(StoreError):

@@ -20,11 +20,11 @@ from sojourn.operations.core import Command, Context, Operation, pairs, raise_fo
 
 __all__ = [
     "ARCHIVE_GROUP",
-    "DISPATCH_GROUP",
     "Event",
     "Start",
     "acknowledge",
     "default_consumer",
+    "dispatch_group",
     "event_flow",
     "forget_group",
     "join_group",
@@ -33,8 +33,7 @@ __all__ = [
 ]
 
 Start = Literal["oldest", "new"]
-DISPATCH_GROUP: Final = "sojourn-dispatch"
-"""The group in each outbox that brings events to hooks."""
+Taken = list[tuple[PartitionKeys, "Event"]]
 ARCHIVE_GROUP: Final = "sojourn-archive"
 """The group in each outbox that brings events to the archive."""
 _GROUP: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -107,6 +106,16 @@ def _mapping(text: str) -> Mapping[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def dispatch_group(queue_prefix: str) -> str:
+    """The group in each outbox that brings events to the hooks of one deployment, which `queue_prefix` names.
+
+    Example:
+        >>> dispatch_group("sojourn")
+        'sojourn-dispatch-sojourn'
+    """
+    return f"sojourn-dispatch-{queue_prefix}"
 
 
 def default_consumer() -> str:
@@ -197,6 +206,20 @@ def acknowledge(taken: Sequence[tuple[PartitionKeys, Event]], group: str) -> Ope
     return Operation(tuple(("XACK", stream, group, *each) for stream, each in ids.items()), parse)
 
 
+def hand_back(taken: Taken, group: str, consumer: str) -> Operation[None]:
+    """Let the next one who looks take these over at once, as if they had been waiting for a day."""
+    ids: dict[str, list[str]] = {}
+    for partition, event in taken:
+        ids.setdefault(partition.events, []).append(event.id.partition("-")[2])
+
+    def parse(replies: list[Any]) -> None:
+        for reply in replies:
+            raise_for(reply, "-", "-")
+
+    idle = ("IDLE", 86_400_000, "JUSTID")
+    return Operation(tuple(("XCLAIM", stream, group, consumer, 0, *each, *idle) for stream, each in ids.items()), parse)
+
+
 def tenant_group(context: Context, group: str) -> str:
     """A user's group, kept apart from other tenants' in the partition that they share.
 
@@ -218,11 +241,13 @@ def event_flow(
     limit: int | None,
     block_s: float,
     takeover_s: float,
+    held: Taken,
 ) -> Generator[Operation[Any] | Event, Any, None]:
     """Yields the operations that read a group's events, and the events themselves.
 
     Each event is acknowledged when the flow is resumed after it. No more are taken than `limit` allows to be given out,
-    so that none waits for this consumer to be given up.
+    so that none waits for this consumer to be given up. `held` has what was taken and not acknowledged yet: whoever
+    stops before the end hands it back.
     """
     name = tenant_group(context, group)
     if start not in ("oldest", "new"):
@@ -252,8 +277,10 @@ def event_flow(
             until_takeover_s -= wait_s
             if not taken and timeout_s is not None and idle_s >= timeout_s:
                 return
+        held += taken
         for partition, event in taken:
             if event.tenant == context.tenant:
                 yield event
                 left -= limit is not None
             yield acknowledge([(partition, event)], name)
+            del held[0]

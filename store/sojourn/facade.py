@@ -8,16 +8,26 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Generic, Self, TypeVar
 
 from sojourn.codec import Codec, codec_for
-from sojourn.errors import InvalidField, InvalidInput, SessionError, SessionNotFound
-from sojourn.events import Event, Start, event_flow
+from sojourn.errors import InvalidField, InvalidInput, SessionError, SessionNotFound, StoreFull
+from sojourn.events import Event, Start, Taken, default_consumer, event_flow, hand_back, tenant_group
 from sojourn.keys import TenantKeys
 from sojourn.limits import Ttl
 from sojourn.models import Session
 from sojourn.operations import read, write
 from sojourn.operations.core import Context, Operation
+from sojourn.operations.flows import Flow, mutate_flow
 from sojourn.settings import Settings, load_settings
 
-__all__ = ["DEFAULT", "Default", "Facade", "found_or_none", "result", "result_or_error"]
+__all__ = [
+    "DEFAULT",
+    "Default",
+    "Facade",
+    "all_created",
+    "created_or_full",
+    "found_or_none",
+    "result",
+    "result_or_error",
+]
 
 S = TypeVar("S", bound=Session)
 R = TypeVar("R")
@@ -61,6 +71,9 @@ class Facade(Generic[S, T]):
         trace_id: str,
         transport: Callable[[Settings], T],
     ) -> None:
+        given: object = url  # whoever does without a type checker passes settings first
+        if isinstance(given, Settings) or not (settings is None or isinstance(settings, Settings)):
+            raise InvalidInput("settings are passed by name, and are sojourn's: SessionStore(settings=load_settings())")
         if settings is None:
             settings = load_settings(redis_url=url, tenant=tenant)
         elif url is not None:
@@ -135,11 +148,18 @@ class Facade(Generic[S, T]):
     def _create_many(
         self, sessions: Iterable[Mapping[str, Any]], ttl: Ttl | Default, max_lifetime: Ttl | Default
     ) -> list[Operation[S]]:
-        return self._bounded([self._create(ttl, max_lifetime, _mapping(fields)) for fields in sessions])
+        return self._bounded(
+            [self._create(ttl, max_lifetime, _mapping(fields)) for fields in _several(sessions, "create_many")]
+        )
 
     def _update(self, session_id: str, version: int | None, changes: Mapping[str, Any]) -> Operation[S]:
         encoded = self._codec.encode_changes(changes, self._context.limits)
         return write.update(self._context, self._codec, session_id, version, encoded)
+
+    def _mutate(self, session_id: str, change: Callable[[S], Mapping[str, Any]]) -> Flow[S]:
+        if not callable(change):
+            raise InvalidInput(f"mutate() takes a function, not {type(change).__name__}")
+        return mutate_flow(self._context, self._codec, session_id, change)
 
     def _update_many(self, updates: Mapping[str, Mapping[str, Any]]) -> list[Operation[S]]:
         return self._bounded(
@@ -150,9 +170,7 @@ class Facade(Generic[S, T]):
         )
 
     def _get_many(self, session_ids: Iterable[str]) -> list[Operation[S]]:
-        if isinstance(session_ids, str):
-            raise InvalidInput("get_many() takes several ids, not one")
-        return self._bounded([read.get(self._context, self.model, each) for each in session_ids])
+        return self._bounded([read.get(self._context, self.model, each) for each in _several(session_ids, "get_many")])
 
     def _bounded(self, operations: list[Operation[R]]) -> list[Operation[R]]:
         at_most = self._context.limits.batch
@@ -161,7 +179,7 @@ class Facade(Generic[S, T]):
         return operations
 
     def _events(
-        self, group: str, consumer: str | None, start: Start, timeout: float | None, limit: int | None
+        self, group: str, consumer: str | None, start: Start, timeout: float | None, limit: int | None, held: Taken
     ) -> Generator[Operation[Any] | Event, Any, None]:
         # A blocking read must come back before the socket's own timeout takes it for a failure.
         block_s = min(self.settings.dispatch_block, self.settings.socket_timeout / 2)
@@ -174,7 +192,11 @@ class Facade(Generic[S, T]):
             limit=limit,
             block_s=block_s,
             takeover_s=self.settings.takeover_after,
+            held=held,
         )
+
+    def _hand_back(self, group: str, consumer: str | None, held: Taken) -> Operation[None]:
+        return hand_back(held, tenant_group(self._context, group), consumer or default_consumer())
 
 
 def result(operation: Operation[R], replies: list[Any]) -> R:
@@ -196,6 +218,36 @@ def result_or_error(operation: Operation[R], replies: list[Any]) -> R | SessionE
         return operation.parse(replies)
     except SessionError as error:
         return error
+
+
+def created_or_full(operation: Operation[R], replies: list[Any]) -> R | StoreFull:
+    """The new session, or that Redis is out of memory."""
+    try:
+        return operation.parse(replies)
+    except StoreFull as error:
+        return error
+
+
+def all_created(outcomes: list[S | StoreFull]) -> list[S]:
+    """The new sessions, if all there are.
+
+    Raises:
+        StoreFull: some are not; those that are come with it, since they live on.
+    """
+    created = [each for each in outcomes if not isinstance(each, StoreFull)]
+    if len(created) < len(outcomes):
+        raise StoreFull(
+            f"Redis is out of memory (maxmemory): {len(created)} of {len(outcomes)} sessions were created, see the "
+            "attribute `created`; raise it, or end sessions",
+            tuple(created),
+        )
+    return created
+
+
+def _several(values: Iterable[T], method: str) -> Iterable[T]:
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise InvalidInput(f"{method}() takes a list, not {type(values).__name__}")
+    return values
 
 
 def _mapping(value: Mapping[str, Any]) -> Mapping[str, Any]:

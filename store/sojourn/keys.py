@@ -16,10 +16,12 @@ key                                                           type    holds
 ``sojourn:{NN}:removals``                                     zset    ``<tenant>/<id>`` by the time to remove it
 ``sojourn:{NN}:operations``                                   zset    ids of recent writes, by time
 ``sojourn:{NN}:events``                                       stream  the outbox
-``sojourn:{NN}:ledger:<hook>``                                zset    events a hook is done with, by time
-``sojourn:{NN}:running:<hook>:<event>``                       string  the job in which the hook has the event in hand
+``sojourn:{NN}:lost``                                         set     ``<tenant>/<id>`` of records that vanished
+``sojourn:{NN}:/ledger:<hook>``                               zset    events a hook is done with, by time
+``sojourn:{NN}:/running:<hook>:<event>``                      string  the job in which the hook has the event in hand
 ============================================================  ======  ==========================================
 
+The slash keeps hooks' keys apart from those of a tenant called ``ledger``, for no tenant's name contains one.
 ``NN`` is the partition: a Redis hash tag, so all keys that one script touches live on one cluster node. All times are
 milliseconds since the epoch.
 """
@@ -143,6 +145,11 @@ class PartitionKeys:
         return self.prefix + "removals"
 
     @cached_property
+    def lost(self) -> str:
+        """Sessions whose record vanished, and whose index entries are still to be combed out."""
+        return self.prefix + "lost"
+
+    @cached_property
     def operations(self) -> str:
         """Ids of recent writes."""
         return self.prefix + "operations"
@@ -154,11 +161,15 @@ class PartitionKeys:
 
     def ledger(self, hook: str) -> str:
         """The events that a hook is done with."""
-        return f"{self.prefix}ledger:{hook}"
+        return f"{self.prefix}/ledger:{hook}"
 
     def running(self, hook: str, event_id: str) -> str:
         """The job in which a hook has an event in hand."""
-        return f"{self.prefix}running:{hook}:{event_id}"
+        return f"{self.prefix}/running:{hook}:{event_id}"
+
+    def tries(self, hook: str, event_id: str) -> str:
+        """How often a hook has failed on an event."""
+        return f"{self.prefix}/tries:{hook}:{event_id}"
 
 
 @dataclass(frozen=True)

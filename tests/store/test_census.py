@@ -11,8 +11,11 @@ from tests.store.examples import JobSession, keys_of
 from tests.waiting import eventually
 
 from sojourn import SessionStore
+from sojourn.events import ARCHIVE_GROUP
 from sojourn.operations import expiry
 from sojourn.operations.core import Operation
+from sojourn.operations.strays import comb_flow
+from sojourn_worker.redis_link import RedisLink
 
 Jobs = SessionStore[JobSession]
 
@@ -187,3 +190,62 @@ def test_census_sees_strays(store: Jobs, raw: Any, redis_url: str, plant: Any) -
     assert strays(redis_url) == []
     plant(raw, keys_of(store))
     assert len(strays(redis_url)) == 1
+
+
+def comb(store: Jobs) -> int:
+    """Do what a worker does about lost sessions; return how many."""
+    link = RedisLink(store.settings)
+    try:
+        return link.drive(comb_flow(store.settings.all_partitions))
+    finally:
+        link.close()
+
+
+def test_lost_records_are_combed_out(jobs: Jobs, raw: Any, redis_url: str) -> None:
+    """What a vanished hash leaves in indexes and logs goes too, and what belongs to others stays."""
+    keys = keys_of(jobs)
+    made = jobs.create_many([{"owner": "ada", "tags": ["x"], "labels": ["l"]} for _ in range(20)], ttl=500)
+    for each in made:
+        jobs.append(each.id, JobSession.lines, "a")
+    kept = jobs.create(owner="ada", tags=["x"])
+    jobs.append(kept.id, JobSession.lines, "b")
+    for each in made:
+        raw.delete(keys.session(each.id))
+        raw.zadd(keys.partition.deadlines, {keys.member(each.id): 1})
+    sweep(jobs, raw, archived=False)
+    assert strays(redis_url)
+    assert comb(jobs) == 20
+    assert strays(redis_url) == []
+    assert [each.id for each in jobs.list(owner="ada", tag="x").sessions] == [kept.id]
+    assert jobs.entries(kept.id, JobSession.lines) == ["b"]
+    assert comb(jobs) == 0
+
+
+def test_a_damaged_record_is_combed_out_once_it_is_gone(jobs: Jobs, raw: Any, redis_url: str) -> None:
+    """It is not listed or counted any more, but its hash stays for a person to look at; then all of it goes."""
+    keys = keys_of(jobs)
+    made = jobs.create(owner="ada", ttl=500)
+    raw.hset(keys.session(made.id), "version", "x")
+    raw.zadd(keys.partition.deadlines, {keys.member(made.id): 1})
+    sweep(jobs, raw, archived=False)
+    assert jobs.count() == 0
+    assert comb(jobs) == 0
+    assert raw.exists(keys.session(made.id))
+    raw.delete(keys.session(made.id))
+    raw.zrem(keys.partition.dirty, keys.member(made.id))
+    assert comb(jobs) == 1
+    assert strays(redis_url) == []
+
+
+def test_an_archive_shows_by_its_group(jobs: Jobs, raw: Any) -> None:
+    """A sweeper that was not told of the archive leaves it what it waits for."""
+    keys = keys_of(jobs)
+    made = jobs.create()
+    jobs.complete(made.id)
+    raw.zadd(keys.partition.removals, {keys.member(made.id): 1})
+    raw.xgroup_create(keys.partition.events, ARCHIVE_GROUP, id="0")
+    assert sweep(jobs, raw, archived=False) == (0, 0)
+    assert raw.exists(keys.session(made.id))
+    raw.zrem(keys.partition.dirty, keys.member(made.id))
+    raw.zadd(keys.partition.removals, {keys.member(made.id): 1})
+    assert sweep(jobs, raw, archived=False) == (0, 1)

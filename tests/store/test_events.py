@@ -232,3 +232,14 @@ def test_outbox_waits_for_the_groups_to_come(jobs: SessionStore[JobSession]) -> 
     trim = trim_events(keys.partition, 100, ["default:mine"])
     assert trim.parse(run.execute([trim])[0]) == 2
     run.close()
+
+
+def test_leaving_the_loop_hands_the_rest_back(jobs: SessionStore[JobSession]) -> None:
+    """What was taken but not looked at is there for the next consumer at once, in order, and nothing is lost."""
+    made = [jobs.create().id for _ in range(20)]
+    reading = jobs.events("g", start="oldest", consumer="one")
+    assert [next(reading).session_id for _ in range(3)] == made[:3]
+    reading.close()  # type: ignore[attr-defined]
+    last = jobs.create().id
+    assert [each.session_id for each in drained(jobs, "g", consumer="two")] == [*made[2:], last]
+    assert drained(jobs, "g") == []

@@ -24,6 +24,8 @@ from sojourn import (
     VersionConflict,
     WrongKind,
 )
+from sojourn.codec import ms_from
+from sojourn.transport.blocking import Transport
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
 
@@ -271,3 +273,36 @@ def test_damage_is_named(jobs: SessionStore[JobSession], raw: Any) -> None:
         with pytest.raises(SessionCorrupt) as caught:
             jobs.get(made.id)
         assert caught.value.field == field
+
+
+def test_a_repeated_create_of_what_is_gone_creates_nothing(jobs: SessionStore[JobSession], raw: Any) -> None:
+    """The retry of a create whose session has ended and gone meanwhile gets the first answer, and counts once."""
+    operation = jobs._create(5, None, {"owner": "ada"})
+    transport = Transport(jobs.settings)
+    made = operation.parse(transport.execute([operation])[0])
+    keys = keys_of(jobs)
+    raw.delete(keys.session(made.id), keys.lease(made.id))
+    again = operation.parse(transport.execute([operation])[0])
+    transport.close()
+    assert (again.id, again.created_at, again.expires_at) == (made.id, made.created_at, made.expires_at)
+    assert not raw.exists(keys.session(made.id))
+    assert raw.xlen(keys.partition.events) == 1
+
+
+def test_touching_does_not_run_ahead_of_the_clock(jobs: SessionStore[JobSession], raw: Any) -> None:
+    """However often a session is touched, its times are those of Redis."""
+    made = jobs.create()
+    for _ in range(500):
+        jobs.touch(made.id)
+    seconds, microseconds = raw.time()
+    assert ms_from(jobs.get(made.id).updated_at) <= seconds * 1000 + microseconds // 1000
+
+
+def test_a_write_beside_a_damaged_field_tells_that_it_was_made(jobs: SessionStore[JobSession], raw: Any) -> None:
+    """A field that the write does not touch is read only afterwards; the error says that the change was made."""
+    made = jobs.create()
+    raw.hset(keys_of(jobs).session(made.id), "metadata", "[")
+    with pytest.raises(SessionCorrupt, match="the change itself was made") as caught:
+        jobs.update(made.id, owner="ada")
+    assert caught.value.field == "metadata"
+    assert raw.hget(keys_of(jobs).session(made.id), "owner") == "ada"

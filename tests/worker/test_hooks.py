@@ -17,13 +17,15 @@ from tests.worker.processes import Processes, effects, settings_for
 
 from sojourn import Session, SessionStore
 from sojourn.errors import SettingsError
-from sojourn.events import Event, join_group, read_new, take_over
+from sojourn.events import Event, dispatch_group, join_group, read_new, take_over
 from sojourn.settings import HookSettings, Settings
 from sojourn_worker import config, jobs
-from sojourn_worker.dispatch import GROUP, Dispatcher
+from sojourn_worker.dispatch import Dispatcher
 from sojourn_worker.hooks import HookFailed, HookRun
 from sojourn_worker.queues import HOOKS, connect, open_queue
 from sojourn_worker.redis_link import RedisLink
+
+GROUP = dispatch_group("sojourn")
 
 
 def _hook(function: str, **more: Any) -> dict[str, Any]:
@@ -193,7 +195,7 @@ def test_a_poison_event_holds_up_no_other(any_redis_url: str, processes: Process
         worker.logged(f"not done: {poison.id}", deadline_s=20)
         assert effects(client) == {event.id: 1 for event in events if event.id != poison.id}
         assert client.zcard("rq:failed:sojourn-hooks") == 1
-        assert not list(client.scan_iter("sojourn:*:running:*"))
+        assert not list(client.scan_iter("sojourn:*running:*"))
     assert "secret" not in worker.log
 
 
@@ -232,13 +234,15 @@ def test_two_jobs_with_one_event_do_not_run_it_at_once(any_redis_url: str) -> No
     link.close()
 
 
-def test_jobs_with_unknown_hooks_or_damaged_events(any_redis_url: str, here: None) -> None:
+def test_jobs_with_unknown_hooks_or_damaged_events(
+    any_redis_url: str, here: None, caplog: pytest.LogCaptureFixture
+) -> None:
     """A hook that the settings do not name is refused, whatever the job says; so are events that are none."""
     config.use(_with_hook(any_redis_url, "record"))
     with pytest.raises(SettingsError, match="not in the settings"):
         jobs.run_hook("os:system", [])
-    with pytest.raises(TypeError):
-        jobs.run_hook("watch", [{"at_ms": 0, "function": "os:system"}])
+    jobs.run_hook("watch", [{"at_ms": 0, "function": "os:system"}])
+    assert "cannot be read and is given up" in caplog.text
 
 
 def test_a_failing_batch_names_the_events(any_redis_url: str, here: None) -> None:

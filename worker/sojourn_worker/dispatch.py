@@ -11,7 +11,7 @@ from redis.exceptions import RedisError, ResponseError
 from rq.exceptions import DuplicateJobError
 
 from sojourn.errors import LayoutMismatch, StoreError, StoreUnavailable
-from sojourn.events import DISPATCH_GROUP, Event, acknowledge, default_consumer, join_group, read_new, take_over
+from sojourn.events import Event, acknowledge, default_consumer, dispatch_group, join_group, read_new, take_over
 from sojourn.keys import PartitionKeys
 from sojourn.operations.core import Operation, pairs
 from sojourn.settings import HookSettings, Settings
@@ -20,10 +20,7 @@ from sojourn_worker.queues import HOOKS, RUN_HOOK, SafeQueue, backoff, connect, 
 from sojourn_worker.redis_link import RedisLink
 from sojourn_worker.stop import Outage, Stop, first_line
 
-__all__ = ["GROUP", "Dispatcher", "dispatch"]
-
-GROUP: Final = DISPATCH_GROUP
-"""The dispatchers' consumer group in each outbox."""
+__all__ = ["Dispatcher", "dispatch"]
 
 _BATCH: Final = 200
 _RESULT_S: Final = 60
@@ -35,7 +32,7 @@ Taken = list[tuple[PartitionKeys, Event]]
 
 
 class Dispatcher:
-    """One consumer of the dispatchers' group.
+    """One consumer of the group of this deployment's dispatchers.
 
     An event is acknowledged when its jobs are in the queue. Whatever happens before that, it is read again, by this
     dispatcher or by another; then the same jobs are refused as duplicates, and other batches of the same events
@@ -53,6 +50,7 @@ class Dispatcher:
         self._link = link
         self._queue = queue
         self._consumer = consumer or default_consumer()
+        self._group = dispatch_group(settings.queue_prefix)
         self._partitions = settings.all_partitions
         self._joined = False
         self._own_pending = True
@@ -72,7 +70,7 @@ class Dispatcher:
                 # What a lost reply held is pending under our name.
                 self._own_pending = True
                 if "NOGROUP" in str(error) and self._joined:
-                    LOG.warning("the group %s is gone from an outbox, as after FLUSHALL; makes it again", GROUP)
+                    LOG.warning("the group %s is gone from an outbox, as after FLUSHALL; makes it again", self._group)
                     self._joined = False
                 else:
                     stop.wait(store.failed(error))
@@ -92,18 +90,18 @@ class Dispatcher:
             RedisError: the queues' Redis is; the events are kept for the next step.
         """
         if not self._joined:
-            self._link.run(join_group(self._partitions, GROUP, "oldest"))
+            self._link.run(join_group(self._partitions, self._group, "oldest"))
             self._joined = True
         taken = self._held = self._held or self._take()
         if taken:
             self._enqueue([event for _, event in taken])
-            self._link.run(acknowledge(taken, GROUP))
+            self._link.run(acknowledge(taken, self._group))
             self._held = []
         return len(taken)
 
     def _take(self) -> Taken:
         if self._own_pending:
-            taken = self._link.run(_read_again(self._partitions, self._consumer))
+            taken = self._link.run(_read_again(self._partitions, self._group, self._consumer))
             if taken:
                 return taken
             self._own_pending = False
@@ -113,14 +111,14 @@ class Dispatcher:
             self._forget_the_dead()
         after_s = self._settings.takeover_after
         if now >= self._takeover_at:
-            taken = self._link.run(take_over(self._partitions, GROUP, self._consumer, after_s, _BATCH))
+            taken = self._link.run(take_over(self._partitions, self._group, self._consumer, after_s, _BATCH))
             if taken:
                 LOG.info("took over %d events that another dispatcher left", len(taken))
                 return taken
             self._takeover_at = now + after_s / 4
         # A read that waits must come back before the socket's timeout takes it for lost.
         block_s = min(self._settings.dispatch_block, 2.0)
-        return self._link.run(read_new(self._partitions, GROUP, self._consumer, _BATCH, block_s))
+        return self._link.run(read_new(self._partitions, self._group, self._consumer, _BATCH, block_s))
 
     def _enqueue(self, events: Sequence[Event]) -> None:
         for name, hook in self._settings.hooks.items():
@@ -149,9 +147,9 @@ class Dispatcher:
 
     def _forget_the_dead(self) -> None:
         """Each start of a dispatcher leaves a consumer in each partition. Those that hold nothing can go."""
-        found = self._link.run(_consumers(self._partitions))
+        found = self._link.run(_consumers(self._partitions, self._group))
         dead = [
-            ("XGROUP", "DELCONSUMER", partition.events, GROUP, each["name"])
+            ("XGROUP", "DELCONSUMER", partition.events, self._group, each["name"])
             for partition, consumers in found
             for each in consumers
             if each["name"] != self._consumer and each["pending"] == 0 and each["idle"] > _FORGET_AFTER_MS
@@ -160,7 +158,9 @@ class Dispatcher:
             self._link.run(Operation(tuple(dead), lambda _: None))
 
     def _leave(self) -> None:
-        commands = tuple(("XGROUP", "DELCONSUMER", each.events, GROUP, self._consumer) for each in self._partitions)
+        commands = tuple(
+            ("XGROUP", "DELCONSUMER", each.events, self._group, self._consumer) for each in self._partitions
+        )
         try:
             self._link.run(Operation(commands, lambda _: None))
         except StoreUnavailable:
@@ -172,14 +172,16 @@ def _job_id(prefix: str, hook: str, event_ids: Sequence[str]) -> str:
     return f"{hook}-{digest[:40]}"
 
 
-def _read_again(partitions: Sequence[PartitionKeys], consumer: str) -> Operation[Taken]:
+def _read_again(partitions: Sequence[PartitionKeys], group: str, consumer: str) -> Operation[Taken]:
     """What was delivered to this consumer and never acknowledged."""
-    fresh = read_new(partitions, GROUP, consumer, _BATCH, 0)
+    fresh = read_new(partitions, group, consumer, _BATCH, 0)
     command = tuple("0" if argument == ">" else argument for argument in fresh.commands[0])
     return Operation((command,), fresh.parse)
 
 
-def _consumers(partitions: Sequence[PartitionKeys]) -> Operation[list[tuple[PartitionKeys, list[dict[str, Any]]]]]:
+def _consumers(
+    partitions: Sequence[PartitionKeys], group: str
+) -> Operation[list[tuple[PartitionKeys, list[dict[str, Any]]]]]:
     def parse(replies: list[Any]) -> list[tuple[PartitionKeys, list[dict[str, Any]]]]:
         return [
             (partition, [pairs(each) for each in reply])
@@ -187,7 +189,7 @@ def _consumers(partitions: Sequence[PartitionKeys]) -> Operation[list[tuple[Part
             if not isinstance(reply, ResponseError)  # without a group there are no consumers
         ]
 
-    return Operation(tuple(("XINFO", "CONSUMERS", each.events, GROUP) for each in partitions), parse)
+    return Operation(tuple(("XINFO", "CONSUMERS", each.events, group) for each in partitions), parse)
 
 
 def dispatch(settings: Settings, stop: Stop) -> int:

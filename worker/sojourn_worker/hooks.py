@@ -1,14 +1,17 @@
 """Running a hook over a batch of events: each event once, and none held up by another.
 
 What keeps it so is in Redis, beside the events: the ledger says which events a hook is done with, and while a hook
-has an event in hand, a key says which job that is. A key that the job itself left behind tells, when the job is tried
-again, which event it died of; that one then comes last.
+has an event in hand, a key says which job that is. An event on which the hook failed is counted as tried, and waits
+for the others; a job that dies leaves the key behind, by which its worker finds out whom to blame.
 """
 
 from __future__ import annotations
 
+import asyncio
+import inspect
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -22,14 +25,15 @@ from sojourn.operations.core import Command, Operation, raise_for
 from sojourn.operations.record import decode_record, now_ms
 from sojourn.settings import HookSettings, Settings, resolve
 from sojourn_worker.logs import LOG
-from sojourn_worker.queues import backoff
 from sojourn_worker.redis_link import RedisLink
+from sojourn_worker.tries import all_of, kept_ms, scope, tell_given_up, wait_s
 
 __all__ = ["HookFailed", "HookRun", "Outcome", "undone"]
 
 Hook = Callable[[Event, Session | None], object]
-_DAY_S: Final = 86400
 _MARGIN_S: Final = 600
+_SPARE: Final = 0.2
+"""Of a job's time: with less than that left it takes no further event."""
 
 
 class HookFailed(SojournError):
@@ -52,6 +56,12 @@ class Outcome:
     failed: list[str] = field(default_factory=list)
     busy: list[str] = field(default_factory=list)
     """Events that another job has in hand."""
+    later: list[str] = field(default_factory=list)
+    """Events for which this job's time does not suffice, or that failed before and wait for the others."""
+    later_in_s: int = 0
+    """When to go on with those."""
+    given_up: list[str] = field(default_factory=list)
+    """Events that had used up their tries before."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +69,7 @@ class _Planned:
     event: Event
     partition: PartitionKeys
     record: Any
+    tries: int
     suspect: bool
 
 
@@ -71,17 +82,24 @@ class HookRun:
         name: the hook's name in the settings.
         hook: the hook.
         token: names the job; the same one when it is tried again.
+        time_s: how long the job may still take.
     """
 
-    def __init__(self, settings: Settings, link: RedisLink, name: str, hook: HookSettings, token: str) -> None:
+    def __init__(
+        self, settings: Settings, link: RedisLink, name: str, hook: HookSettings, token: str, time_s: float = math.inf
+    ) -> None:
         self._settings = settings
         self._link = link
         self._name = name
+        self._hook = hook
+        self._scope = scope(settings, name)
+        self._ends_at = time.monotonic() + time_s
+        self._spare_s = _SPARE * time_s if time_s < math.inf else 0.0
         self._token = token
         self._function: Hook = resolve(hook.function)
         self._context = settings.context(settings.load_models())
         self._hold_ms = int((hook.timeout + _MARGIN_S) * 1000)
-        self._keep_ms = 1000 * _kept_s(hook)
+        self._keep_ms = kept_ms(hook)
         self._clock = (0, 0.0)
 
     def run(self, events: Sequence[Event]) -> Outcome:
@@ -93,66 +111,98 @@ class HookRun:
         """
         outcome = Outcome()
         finish: list[Command] = []
-        for planned in self._plan(events):
+        longest_s = 0.0
+        plan = self._choose(self._plan(events), outcome)
+        for index, planned in enumerate(plan):
             event = planned.event
+            if longest_s and self._is_short(longest_s):
+                outcome.later += [each.event.id for each in plan[index:]]
+                outcome.later_in_s = 0
+                break
+            taken_at = time.monotonic()
             if not self._take_in_hand(planned, finish, outcome):
                 finish = []
                 continue
             finish = []
             try:
-                self._function(event, self._session(planned))
+                self._call(event, self._session(planned))
             except BaseTimeoutException:
                 LOG.error("hook %s: event %s took too long", self._name, event.id)
                 raise
             except (Exception, SystemExit) as error:  # noqa: BLE001 - a hook may raise anything; the others go on
                 outcome.failed.append(event.id)
-                finish = [("DEL", planned.partition.running(self._name, event.id))]
+                finish = self._failed(planned)
                 LOG.warning("hook %s: event %s failed: %s", self._name, event.id, _where(error))
+                tell_given_up(self._name, self._hook, event.id, planned.tries + 1)
             else:
                 outcome.done.append(event.id)
                 finish = self._done(planned)
+            longest_s = max(longest_s, time.monotonic() - taken_at)
         # A ledger goes by itself once its hook is no longer called.
-        ledgers = {PartitionKeys(parse_event_id(event.id)[0]).ledger(self._name) for event in events}
+        ledgers = {PartitionKeys(parse_event_id(event.id)[0]).ledger(self._scope) for event in events}
         finish += [("PEXPIRE", each, 2 * self._keep_ms) for each in ledgers]
-        self._link.run(_all(finish))
+        self._link.run(all_of(finish))
         return outcome
 
+    def _choose(self, plan: Sequence[_Planned], outcome: Outcome) -> list[_Planned]:
+        """Those that failed least. What kills a job comes after all that does not, and each waits its time."""
+        outcome.given_up = [each.event.id for each in plan if each.tries > self._hook.retries]
+        left = [each for each in plan if each.tries <= self._hook.retries]
+        fewest = min((each.tries for each in left), default=0)
+        later = [each for each in left if each.tries > fewest]
+        if later:
+            outcome.later = [each.event.id for each in later]
+            outcome.later_in_s = wait_s(min(each.tries for each in later))
+        return [each for each in left if each.tries == fewest]
+
+    def _is_short(self, longest_s: float) -> bool:
+        """Whether the job's time may not suffice for one more event."""
+        return self._ends_at - time.monotonic() < max(self._spare_s, longest_s)
+
+    def _call(self, event: Event, session: Session | None) -> None:
+        result = self._function(event, session)
+        if inspect.isawaitable(result):
+            asyncio.run(_awaited(result))
+
     def _plan(self, events: Sequence[Event]) -> list[_Planned]:
-        """What is still to do, with the sessions' records; what killed this job before comes last."""
+        """What is not done, with the sessions' records; what this job had in hand when it ended comes last."""
         partitions = [PartitionKeys(parse_event_id(event.id)[0]) for event in events]
         commands: list[Command] = []
         for event, partition in zip(events, partitions, strict=True):
             keys = TenantKeys.of(event.tenant, self._settings.partitions)
             commands += [
-                ("ZSCORE", partition.ledger(self._name), event.id),
-                ("GET", partition.running(self._name, event.id)),
+                ("ZSCORE", partition.ledger(self._scope), event.id),
+                ("GET", partition.running(self._scope, event.id)),
+                ("GET", partition.tries(self._scope, event.id)),
                 ("HGETALL", keys.session(event.session_id)),
             ]
         *replies, now = self._link.run(Operation((*commands, ("TIME",)), list))
         raise_for(now, "-", "-")
         self._clock = (now_ms(now), time.monotonic())
         old = f"({now_ms(now) - self._keep_ms}"
-        self._link.run(_all([("ZREMRANGEBYSCORE", each.ledger(self._name), "-inf", old) for each in set(partitions)]))
+        self._link.run(
+            all_of([("ZREMRANGEBYSCORE", each.ledger(self._scope), "-inf", old) for each in set(partitions)])
+        )
         plan = []
         for index, (event, partition) in enumerate(zip(events, partitions, strict=True)):
-            score, running, record = replies[3 * index : 3 * index + 3]
+            score, running, tries, record = replies[4 * index : 4 * index + 4]
             raise_for(score, event.session_id, event.tenant)
             if score is None:
-                plan.append(_Planned(event, partition, record, suspect=running == self._token))
+                plan.append(_Planned(event, partition, record, int(tries or 0), suspect=running == self._token))
         return sorted(plan, key=lambda each: each.suspect)
 
     def _take_in_hand(self, planned: _Planned, finish: list[Command], outcome: Outcome) -> bool:
         """Finish the event before, and take this one unless it is done or in another job's hand. One round trip."""
-        event, key = planned.event, planned.partition.running(self._name, planned.event.id)
+        event, key = planned.event, planned.partition.running(self._scope, planned.event.id)
         take: list[Command] = [
             ("SET", key, self._token, "NX", "PX", self._hold_ms),
             ("GET", key),
-            ("ZSCORE", planned.partition.ledger(self._name), event.id),
+            ("ZSCORE", planned.partition.ledger(self._scope), event.id),
         ]
-        *_, holder, score = self._link.run(_all([*finish, *take]))
+        *_, holder, score = self._link.run(all_of([*finish, *take]))
         if score is not None:
             if holder == self._token:
-                self._link.run(_all([("DEL", key)]))
+                self._link.run(all_of([("DEL", key)]))
             return False
         if holder != self._token:
             outcome.busy.append(event.id)
@@ -162,9 +212,18 @@ class HookRun:
     def _done(self, planned: _Planned) -> list[Command]:
         redis_ms, at_s = self._clock
         score = redis_ms + int((time.monotonic() - at_s) * 1000)
+        event_id, partition = planned.event.id, planned.partition
         return [
-            ("ZADD", planned.partition.ledger(self._name), score, planned.event.id),
-            ("DEL", planned.partition.running(self._name, planned.event.id)),
+            ("ZADD", partition.ledger(self._scope), score, event_id),
+            ("DEL", partition.running(self._scope, event_id), partition.tries(self._scope, event_id)),
+        ]
+
+    def _failed(self, planned: _Planned) -> list[Command]:
+        event_id, partition = planned.event.id, planned.partition
+        return [
+            ("INCR", partition.tries(self._scope, event_id)),
+            ("PEXPIRE", partition.tries(self._scope, event_id), self._keep_ms),
+            ("DEL", partition.running(self._scope, event_id)),
         ]
 
     def _session(self, planned: _Planned) -> Session | None:
@@ -191,33 +250,21 @@ class HookRun:
 
 
 def undone(link: RedisLink, hook: str, event_ids: Sequence[str], token: str) -> list[str]:
-    """Those events that a hook is not done with. Lets go of the ones that the job had in hand."""
+    """Those events that a hook, named as in keys, is not done with. Lets go of the ones that the job had in hand."""
     partitions = [PartitionKeys(parse_event_id(each)[0]) for each in event_ids]
     keys = list(zip(event_ids, partitions, strict=True))
     asked: list[Command] = [("ZSCORE", partition.ledger(hook), each) for each, partition in keys]
     asked += [("GET", partition.running(hook, each)) for each, partition in keys]
-    replies = link.run(_all(asked))
+    replies = link.run(all_of(asked))
     scores, holders = replies[: len(keys)], replies[len(keys) :]
     held = [key for key, holder in zip(keys, holders, strict=True) if holder == token]
     if held:
-        link.run(_all([("DEL", partition.running(hook, each)) for each, partition in held]))
+        link.run(all_of([("DEL", partition.running(hook, each)) for each, partition in held]))
     return [each for (each, _), score in zip(keys, scores, strict=True) if score is None]
 
 
-def _all(commands: Sequence[Command]) -> Operation[list[Any]]:
-    def parse(replies: list[Any]) -> list[Any]:
-        for reply in replies:
-            raise_for(reply, "-", "-")
-        return replies
-
-    return Operation(tuple(commands), parse)
-
-
-def _kept_s(hook: HookSettings) -> int:
-    """How long the ledger remembers an event: a day, or twice what all retries of its job may take."""
-    retry = backoff(hook.retries)
-    waits = sum(retry.intervals) if retry is not None else 0
-    return max(_DAY_S, 2 * int(waits + (hook.retries + 1) * hook.timeout))
+async def _awaited(result: Awaitable[object]) -> None:
+    await result
 
 
 def _where(error: BaseException) -> str:

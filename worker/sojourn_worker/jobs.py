@@ -5,20 +5,24 @@ Jobs carry the name of a hook and events. What a hook's name stands for is in th
 
 from __future__ import annotations
 
+import math as _math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import rq as _rq
+from rq.utils import now as _now
 
 from sojourn.errors import ArchiveUnavailable as _ArchiveUnavailable
 from sojourn.errors import SettingsError as _SettingsError
-from sojourn.events import Event as _Event
+from sojourn.operations.strays import comb_flow as _comb_flow
 from sojourn_worker import config as _config
 from sojourn_worker.hooks import HookFailed as _HookFailed
 from sojourn_worker.hooks import HookRun as _HookRun
+from sojourn_worker.hooks import Outcome as _Outcome
 from sojourn_worker.logs import LOG as _LOG
 from sojourn_worker.redis_link import RedisLink as _RedisLink
 from sojourn_worker.sweep import Sweeper as _Sweeper
+from sojourn_worker.tries import readable as _readable
 
 __all__ = ["archive", "run_hook", "sweep"]
 
@@ -30,7 +34,8 @@ def run_hook(hook: str, events: Sequence[Mapping[str, Any]]) -> Any:
     """Run a hook of the settings on these events, in order, except on those that it is done with.
 
     An event that fails does not keep the others from running. RQ tries the job again, which then finds the others
-    in the ledger. Where another job has an event in hand, this one comes back later.
+    in the ledger. Where another job has an event in hand, or the time is too short for all, this one comes back later.
+    What is no event is given up.
 
     Args:
         hook: the hook's name in the settings.
@@ -38,26 +43,48 @@ def run_hook(hook: str, events: Sequence[Mapping[str, Any]]) -> Any:
 
     Raises:
         SettingsError: there is no such hook, or its function cannot be imported.
-        HookFailed: it failed on some events.
+        HookFailed: it failed on some events, or has given up some.
         StoreError: Redis is away, or refuses.
     """
     settings = _config.current()
     if hook not in settings.hooks:
         raise _SettingsError("the job names a hook that is not in the settings of this worker")
     job = _rq.get_current_job()
+    read, unreadable = _readable(settings, events)
+    for known_by in unreadable:
+        _LOG.error("hook %s: event %s cannot be read and is given up", hook, known_by)
     link = _RedisLink(settings)
     try:
         token = job.id if job is not None else f"call-{id(link)}"
-        run = _HookRun(settings, link, hook, settings.hooks[hook], token)
-        outcome = run.run([_Event.from_json(each) for each in events])
+        run = _HookRun(settings, link, hook, settings.hooks[hook], token, _time_left_s(job))
+        outcome = run.run(read)
     finally:
         link.close()
     _LOG.info("hook %s: %d events done, %d failed", hook, len(outcome.done), len(outcome.failed))
     if outcome.failed:
         raise _HookFailed(hook, outcome.failed)
-    if outcome.busy and job is not None:
-        # Not a failure: these retries have a count of their own.
-        return _rq.Retry(max=_WAITS_FOR_OTHERS, interval=_WAIT_FOR_OTHERS_S)
+    again = _again(job, outcome) if job is not None else None
+    if again is None and outcome.given_up:
+        raise _HookFailed(hook, outcome.given_up)
+    return again
+
+
+def _time_left_s(job: _rq.job.Job | None) -> float:
+    if job is None or job.started_at is None or not isinstance(job.timeout, int) or job.timeout < 0:
+        return _math.inf
+    return job.timeout - (_now() - job.started_at).total_seconds()
+
+
+def _again(job: _rq.job.Job, outcome: _Outcome) -> _rq.Retry | None:
+    """Give the job back if it is not at its end. That is no failure, and uses up no retry."""
+    returns = job.number_of_retries or 0
+    if outcome.busy and not (outcome.later and outcome.done):
+        waits = job.meta["waits"] = int(job.meta.get("waits", 0)) + 1
+        more = waits <= _WAITS_FOR_OTHERS
+        return _rq.Retry(max=returns + 1 if more else max(1, returns), interval=_WAIT_FOR_OTHERS_S)
+    if outcome.later:
+        # Each return has some events done, so their number bounds that of the returns.
+        return _rq.Retry(max=returns + 1, interval=outcome.later_in_s)
     return None
 
 
@@ -77,13 +104,16 @@ def archive() -> None:
 
 
 def sweep() -> None:
-    """Claim all that is due: the backstop for when no listener runs."""
+    """Claim all that is due, for when no listener runs, and comb out what lost sessions left behind."""
     settings = _config.current()
     link = _RedisLink(settings)
     try:
         link.open()
         swept = _Sweeper(settings, link).sweep()
+        combed = link.drive(_comb_flow(settings.all_partitions))
     finally:
         link.close()
     if swept.expired or swept.removed:
         _LOG.info("backstop: expired %d sessions and removed %d", swept.expired, swept.removed)
+    if combed:
+        _LOG.info("backstop: combed out what %d lost sessions left behind", combed)

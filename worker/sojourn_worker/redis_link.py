@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Any, Final, TypeVar
 
 from sojourn.operations.core import Operation
@@ -44,6 +44,15 @@ class RedisLink(Transport):
     def run(self, operation: Operation[T]) -> T:
         """Execute one operation; raises what it raises, and `StoreUnavailable`."""
         return operation.parse(self.execute([operation])[0])
+
+    def drive(self, flow: Generator[Operation[Any], Any, T]) -> T:
+        """Execute what a flow yields; its result."""
+        result: Any = None
+        while True:
+            try:
+                result = self.run(flow.send(result))
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return]
 
     def run_many(self, operations: Sequence[Operation[T]]) -> list[T]:
         """Execute operations in one write; raises what the first to fail raises."""

@@ -10,7 +10,7 @@ from redis.exceptions import ResponseError
 
 from sojourn.codec import Models
 from sojourn.errors import StoreError, StoreUnavailable
-from sojourn.events import ARCHIVE_GROUP, DISPATCH_GROUP
+from sojourn.events import ARCHIVE_GROUP, dispatch_group
 from sojourn.keys import PartitionKeys
 from sojourn.operations.core import Operation, raise_for
 from sojourn.operations.expiry import Swept, claim_due, trim_events
@@ -57,7 +57,8 @@ class Sweeper:
         # The same bytes fifty times a second: packed once.
         self._probe = policy.pack([*commands, ("TIME",)])
         self._replies = len(commands) + 1
-        self._awaited = (DISPATCH_GROUP, ARCHIVE_GROUP) if self._archived else (DISPATCH_GROUP,)
+        own = dispatch_group(settings.queue_prefix)
+        self._awaited = (own, ARCHIVE_GROUP) if self._archived else (own,)
         self._trim_at = 0.0
         self._tell_at = 0.0
         self._told: dict[str, float] = {}

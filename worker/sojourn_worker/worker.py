@@ -21,9 +21,10 @@ from sojourn.settings import Settings, resolve
 from sojourn_worker import config
 from sojourn_worker.hooks import undone
 from sojourn_worker.logs import LOG
-from sojourn_worker.queues import HOOKS, RUN_HOOK, SafeJob, SafeQueue, connect, open_queue
+from sojourn_worker.queues import HOOKS, RUN_HOOK, SafeJob, SafeQueue, backoff, connect, open_queue
 from sojourn_worker.redis_link import RedisLink
 from sojourn_worker.stop import Outage, Stop, first_line
+from sojourn_worker.tries import readable, scope, standing
 
 __all__ = ["JobsWorker", "work"]
 
@@ -62,6 +63,7 @@ class JobsWorker(Worker):
         self._settings = settings
         self._stop = stop
         self._hurry = False
+        self._error: BaseException | None = None
         self._lifeline: int | None = None
         self._theirs = -1
 
@@ -102,7 +104,7 @@ class JobsWorker(Worker):
 
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
         """Tell of a failed job in one line, without its arguments and without its error's text unless it is ours."""
-        error = exc_info[1]
+        error = self._error = exc_info[1]
         told = str(error) if isinstance(error, (SojournError, BaseTimeoutException)) else type(error).__name__
         LOG.warning("job %s failed: %s", job.id, told.splitlines()[0] if told else type(error).__name__)
 
@@ -110,8 +112,9 @@ class JobsWorker(Worker):
         self, job: Job, queue: Queue, started_job_registry: Any = None, exc_string: str = ""
     ) -> None:
         """Have a failed job tried again, or give it up."""
-        if self._hurry or exc_string == _STUCK:
-            _without_blame(job)
+        if not ((self._hurry or exc_string == _STUCK) and _without_blame(job)):
+            # Without an error it was the job's process that ended; like a timeout, that was the event in hand.
+            self._judge(job, blame=self._error is None or isinstance(self._error, BaseTimeoutException))
         final = not job.should_retry
         super().handle_job_failure(job, queue, started_job_registry, exc_string)
         if final:
@@ -121,9 +124,39 @@ class JobsWorker(Worker):
         """RQ found a job whose worker died."""
         if exc_info[0] is AbandonedJobError:
             LOG.warning("job %s lost its worker", job.id)
-            if not _without_blame(job) and not job.should_retry:
-                self._give_up(job)
+            if not _without_blame(job):
+                self._judge(job, blame=True)
+                if not job.should_retry:
+                    self._give_up(job)
         return True
+
+    def _judge(self, job: Job, *, blame: bool) -> None:
+        """Decide whether a hook's job is tried again: by its events, of which each has retries of its own.
+
+        The job's own retries are for tries in which nothing became of any event, as while Redis is away.
+        """
+        if not isinstance(job, SafeJob) or job.refusal is not None or job.func_name != RUN_HOOK:
+            return
+        link = RedisLink(self._settings)
+        try:
+            name, raws = job.args
+            hook = self._settings.hooks[name]
+            events, _ = readable(self._settings, raws)
+            found = standing(link, self._settings, name, events, job.id, blame=blame)
+        except (SojournError, ValueError, TypeError, KeyError) as error:
+            LOG.debug("job %s: its events cannot be told apart: %s", job.id, first_line(error))
+            return
+        finally:
+            link.close()
+        if found.given_up and not found.waiting:
+            job.retries_left = None
+        elif found.mark > int(job.meta.get("mark", 0)):
+            job.meta["mark"] = found.mark
+            job.retries_left = (job.retries_left or 0) + 1
+            job.retry_intervals = [found.pause_s]
+        else:
+            retry = backoff(hook.retries)
+            job.retry_intervals = retry.intervals if retry is not None else None
 
     def _give_up(self, job: Job) -> None:
         """The end of a job that failed for the last time. It stays in RQ's registry of failed jobs.
@@ -138,7 +171,8 @@ class JobsWorker(Worker):
         hook, events = job.args
         link = RedisLink(self._settings)
         try:
-            left = undone(link, hook, [str(each["id"]) for each in events], job.id)
+            read, _ = readable(self._settings, events)
+            left = undone(link, scope(self._settings, hook), [each.id for each in read], job.id)
         except (SojournError, ValueError, TypeError, KeyError) as error:
             LOG.error("hook %s: job %s is given up (%s)", hook, job.id, first_line(error))
         else:

@@ -11,9 +11,19 @@ from sojourn.errors import InvalidField
 from sojourn.limits import Limits
 from sojourn.models import Log
 
-__all__ = ["FIELD_NAME", "check_indexed", "check_log", "invalid_field", "is_unicode", "quoted", "reason_of"]
+__all__ = [
+    "FIELD_NAME",
+    "NOT_AS_IT_IS",
+    "check_indexed",
+    "check_log",
+    "invalid_field",
+    "is_unicode",
+    "quoted",
+    "reason_of",
+]
 
 FIELD_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
+NOT_AS_IT_IS: Final = "would not read back as it is: give it a value of exactly the type that is declared"
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _ESCAPES: Final = {i: f"\\u{i:04x}" for i in (*range(0x20), 0x7F)} | {ord('"'): '\\"', ord("\\"): "\\\\"}
 

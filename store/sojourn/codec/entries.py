@@ -6,8 +6,9 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from sojourn.codec.checks import invalid_field, reason_of
-from sojourn.codec.fields import json_text
+from sojourn.codec.checks import NOT_AS_IT_IS, invalid_field, reason_of
+from sojourn.codec.fidelity import same
+from sojourn.codec.fields import json_text, json_value
 from sojourn.errors import InvalidField, SessionCorrupt
 from sojourn.limits import Limits, check_depth
 from sojourn.models import Log
@@ -25,15 +26,18 @@ def encode_entry(log: Log[E], entry: E, limits: Limits) -> str:
     """
     check_depth(log.name, entry, limits.depth, limits.entry_bytes)
     try:
-        text = json_text(log.adapter, log.adapter.validate_python(entry))
+        value = log.adapter.validate_python(entry)
+        text = json_text(log.adapter, value)
     except ValidationError as error:
         raise invalid_field(log.name, error) from None
     except ValueError as error:
         raise InvalidField(log.name, reason_of(error)) from None
     try:
-        log.adapter.validate_json(text)
+        back = json_value(log.adapter, text)
     except ValueError:
         raise InvalidField(log.name, "cannot be read back as it would be stored") from None
+    if not same(value, back):
+        raise InvalidField(log.name, NOT_AS_IT_IS)
     size = len(text.encode())
     if size > limits.entry_bytes:
         raise InvalidField(log.name, f"an entry takes {size} bytes; at most {limits.entry_bytes} are allowed")
@@ -47,6 +51,7 @@ def decode_entry(log: Log[E], text: str, session_id: str, tenant: str) -> E:
         SessionCorrupt: it cannot be read.
     """
     try:
-        return log.adapter.validate_json(text)
+        entry: E = json_value(log.adapter, text)
     except ValueError:
         raise SessionCorrupt(session_id, tenant, log.name) from None
+    return entry

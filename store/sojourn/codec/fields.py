@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import re
 import types
 from collections.abc import Callable
@@ -19,9 +20,10 @@ from pydantic import (
     ConfigDict,
     FutureDate,
     FutureDatetime,
+    JsonValue,
     NaiveDatetime,
     PastDatetime,
-    PydanticSchemaGenerationError,
+    PydanticUserError,
     SecretBytes,
     SecretStr,
     TypeAdapter,
@@ -29,10 +31,11 @@ from pydantic import (
 from pydantic_core import PydanticSerializationError, from_json
 
 from sojourn.codec.checks import FIELD_NAME, is_unicode
+from sojourn.codec.fidelity import same
 from sojourn.errors import InvalidField, InvalidModel
 from sojourn.models import Counter, Indexed, Session
 
-__all__ = ["UNREADABLE", "FieldCodec", "datetime_from", "field_codec", "json_text", "ms_from"]
+__all__ = ["UNREADABLE", "FieldCodec", "datetime_from", "field_codec", "json_text", "json_value", "ms_from"]
 
 UNREADABLE: Final = (ValueError, OverflowError, KeyError)
 """What decoding a text raises that is no value of its field."""
@@ -41,6 +44,8 @@ _REPLACED: Final = "\ufffd".encode()
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MS: Final = timedelta(milliseconds=1)
 _EXACT_AS_FLOAT_MS: Final = 2**32 * 1000
+EXACT_INT: Final = 2**53 - 1
+"""The scripts count in doubles, which hold integers exactly up to here."""
 
 
 def datetime_from(ms: int) -> datetime:
@@ -79,6 +84,8 @@ class FieldCodec:
     is_json: bool = False
     exact: bool = False
     """Whether a valid value certainly reads back as it was written."""
+    agrees: Callable[[Any, Any], bool] | None = same
+    """Whether what is read back is what was written; None where it is known to be told less exactly."""
     none_is_absent: bool = False
     """Whether None is told by the hash field's absence; else it is JSON's null."""
     indexed: bool = False
@@ -97,6 +104,12 @@ def _encode_text(value: Any) -> str:
         raise ValueError("contains a NUL character, which PostgreSQL cannot store")
     if not value.isascii():
         value.encode()  # lone surrogates end here
+    return str(value)
+
+
+def _encode_counter(value: Any) -> str:
+    if abs(value) > EXACT_INT:
+        raise ValueError("a counter is within +-(2**53 - 1)")
     return str(value)
 
 
@@ -149,7 +162,8 @@ def json_text(adapter: TypeAdapter[Any], value: Any) -> str:
         ValueError: it cannot be written as JSON, or contains a number that is not finite.
     """
     try:
-        raw = adapter.dump_json(value)
+        # What pydantic would warn of is found by reading it back, or is of no account.
+        raw = adapter.dump_json(value, by_alias=True, round_trip=True, warnings=False)
     except PydanticSerializationError as error:
         raise ValueError(f"cannot be written as JSON ({error})") from None
     if b"NaN" in raw or b"Infinity" in raw:
@@ -159,9 +173,18 @@ def json_text(adapter: TypeAdapter[Any], value: Any) -> str:
             raise ValueError("contains a number that is not finite") from None
     if b"u0000" in raw and _NUL.search(raw):
         raise ValueError("contains a NUL character, which PostgreSQL cannot store")
-    if _REPLACED in raw and not _has_unicode_keys(adapter.dump_python(value)):
+    if _REPLACED in raw and not _has_unicode_keys(adapter.dump_python(value, warnings=False)):
         raise ValueError("is not valid Unicode text")
     return raw.decode()
+
+
+def json_value(adapter: TypeAdapter[Any], text: str) -> Any:
+    """What `json_text` wrote. A field with an alias for validation only was written under its name.
+
+    Raises:
+        ValueError: it is no value of the type.
+    """
+    return adapter.validate_json(text, by_alias=True, by_name=True)
 
 
 def _has_unicode_keys(value: Any) -> bool:
@@ -177,7 +200,16 @@ def _has_unicode_keys(value: Any) -> bool:
 
 
 def _json_coder(adapter: TypeAdapter[Any]) -> tuple[Callable[[Any], str], Callable[[str], Any]]:
-    return lambda value: json_text(adapter, value), adapter.validate_json
+    return lambda value: json_text(adapter, value), lambda text: json_value(adapter, text)
+
+
+def _stays(adapter: TypeAdapter[Any]) -> Callable[[Any, Any], bool]:
+    """Whether a value is still the same when it was read; a reader validates once more what it decoded."""
+
+    def agrees(value: Any, found: Any) -> bool:
+        return same(value, found) and same(value, adapter.validate_python(found, by_alias=True, by_name=True))
+
+    return agrees
 
 
 def _plain_coder(adapter: TypeAdapter[Any]) -> tuple[Callable[[Any], str], Callable[[str], Any]]:
@@ -198,6 +230,7 @@ _EXACT: Final[dict[Any, tuple[str, Callable[[Any], str], Callable[[str], Any]]]]
     timedelta: ("_ms", _encode_duration, _decode_duration),
 } | dict.fromkeys((AwareDatetime, PastDatetime), ("_ms", _encode_datetime, _decode_datetime))
 _PLAIN: Final = (UUID, Decimal, date, time)
+_JSON_OBJECT: Final = dict[str, JsonValue]
 _INDEXABLE: Final = (str, int, UUID, Enum)
 
 
@@ -265,25 +298,27 @@ def field_codec(model: type[Session], name: str) -> FieldCodec:
     # None is told by absence. Where absence would come back as something else, JSON can say null.
     none_is_absent = not info.is_required() and info.default_factory is None and info.default is None
     annotation: Any = info.annotation
+    if info.metadata:
+        annotation = Annotated[annotation, *info.metadata]
     try:
-        adapter: TypeAdapter[Any] = TypeAdapter(
-            Annotated[annotation, *info.metadata] if info.metadata else annotation,
-            config=None if _has_config(bare) else adapter_config(model),
-        )
-    except PydanticSchemaGenerationError as error:
-        raise InvalidModel(f"{where}: {error}") from error
+        adapter = _adapter(annotation, None if _has_config(bare) else adapter_config(model))
+    except (PydanticUserError, NameError) as error:
+        raise InvalidModel(f"{where}: {str(error).splitlines()[0]}") from error
+    # Validated JSON holds nothing whose type == could pass over, and metadata are written with every session.
+    agrees = operator.eq if bare == _JSON_OBJECT else _stays(adapter)
     if nullable and not none_is_absent:
         if indexed:
             raise InvalidModel(f"{where}: an indexed field that may be None needs None as its default")
         encode, decode = _json_coder(adapter)
-        return FieldCodec(name, name, encode, decode, is_json=True)
+        return FieldCodec(name, name, encode, decode, is_json=True, agrees=agrees)
     if bare in _EXACT:
         suffix, encode, decode = _EXACT[bare]
         return FieldCodec(
             name,
             name + suffix,
-            encode,
+            _encode_counter if counter else encode,
             decode,
+            agrees=None,
             exact=bare in (str, int, bool, float),
             none_is_absent=none_is_absent,
             indexed=indexed,
@@ -293,11 +328,15 @@ def field_codec(model: type[Session], name: str) -> FieldCodec:
         encode, decode = _plain_coder(TypeAdapter(bare))
         if not _is(bare, (str,)) and any(isinstance(each.value, int) for each in bare):
             by_text = {str(each.value): each for each in bare}
+            if len(by_text) < len(bare):
+                raise InvalidModel(f"{where}: two members of {bare.__name__} are written alike, such as 1 and '1'")
             decode = (lambda text: bare(int(text))) if _is(bare, (Flag,)) else by_text.__getitem__
         return FieldCodec(name, name, encode, decode, none_is_absent=none_is_absent, indexed=indexed)
     if _is(bare, _PLAIN):
         encode, decode = _plain_coder(TypeAdapter(bare))
-        return FieldCodec(name, name, encode, decode, none_is_absent=none_is_absent, indexed=indexed)
+        return FieldCodec(
+            name, name, encode, decode, agrees=operator.eq, none_is_absent=none_is_absent, indexed=indexed
+        )
     encode, decode = _json_coder(adapter)
     return FieldCodec(
         name,
@@ -306,10 +345,20 @@ def field_codec(model: type[Session], name: str) -> FieldCodec:
         decode,
         is_json=True,
         exact=element is str,
+        agrees=agrees,
         none_is_absent=none_is_absent,
         indexed=indexed,
         many=indexed,
     )
+
+
+def _adapter(annotation: Any, config: ConfigDict | None) -> TypeAdapter[Any]:
+    try:
+        return TypeAdapter(annotation, config=config)
+    except PydanticUserError as error:
+        if config is None or error.code != "type-adapter-config-unused":
+            raise
+        return TypeAdapter(annotation)  # dataclasses and typed dictionaries take none from outside
 
 
 def _has_validator(model: type[Session], name: str) -> bool:

@@ -9,9 +9,17 @@ from dataclasses import field as dataclass_field
 from datetime import UTC, datetime
 from typing import Any, Final, Generic, TypeVar, cast
 
-from pydantic import ConfigDict, ValidationError, model_validator
+from pydantic import ConfigDict, PydanticUserError, ValidationError, model_validator
 
-from sojourn.codec.checks import FIELD_NAME, check_indexed, invalid_field, is_unicode, quoted, reason_of
+from sojourn.codec.checks import (
+    FIELD_NAME,
+    NOT_AS_IT_IS,
+    check_indexed,
+    invalid_field,
+    is_unicode,
+    quoted,
+    reason_of,
+)
 from sojourn.codec.fields import UNREADABLE, FieldCodec, field_codec
 from sojourn.errors import InvalidField, InvalidModel, SessionCorrupt
 from sojourn.keys import check_kind
@@ -43,6 +51,7 @@ CORE_READ_ONLY: Final = frozenset(
 )
 """Fields that a client never sets through `create`'s or `update`'s fields."""
 _WRITTEN_BY_SCRIPTS: Final = CORE_READ_ONLY | {"status"}
+_DECLARED: Final = ("annotation", "metadata", "default", "default_factory")
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,8 @@ class Codec(Generic[S]):
             check_kind(self.kind)
         except ValueError as error:
             raise InvalidModel(f"{model.__name__}: {error}") from None
+        _complete(model)
+        self._refuse_changed_core()
         self.fields = {name: field_codec(model, name) for name in model.model_fields}
         self._by_stored = {each.stored_as: each for each in self.fields.values()}
         if len(self._by_stored) != len(self.fields):
@@ -85,7 +96,6 @@ class Codec(Generic[S]):
         for name in self.logs:
             if not FIELD_NAME.fullmatch(name) or name in self.fields:
                 raise InvalidModel(f"{model.__name__}.{name}: not a name for a log")
-        self._refuse_changed_core()
         self.index_specs = ",".join(
             each.index_spec for each in self.fields.values() if each.indexed and each.name not in CORE_READ_ONLY
         )
@@ -97,13 +107,11 @@ class Codec(Generic[S]):
         self._assign = self._editable.__pydantic_validator__.validate_assignment
 
     def _refuse_changed_core(self) -> None:
-        """Scripts and filters rely on what these fields are."""
-        for name in _WRITTEN_BY_SCRIPTS:
-            if self.model.model_fields[name].annotation != Session.model_fields[name].annotation:
-                raise InvalidModel(f"{self.model.__name__}.{name}: is kept by Sojourn and cannot be declared otherwise")
-        for name in ("owner", "tags"):
-            if not self.fields[name].indexed:
-                raise InvalidModel(f"{self.model.__name__}.{name}: must stay indexed, as Annotated[..., Indexed()]")
+        """Scripts and filters rely on what these fields are, and a store of `Session` writes them for every model."""
+        for name, ours in Session.model_fields.items():
+            theirs = self.model.model_fields.get(name)
+            if theirs is None or any(getattr(theirs, each) != getattr(ours, each) for each in _DECLARED):
+                raise InvalidModel(f"{self.model.__name__}.{name}: is Sojourn's own and cannot be declared otherwise")
 
     # Reading
 
@@ -119,8 +127,13 @@ class Codec(Generic[S]):
             known = decoders.get(name)
             if known is not None:
                 field, decode = known
+                if decode is str:
+                    if not text.isascii() and not is_unicode(text):
+                        raise SessionCorrupt(session_id, tenant, name)
+                    data[field] = text
+                    continue
                 try:
-                    data[field] = text if decode is str else decode(text)
+                    data[field] = decode(text)
                 except UNREADABLE:
                     raise SessionCorrupt(session_id, tenant, name) from None
             elif self._allows_extra and not name.startswith("_"):
@@ -183,7 +196,7 @@ class Codec(Generic[S]):
             if value is not None or not each.none_is_absent:
                 text = encoded[each.stored_as] = self._encode(each, value, limits)
                 if not each.exact:
-                    values[each.name] = self._read_back(each, text)
+                    values[each.name] = self._read_back(each, value, text)
         return session, encoded
 
     def encode_changes(self, changes: Mapping[str, Any], limits: Limits) -> Changes:
@@ -249,7 +262,7 @@ class Codec(Generic[S]):
                 continue
             text = self._encode(each, value, limits)
             if not each.exact:
-                self._read_back(each, text)
+                self._read_back(each, value, text)
             encoded[each.stored_as] = text
             told.append(f'"{each.stored_as}":{text if each.is_json else quoted(text)}')
         return Changes(encoded, tuple(cleared), status, "{" + ",".join(told) + "}")
@@ -284,12 +297,16 @@ class Codec(Generic[S]):
                 check_indexed(each.name, one, limits)
         return text
 
-    def _read_back(self, each: FieldCodec, text: str) -> Any:
-        """What a text will be read as: nothing is stored that would make the session unreadable."""
+    def _read_back(self, each: FieldCodec, value: Any, text: str) -> Any:
+        """What a text will be read as: nothing is stored that would be lost, or make the session unreadable."""
         try:
-            return each.decode(text)
+            found = each.decode(text)
+            agrees = each.agrees is None or each.agrees(value, found)
         except UNREADABLE:
             raise InvalidField(each.name, "cannot be read back as it would be stored") from None
+        if not agrees:
+            raise InvalidField(each.name, NOT_AS_IT_IS)
+        return found
 
     def index_value(self, name: str, value: Any, limits: Limits) -> tuple[str, str]:
         """The index field and the text under which sessions with `value` in field `name` are listed.
@@ -312,6 +329,16 @@ class Codec(Generic[S]):
                 raise InvalidField(name, reason_of(error)) from None
         check_indexed(name, text, limits)
         return each.stored_as, text
+
+
+def _complete(model: type[Session]) -> None:
+    """Resolve the names in a model's annotations that were not known when it was declared."""
+    if model.__pydantic_complete__:
+        return
+    try:
+        model.model_rebuild()
+    except (PydanticUserError, NameError) as error:
+        raise InvalidModel(f"{model.__name__}: {str(error).splitlines()[0]}") from error
 
 
 def _editable(model: type[S]) -> type[S]:

@@ -24,6 +24,7 @@ class Models:
     def __init__(self, models: Iterable[type[Session]]) -> None:
         self._codecs: dict[str, Codec[Any]] = {}
         for model in models:
+            check_model(model)
             known = self._codecs.get(model.kind_name)
             if known is not None and known.model is not model:
                 raise InvalidModel(f"{known.model.__name__} and {model.__name__} are both of kind '{model.kind_name}'")
@@ -55,7 +56,7 @@ class Models:
         found = self._sources.get((model, target))
         if found is None:
             allowed = {kind: self._codecs[kind].model for kind in self.kinds_of(model) or self._codecs}
-            if model is Session:
+            if model in (Session, UnknownSession):  # what is read as unknown is written as such
                 allowed["*"] = Session
             found = ",".join(
                 f"{kind}:{source}"
@@ -71,11 +72,26 @@ class Models:
         return tuple(self._codecs)
 
 
+def check_model(model: object) -> None:
+    """Refuse what is no model.
+
+    Raises:
+        InvalidModel: it is none.
+    """
+    if not (isinstance(model, type) and issubclass(model, Session)):
+        raise InvalidModel(f"{getattr(model, '__name__', type(model).__name__)} is not a subclass of sojourn.Session")
+
+
 _made: dict[type[Session], Codec[Any]] = {}
 
 
 def codec_for(model: type[S]) -> Codec[S]:
-    """The model's codec, made on first use."""
+    """The model's codec, made on first use.
+
+    Raises:
+        InvalidModel: it is no model, or cannot be stored as it is declared.
+    """
+    check_model(model)
     codec = _made.get(model)
     if codec is None:
         codec = _made.setdefault(model, Codec(model))

@@ -8,6 +8,8 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter
 
+from sojourn.errors import InvalidModel
+
 __all__ = ["Counter", "Indexed", "Log"]
 
 E = TypeVar("E")
@@ -18,6 +20,7 @@ class Indexed:
     """Marks a field by whose value sessions can be listed: ``list(where={"workspace_id": "w1"})``.
 
     For strings, integers, enums, UUIDs and lists of strings. Each value costs one sorted set entry (about 100 bytes).
+    Sessions that were created before the field was indexed are not found by it.
 
     Example:
         >>> from typing import Annotated
@@ -69,8 +72,18 @@ class Log(Generic[E]):
 
     @cached_property
     def adapter(self) -> TypeAdapter[E]:
-        """Validates and serialises one entry."""
+        """Validates and serialises one entry.
+
+        Raises:
+            InvalidModel: the type of its entries is not known, or cannot be stored.
+        """
         try:
-            return TypeAdapter(self.entry, config=ConfigDict(ser_json_inf_nan="constants"))
-        except PydanticUserError:  # a model brings a config of its own
-            return TypeAdapter(self.entry)
+            try:
+                adapter: TypeAdapter[E] = TypeAdapter(self.entry, config=ConfigDict(ser_json_inf_nan="constants"))
+            except PydanticUserError:  # a model brings a config of its own
+                adapter = TypeAdapter(self.entry)
+            if not adapter.pydantic_complete:
+                adapter.rebuild()
+        except (PydanticUserError, NameError) as error:
+            raise InvalidModel(f"log '{self.name}': {str(error).splitlines()[0]}") from error
+        return adapter

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sojourn.events import ARCHIVE_GROUP
 from sojourn.keys import PartitionKeys, TenantKeys
 from sojourn.operations.core import Context, Operation, call, raise_for
 
@@ -30,7 +31,7 @@ def claim_due(context: Context, partition: PartitionKeys, limit: int, *, archive
         looked_at, expired, lost, removed = reply
         return Swept(expired, lost, removed, looked_at >= limit or removed >= limit)
 
-    args = (partition.prefix, limit, context.grace_ms, context.retention_ms, int(archived))
+    args = (partition.prefix, limit, context.grace_ms, context.retention_ms, int(archived), ARCHIVE_GROUP)
     return call("claim_due", [partition.deadlines], args, parse)
 
 

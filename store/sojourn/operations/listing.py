@@ -42,6 +42,7 @@ class Page(Generic[S]):
 class Filters:
     """What a list was asked for, checked."""
 
+    tenant: str
     statuses: tuple[str, ...]
     kinds: tuple[str, ...]
     client_type: str
@@ -88,6 +89,8 @@ def filters(
         kinds = ()
     else:
         kinds = context.models.kinds_of(codec.model)
+    if where is not None and not isinstance(where, Mapping):
+        raise InvalidInput(f"where is a mapping of indexed fields to values, not {type(where).__name__}")
     exact: dict[str, Any] = {**(where or {})}
     if owner is not None:
         exact["owner"] = owner
@@ -97,17 +100,18 @@ def filters(
     if client_type is not None:
         check_indexed("client_type", client_type, context.limits)
     return Filters(
-        statuses, kinds, client_type or "",
-        0 if created_after is None else _moment("created_after", created_after),
+        context.tenant, statuses, kinds, client_type or "",
+        0 if created_after is None else _moment("created_after", created_after, up=True),
         _END_OF_TIME_MS if created_before is None else _moment("created_before", created_before),
         tuple(sorted(source.index_value(name, value, context.limits) for name, value in exact.items())),
     )  # fmt: skip
 
 
-def _moment(name: str, moment: datetime) -> int:
+def _moment(name: str, moment: datetime, *, up: bool = False) -> int:
+    """In milliseconds; `up`: the first that is not before it."""
     if not isinstance(moment, datetime) or moment.tzinfo is None:
         raise InvalidField(name, "must be an aware datetime")
-    return ms_from(moment)
+    return ms_from(moment) + (up and moment.microsecond % 1000 > 0)
 
 
 def write_cursor(digest: str, created_ms: int, session_id: str) -> str:
@@ -181,10 +185,12 @@ def list_flow(
     """Call the script until a page is full or there is no more.
 
     Raises:
-        InvalidInput: the limit or the cursor is no good.
+        InvalidInput: the limit, the predicate or the cursor is no good.
     """
     if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= context.limits.batch:
         raise InvalidInput(f"a page holds 1 to {context.limits.batch} sessions")
+    if predicate is not None and not callable(predicate):
+        raise InvalidInput(f"a predicate is a function, not {type(predicate).__name__}")
     after = None if cursor is None else read_cursor(cursor, wanted.digest)
     page: list[S] = []
     damaged: list[SessionCorrupt] = []

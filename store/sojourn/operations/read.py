@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from redis.exceptions import ResponseError
 
 from sojourn.codec import check_log, decode_entry
-from sojourn.errors import InvalidInput, LayoutMismatch, SessionCorrupt, SessionNotFound
+from sojourn.errors import InvalidInput, LayoutMismatch, SessionCorrupt, SessionNotFound, WrongKind
 from sojourn.keys import LAYOUT, META, check_id
 from sojourn.models import LIVE, Log, Session
 from sojourn.operations.core import Context, Operation, call, raise_for
@@ -72,7 +72,9 @@ def _is_count(value: Any, least: int) -> bool:
     return type(value) is int and least <= value < 2**53
 
 
-def entries(context: Context, session_id: str, log: Log[E], start: int, count: int | None) -> Operation[list[E]]:
+def entries(
+    context: Context, model: type[Session], session_id: str, log: Log[E], start: int, count: int | None
+) -> Operation[list[E]]:
     """A stretch of a log."""
     check_id(session_id)
     check_log(log)
@@ -86,14 +88,16 @@ def entries(context: Context, session_id: str, log: Log[E], start: int, count: i
             raise SessionCorrupt(session_id, context.tenant, log.name)
         for reply in replies:
             raise_for(reply, session_id, context.tenant)
-        (status, expires), found, time = replies
+        (kind, status, expires), found, time = replies
         try:
             overdue = status in LIVE and expires is not None and int(expires) <= now_ms(time)
         except ValueError:
             raise SessionCorrupt(session_id, context.tenant, "expires_at_ms") from None
         if status is None or status in GONE or overdue:
             raise SessionNotFound(session_id, context.tenant)
+        if not issubclass(context.models.codec(kind or "").model, model):
+            raise WrongKind(session_id, context.tenant, kind or "")
         return [decode_entry(log, each, session_id, context.tenant) for each in found]
 
-    state = ("HMGET", context.keys.session(session_id), "status", "expires_at_ms")
+    state = ("HMGET", context.keys.session(session_id), "kind", "status", "expires_at_ms")
     return Operation((state, ("LRANGE", key, start, stop), ("TIME",)), parse)

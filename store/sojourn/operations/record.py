@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from sojourn.codec import ms_from
-from sojourn.errors import SessionNotFound, WrongKind
+from sojourn.errors import SessionCorrupt, SessionNotFound, WrongKind
 from sojourn.models import Session
 from sojourn.operations.core import Context, pairs, raise_for
 
-__all__ = ["GONE", "decode_readable", "decode_record", "now_ms"]
+__all__ = ["GONE", "decode_readable", "decode_record", "decode_written", "now_ms"]
 
 S = TypeVar("S", bound=Session)
 
@@ -34,6 +34,19 @@ def decode_record(context: Context, model: type[S], reply: Any, session_id: str)
         raise WrongKind(session_id, context.tenant, stored.get("kind", ""))
     session: S = codec.decode(stored, session_id, context.tenant)
     return session
+
+
+def decode_written(context: Context, model: type[S], reply: Any, session_id: str) -> S:
+    """The session in the reply to a write that was made, or the error reply of one that was not.
+
+    Raises:
+        What `decode_record` does; `SessionCorrupt` tells that the write was made.
+    """
+    raise_for(reply, session_id, context.tenant)
+    try:
+        return decode_record(context, model, reply, session_id)
+    except SessionCorrupt as error:
+        raise error.after_the_write() from None
 
 
 def decode_readable(context: Context, model: type[S], record: Any, time: Any, session_id: str) -> S:

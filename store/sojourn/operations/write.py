@@ -13,7 +13,7 @@ from sojourn.keys import TENANTS, check_id
 from sojourn.limits import Ttl, milliseconds
 from sojourn.models import LIVE, Log, Session, Status
 from sojourn.operations.core import Argument, Context, Operation, call, new_operation_id, raise_for
-from sojourn.operations.record import decode_record
+from sojourn.operations.record import decode_written
 
 __all__ = ["append", "create", "end", "increment", "set_lifetime", "touch", "update"]
 
@@ -93,7 +93,7 @@ def update(context: Context, codec: Codec[S], session_id: str, version: int | No
     ]  # fmt: skip
     for pair in changes.set.items():
         args += pair
-    return call("update_session", keys, args, lambda reply: decode_record(context, codec.model, reply, session_id))
+    return call("update_session", keys, args, lambda reply: decode_written(context, codec.model, reply, session_id))
 
 
 def _expected(version: int | None) -> Argument:
@@ -128,7 +128,7 @@ def set_lifetime(context: Context, model: type[S], session_id: str, ttl: Ttl) ->
         new_operation_id(), _kinds(context, model), "" if ttl_ms is None else ttl_ms, context.grace_ms,
         context.actor, context.trace, told,
     ]  # fmt: skip
-    return call("set_lifetime", keys, args, lambda reply: decode_record(context, model, reply, session_id))
+    return call("set_lifetime", keys, args, lambda reply: decode_written(context, model, reply, session_id))
 
 
 def increment(
@@ -194,7 +194,7 @@ def end(
         new_operation_id(), _kinds(context, model), _expected(version), status, allowed, reason, context.grace_ms,
         context.retention_ms, context.actor, context.trace, told,
     ]  # fmt: skip
-    return call("end_session", keys, args, lambda reply: decode_record(context, model, reply, session_id))
+    return call("end_session", keys, args, lambda reply: decode_written(context, model, reply, session_id))
 
 
 def _checked_reason(reason: str | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -13,6 +13,10 @@ from sojourn.settings.files import config_file
 from sojourn.settings.model import Settings
 
 __all__ = ["load_settings"]
+
+_PREFIX: Final = "sojourn_"
+_NO_SETTINGS: Final = frozenset({"sojourn_config", "sojourn_venv", "sojourn_run_hooks", "sojourn_test_run"})
+"""Variables of the scripts, and the one that names the settings file."""
 
 
 def load_settings(**arguments: Any) -> Settings:
@@ -27,6 +31,7 @@ def load_settings(**arguments: Any) -> Settings:
     """
     if "SOJOURN_CONFIG" in os.environ and not config_file().is_file():
         raise SettingsError(f"SOJOURN_CONFIG names {config_file()}, which is not a file")
+    _refuse_unknown_variables()
     unknown = set(arguments) - set(Settings.model_fields)
     if unknown:
         raise SettingsError(f"there is no setting called {', '.join(sorted(unknown))}")
@@ -44,6 +49,20 @@ def load_settings(**arguments: Any) -> Settings:
         raise SettingsError(str(error)) from None
     except (OSError, ValueError, TypeError) as error:
         raise SettingsError(f"the settings cannot be read: {str(error).splitlines()[0]}") from None
+
+
+def _refuse_unknown_variables() -> None:
+    """The same goes for the environment, in which names are the same in lower case."""
+    known = {_PREFIX + name for name in Settings.model_fields} | _NO_SETTINGS
+    for name in os.environ:
+        lower = name.lower()
+        if lower.startswith(_PREFIX) and lower not in known and _group(lower) not in known - _NO_SETTINGS:
+            raise SettingsError(f"{name} in the environment: there is no setting called {lower.removeprefix(_PREFIX)}")
+
+
+def _group(name: str) -> str:
+    """The setting to which a nested one belongs."""
+    return name.partition("__")[0]
 
 
 def _refuse_unknown(path: Path) -> None:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import re
 from typing import Any, Final
+from urllib.parse import unquote
 
 __all__ = ["masked"]
 
-_IN_AUTHORITY: Final = re.compile(r"(?s)(://[^:/?#@]*):.*@")
-_IN_QUERY: Final = re.compile(r"(?i)([?&](?:password|[a-z_]*secret|[a-z_]*token)=)[^&#]*")
-_IN_KEYWORDS: Final = re.compile(r"(?i)\b(password\s*=\s*)('(?:[^'\\]|\\.)*'|\S+)")
+_SECRET: Final = re.compile(r"(?i)pass|pwd|secret|token|credential")
+_KEYWORDS: Final = re.compile(r"\s*\w+\s*=")
+_IN_KEYWORDS: Final = re.compile(r"(?is)(\w*(?:pass|pwd|secret|token)\w*\s*=\s*)('(?:[^'\\]|\\.)*(?:'|$)|(?:\\.|\S)+)")
+_IN_QUERY: Final = re.compile(r"(?s)([?&;])([^?&;=]*)=([^&]*)")
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_PREFIX: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|//|")
+_PLAIN_USER: Final = re.compile(r"[^:/?#@]*")
+_HOST: Final = r"(?:\[[^\]]*\]?|[^:,\[]*)(?::\d*)?"
+_HOSTS: Final = re.compile(f"{_HOST}(?:,{_HOST})*")
 
 
 def masked(value: Any) -> Any:
@@ -23,6 +30,33 @@ def masked(value: Any) -> Any:
     """
     if not isinstance(value, str):
         return value
-    if "://" not in value:
+    if _KEYWORDS.match(value):
         return _IN_KEYWORDS.sub(r"\1***", value)
-    return _IN_AUTHORITY.sub(r"\1:***@", _IN_QUERY.sub(r"\1***", value))
+    text = _IN_QUERY.sub(_masked_parameter, value)
+    url = _SCHEME.match(text)
+    if url is None:
+        before, at, after = text.rpartition("@")
+        prefix = _PREFIX.match(before)
+        return f"{prefix[0] if prefix else ''}***@{after}" if at else text
+    scheme, rest = url[0], text[url.end() :]
+    userinfo, at, host = rest.rpartition("@")
+    if at:
+        return scheme + _masked_user(userinfo, named=scheme.startswith("postgres")) + "@" + host
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    if scheme.startswith("unix") or _HOSTS.fullmatch(authority):
+        return text
+    # A port that is no number is a password whose @ was forgotten, and may well go on behind a slash.
+    return scheme + authority.partition(":")[0] + ":***"
+
+
+def _masked_parameter(found: re.Match[str]) -> str:
+    before, name, _ = found.groups()
+    return f"{before}{name}=***" if _SECRET.search(unquote(name)) else found[0]
+
+
+def _masked_user(userinfo: str, *, named: bool) -> str:
+    """Redis takes a word alone for a user's name, but those who write one mean the password."""
+    user, colon, _ = userinfo.partition(":")
+    if not _PLAIN_USER.fullmatch(user) or not (colon or named):
+        return "***"
+    return f"{user}:***" if colon else user

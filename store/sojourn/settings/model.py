@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import (
@@ -22,6 +23,7 @@ from sojourn.limits import Limits, milliseconds
 from sojourn.models import DocumentationSession, Session
 from sojourn.operations.core import Context
 from sojourn.settings.files import config_file
+from sojourn.settings.masking import masked
 from sojourn.settings.names import resolve
 
 __all__ = ["EventType", "HookSettings", "Seconds", "Settings"]
@@ -179,6 +181,11 @@ class Settings(BaseSettings):
         if self.ttl and self.max_lifetime and self.ttl > self.max_lifetime:
             raise ValueError(f"ttl ({self.ttl}) is longer than max_lifetime ({self.max_lifetime})")
         return self
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Logs and tracebacks show settings, and shall not show passwords."""
+        for name, value in super().__repr_args__():
+            yield name, masked(value)
 
     def load_models(self, *more: type[Session]) -> Models:
         """The ready models, those named in the settings, and `more`.
