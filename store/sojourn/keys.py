@@ -19,6 +19,7 @@ key                                                           type    holds
 ``sojourn:{NN}:lost``                                         set     ``<tenant>/<id>`` of records that vanished
 ``sojourn:{NN}:/ledger:<hook>``                               zset    events a hook is done with, by time
 ``sojourn:{NN}:/running:<hook>:<event>``                      string  the job in which the hook has the event in hand
+``sojourn:{NN}:/tries:<hook>:<event>``                        string  how often the hook failed on the event
 ============================================================  ======  ==========================================
 
 The slash keeps hooks' keys apart from those of a tenant called ``ledger``, for no tenant's name contains one.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import time
@@ -12,7 +13,16 @@ from sojourn import Session
 from sojourn.events import Event
 from sojourn.settings import load_settings
 
-__all__ = ["die", "fail_on_marked", "hang_on_marked", "record", "wait_once"]
+__all__ = [
+    "die",
+    "fail_on_marked",
+    "hang_on_marked",
+    "record",
+    "record_async",
+    "record_other",
+    "record_slowly",
+    "wait_once",
+]
 
 
 def _client() -> redis.Redis:
@@ -24,6 +34,24 @@ def record(event: Event, session: Session | None) -> None:
     seen = None if session is None else {"status": session.status.value, "owner": session.owner}
     with _client() as client:
         client.rpush("effects", json.dumps({"event": event.id, "session": event.session_id, "seen": seen}))
+
+
+async def record_async(event: Event, session: Session | None) -> None:
+    """Do the same as a coroutine that has to wait."""
+    await asyncio.sleep(0)
+    record(event, session)
+
+
+def record_other(event: Event, session: Session | None) -> None:
+    """Tell another list."""
+    with _client() as client:
+        client.rpush("others", json.dumps({"event": event.id}))
+
+
+def record_slowly(event: Event, session: Session | None) -> None:
+    """Take a while for each event."""
+    time.sleep(0.05)
+    record(event, session)
 
 
 def fail_on_marked(event: Event, session: Session | None) -> None:

@@ -199,6 +199,76 @@ def test_a_poison_event_holds_up_no_other(any_redis_url: str, processes: Process
     assert "secret" not in worker.log
 
 
+def test_a_slow_hook_does_all_of_its_batch(any_redis_url: str, processes: Processes) -> None:
+    """A batch takes longer than its job may: the job comes back for the rest, and no retry is needed for that."""
+    settings = _with_hook(any_redis_url, "record_slowly", retries=0, timeout=1)
+    _sessions(settings, 50)
+    worker = processes.role("jobs:hooks", settings)
+    processes.role("dispatch", settings)
+    with redis.Redis.from_url(any_redis_url, decode_responses=True) as client:
+        eventually(lambda: len(effects(client)) == 50, deadline_s=30)
+        assert set(effects(client).values()) == {1}
+        assert client.zcard("rq:failed:sojourn-hooks") == 0
+    assert "took too long" not in worker.log
+
+
+def test_events_that_end_the_process_leave_their_neighbours_alone(any_redis_url: str, processes: Processes) -> None:
+    """Five of thirty events kill the job, which has one retry: the others run once, and only those are given up."""
+    settings = _with_hook(any_redis_url, "die", retries=1)
+    marked = [session.id for session in _sessions(settings, 30)][::6]
+    events = _events(settings)
+    with redis.Redis.from_url(any_redis_url, decode_responses=True) as client:
+        client.sadd("marked", *marked)
+        worker = processes.role("jobs:hooks", settings)
+        processes.role("dispatch", settings)
+        eventually(lambda: client.zcard("rq:failed:sojourn-hooks") == 1, deadline_s=40)
+        worker.logged("not done: ")
+        assert effects(client) == {event.id: 1 for event in events if event.session_id not in marked}
+        assert client.get("deaths") == str(2 * len(marked))
+    for event in events:
+        given_up = f"event {event.id} is given up after 2 tries" in worker.log
+        assert given_up == (event.session_id in marked)
+
+
+def test_an_unreadable_event_is_given_up_alone(any_redis_url: str, processes: Processes) -> None:
+    """What anybody wrote into the outbox, with a tenant or an id that is none, does not hold up the batch."""
+    settings = _with_hook(any_redis_url, "record")
+    sessions = _sessions(settings, 4)
+    with redis.Redis.from_url(any_redis_url, decode_responses=True) as client:
+        bad: dict[str, Any] = {"type": "created", "tenant": "a b", "id": sessions[0].id, "at_ms": "1"}
+        client.xadd(settings.all_partitions[0].events, bad)
+        client.xadd(settings.all_partitions[0].events, {**bad, "tenant": "default", "id": "x"})
+        worker = processes.role("jobs:hooks", settings)
+        processes.role("dispatch", settings)
+        eventually(lambda: len(effects(client)) == 4, deadline_s=15)
+        eventually(lambda: worker.log.count("cannot be read and is given up") == 2)
+        assert not client.zcard("rq:failed:sojourn-hooks")
+
+
+def test_two_deployments_on_one_redis_get_each_event(any_redis_url: str, processes: Processes) -> None:
+    """Each queue_prefix is a deployment with hooks of its own, of the same name even; none takes another's events."""
+    one = _with_hook(any_redis_url, "record")
+    other = settings_for(any_redis_url, queue_prefix="other", hooks={"watch": _hook("record_other")})
+    _sessions(one, 20)
+    for settings in (one, other):
+        processes.role("dispatch", settings)
+        processes.role("jobs:hooks", settings)
+    with redis.Redis.from_url(any_redis_url, decode_responses=True) as client:
+        eventually(lambda: (client.llen("effects"), client.llen("others")) == (20, 20), deadline_s=20)
+        assert set(effects(client).values()) == {1}
+
+
+def test_a_coroutine_function_is_a_hook_too(any_redis_url: str, here: None) -> None:
+    """An `async def` hook runs to its end."""
+    settings = _with_hook(any_redis_url, "record_async")
+    config.use(settings)
+    _sessions(settings, 2)
+    events = _events(settings)
+    jobs.run_hook("watch", [event.to_json() for event in events])
+    with redis.Redis.from_url(any_redis_url, decode_responses=True) as client:
+        assert effects(client) == {event.id: 1 for event in events}
+
+
 def test_a_failing_hook_is_tried_again(any_redis_url: str, processes: Processes) -> None:
     """An event that fails and then does not is done after its retry, and the others are not repeated."""
     settings = _with_hook(any_redis_url, "fail_on_marked", retries=3)

@@ -70,9 +70,9 @@ def run_hook(hook: str, events: Sequence[Mapping[str, Any]]) -> Any:
 
 
 def _time_left_s(job: _rq.job.Job | None) -> float:
-    if job is None or job.started_at is None or not isinstance(job.timeout, int) or job.timeout < 0:
+    if job is None or job.started_at is None or job.timeout is None or float(job.timeout) < 0:
         return _math.inf
-    return job.timeout - (_now() - job.started_at).total_seconds()
+    return float(job.timeout) - (_now() - job.started_at).total_seconds()
 
 
 def _again(job: _rq.job.Job, outcome: _Outcome) -> _rq.Retry | None:

@@ -89,9 +89,9 @@ class Settings(BaseSettings):
     touch_events: bool = False
     """Whether touches appear among the events."""
     grace: timedelta = timedelta(days=7)
-    """How long a session outlives its deadline or its end when nobody archives it."""
+    """How long a session outlives its deadline or its end while the archive, or a worker, does not come to it."""
     retention: timedelta = timedelta(seconds=60)
-    """How long an ended session stays readable in Redis once it is archived."""
+    """How long an ended session stays readable in Redis; longer, up to `grace`, while the archive waits for it."""
     events_cap: int = Field(default=10_000, ge=100)
     """Events kept per partition where no group reads them."""
     socket_timeout: Seconds = 1.0
