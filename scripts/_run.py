@@ -7,6 +7,7 @@ import contextlib
 import json
 import multiprocessing
 import os
+import queue
 import shlex
 import shutil
 import signal
@@ -29,38 +30,67 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from _document import Done, Package, document, packages_under
+from _document import Done, Package, document, packages_under, shown
 from sojourn import archive
 from sojourn.embedded import PostgresServer, RedisServer, bundled_redis
+from sojourn.events import dispatch_group
 from sojourn.keys import TenantKeys
-from sojourn.settings import load_settings, masked
+from sojourn.settings import Settings, load_settings, masked
 
 SCRIPTS = Path(__file__).resolve().parent
 WRITERS = 4
 SETTLED_WITHIN_S = 120.0
+SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 console = Console()
+
+
+class WriterDied(Exception):
+    """A writer ended before its work."""
 
 
 def main() -> int:
     """Do the job; return 0 if Postgres holds just what was done."""
     options = parse()
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-        signal.signal(number, signal.default_int_handler)
+    for number in SIGNALS:
+        signal.signal(number, stop)
     packages = packages_under(options.folder)
     if not packages:
-        console.print(f"There is no Python package under {options.folder}.")
+        console.print(f"There is no Python package under {shown(str(options.folder))}.", markup=False)
         return 2
     with contextlib.ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sojourn-run-")))
-        configure(stack, home)
-        stack.enter_context(worker(home))
-        done = run_writers(home, packages)
-        found = wait_until_settled(home, done)
-        same = report(done, found)
-        if not options.once:
-            show_what_to_try(home)
-            threading.Event().wait()
-        return 0 if same else 1
+        try:
+            return work(stack, home, packages, once=options.once)
+        except WriterDied as error:
+            print(f"scripts/run: {error}", file=sys.stderr)
+            return 1
+        finally:
+            ignore_signals()
+
+
+def work(stack: contextlib.ExitStack, home: Path, packages: list[Package], *, once: bool) -> int:
+    """Start what is needed, do the job and tell of it."""
+    configure(stack, home)
+    stack.enter_context(worker(home))
+    done = run_writers(home, packages)
+    found = wait_until_settled(home, done)
+    same = report(done, found)
+    if not once:
+        show_what_to_try(home)
+        threading.Event().wait()
+    return 0 if same else 1
+
+
+def stop(*_: object) -> None:
+    """At a signal, clean up and end; those that follow must not cut that short."""
+    ignore_signals()
+    raise KeyboardInterrupt
+
+
+def ignore_signals() -> None:
+    """Let the cleaning up be."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def parse() -> argparse.Namespace:
@@ -79,6 +109,7 @@ def parse() -> argparse.Namespace:
 def configure(stack: contextlib.ExitStack, home: Path) -> None:
     """Start the servers that the environment does not name, and write a settings file that names all."""
     redis_url, archive_url = os.environ.get("SOJOURN_REDIS_URL"), os.environ.get("SOJOURN_ARCHIVE_URL")
+    ours = redis_url is None
     if redis_url is None:
         redis_url = stack.enter_context(RedisServer.start(home / "redis")).url
         console.print(f"Redis       {redis_url}")
@@ -97,15 +128,37 @@ def configure(stack: contextlib.ExitStack, home: Path) -> None:
     config = home / "sojourn.yaml"
     config.write_text(yaml.safe_dump(settings))
     config.chmod(0o600)
-    for name in ("SOJOURN_REDIS_URL", "SOJOURN_ARCHIVE_URL"):
-        os.environ.pop(name, None)  # they are in the file now
+    # What is set for other programs, a tenant or hooks, would go before what the file says.
+    for name in [each for each in os.environ if each.upper().startswith("SOJOURN_") and each != "SOJOURN_VENV"]:
+        del os.environ[name]
     os.environ["SOJOURN_CONFIG"] = str(config)
     archive.init(archive_url)
+    if not ours:
+        stack.callback(forget_deployment, load_settings())
+
+
+def forget_deployment(settings: Settings) -> None:
+    """Take our queues and our group from a Redis that stays: an outbox keeps what a group has not read."""
+    prefix, group = settings.queue_prefix, dispatch_group(settings.queue_prefix)
+    queues = [f"{prefix}-{kind}" for kind in ("hooks", "archive")]
+    client: Any = redis.Redis.from_url(settings.redis_url, decode_responses=True)
+    with contextlib.closing(client), contextlib.suppress(redis.RedisError):  # gone, and our keys with it
+        for partition in settings.all_partitions:
+            if client.exists(partition.events):
+                client.xgroup_destroy(partition.events, group)
+        for pattern in (f"*:{prefix}-*", f"{prefix}:*", f"*:{prefix}.*"):
+            for key in client.scan_iter(pattern, count=1000):
+                client.delete(key)
+        for key in client.scan_iter("rq:job:note-end-*", count=1000):
+            if client.hget(key, "origin") in queues:
+                job = key.removeprefix("rq:job:")
+                client.delete(key, f"rq:results:{job}", f"rq:executions:{job}")
+        client.srem("rq:queues", *[f"rq:queue:{each}" for each in queues])
 
 
 @contextlib.contextmanager
 def worker(home: Path) -> Iterator[None]:
-    """Run ``sojourn worker`` for the duration of the block."""
+    """Run ``sojourn worker`` for the duration of the block; a pipe ends it should this process be killed."""
     log = home / "worker.log"
     environment = os.environ | {
         "SOJOURN_RUN_HOOKS": str(home / "hooks.jsonl"),
@@ -113,8 +166,10 @@ def worker(home: Path) -> Iterator[None]:
     }
     (home / "hooks.jsonl").touch()
     with log.open("wb") as output:
-        command = [str(Path(sys.executable).parent / "sojourn"), "worker"]
-        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)  # noqa: S603
+        command = [str(Path(sys.executable).parent / "sojourn"), "worker", "--lifeline"]
+        process = subprocess.Popen(  # noqa: S603 - our own command
+            command, env=environment, stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True
+        )
     try:
         yield
         if process.poll() is not None:
@@ -126,6 +181,8 @@ def worker(home: Path) -> Iterator[None]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        assert process.stdin is not None  # noqa: S101 - for the type checker
+        process.stdin.close()
 
 
 def run_writers(home: Path, packages: list[Package]) -> Done:
@@ -146,7 +203,14 @@ def run_writers(home: Path, packages: list[Package]) -> Done:
             for each in writers:
                 each.start()
             while finished < WRITERS:
-                files, result = told.get(timeout=60)
+                # A killed writer may hold the queue's lock, so that no other is heard any more.
+                codes = [each.exitcode for each in writers if each.exitcode]
+                if codes:
+                    raise WriterDied(f"a writer ended with {told_code(codes[0])}; nothing more is done")
+                try:
+                    files, result = told.get(timeout=0.2)
+                except queue.Empty:
+                    continue
                 progress.advance(task, files)
                 if result is not None:
                     done.add(result)
@@ -156,6 +220,11 @@ def run_writers(home: Path, packages: list[Package]) -> Done:
                 each.terminate()
                 each.join()
     return done
+
+
+def told_code(code: int) -> str:
+    """An exit code in words."""
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
 def wait_until_settled(home: Path, done: Done) -> dict[str, Any]:
@@ -170,7 +239,7 @@ def wait_until_settled(home: Path, done: Done) -> dict[str, Any]:
             waiting = [
                 each for each in client.zrange(keys.partition.dirty, 0, -1) if each.startswith(keys.tenant + "/")
             ]
-            hooks = hooks_that_ran(home)
+            hooks = hooks_that_ran(home, settings.tenant)
             found = archived(settings.archive_url or "", settings.tenant)
             settled = not waiting and hooks["events"] >= ended and found["events"] == client_events(found)
             if (settled and sum(found["statuses"].values()) >= ended) or time.monotonic() > deadline:
@@ -183,9 +252,10 @@ def client_events(found: dict[str, Any]) -> int:
     return int(found["versions"])
 
 
-def hooks_that_ran(home: Path) -> dict[str, int]:
-    """What the hook noted."""
-    lines = [json.loads(line) for line in (home / "hooks.jsonl").read_text().splitlines()]
+def hooks_that_ran(home: Path, tenant: str) -> dict[str, int]:
+    """What the hook noted of our tenant; a Redis that was there before may tell of others."""
+    noted = [json.loads(line) for line in (home / "hooks.jsonl").read_text().splitlines()]
+    lines = [line for line in noted if line["tenant"] == tenant]
     types = Counter(line["type"] for line in {line["event"]: line for line in lines}.values())
     return {
         "calls": len(lines),
@@ -205,7 +275,8 @@ def archived(url: str, tenant: str) -> dict[str, Any]:
         )
         sums = connection.execute(
             """SELECT coalesce(sum((data->>'processed_files')::int), 0),
-                      coalesce(sum(jsonb_array_length(data->'failed_files')), 0),
+                      coalesce(sum(jsonb_array_length(CASE jsonb_typeof(data->'failed_files') WHEN 'array'
+                          THEN data->'failed_files' ELSE (data->>'failed_files')::jsonb END)), 0),
                       coalesce(sum((data->'metadata'->>'documented')::int), 0),
                       coalesce(sum((data->'metadata'->>'undocumented')::int), 0),
                       coalesce(sum(version), 0)

@@ -13,6 +13,7 @@ __all__ = ["note_end"]
 
 def note_end(event: Event, session: Session | None) -> None:
     """Append what happened to ``$SOJOURN_RUN_HOOKS``; short appends by several processes do not mix."""
-    line = {"event": event.id, "type": event.type, "found": session is not None and session.id == event.session_id}
+    found = session is not None and session.id == event.session_id
+    line = {"event": event.id, "tenant": event.tenant, "type": event.type, "found": found}
     with Path(os.environ["SOJOURN_RUN_HOOKS"]).open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")

@@ -58,7 +58,9 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
 
     # One session
 
-    async def create(self, /, *, ttl: Ttl | Default = DEFAULT, max_lifetime: Ttl | Default = DEFAULT, **fields: Any) -> S:
+    async def create(
+        self, /, *, ttl: Ttl | Default = DEFAULT, max_lifetime: Ttl | Default = DEFAULT, **fields: Any
+    ) -> S:
         """See `SessionStore.create`."""
         return await self._run(self._create(ttl, max_lifetime, fields))
 

@@ -19,7 +19,7 @@ from tests.waiting import eventually
 from tests.worker.processes import Processes, expired_events, settings_for
 
 from sojourn import ArchiveUnavailable, SessionStore
-from sojourn.settings import Settings
+from sojourn.settings import HookSettings, Settings
 from sojourn_worker import config, jobs
 from sojourn_worker.queues import ALLOWED, HOOKS, RUN_SWEEP, SafeJob, backoff, connect, open_queue
 
@@ -110,6 +110,22 @@ def test_unreadable_jobs_do_not_end_the_worker(settings: Settings, queue: Queue,
     assert worker.popen.poll() is None
 
 
+def test_ids_that_are_no_text_do_not_end_the_worker(settings: Settings, queue: Queue, processes: Processes) -> None:
+    """Bytes that are no id, wherever a worker reads ids, are dropped; the worker stays and takes the next job."""
+    client, bad = queue.connection, b"\xff\xfe"
+    client.rpush(f"rq:queue:{PREFIX}", bad)
+    client.rpush(f"rq:queue:{PREFIX}:intermediate", bad)
+    client.zadd(f"rq:scheduled:{PREFIX}", {bad: 1})
+    client.zadd(f"rq:wip:{PREFIX}", {bad: 1})
+    good = queue.enqueue_call(RUN_SWEEP, result_ttl=60)
+    worker = processes.role("jobs:hooks", settings)
+    eventually(lambda: good.get_status() == "finished", deadline_s=15)
+    keys = [f"rq:scheduled:{PREFIX}", f"rq:wip:{PREFIX}", f"rq:queue:{PREFIX}", f"rq:queue:{PREFIX}:intermediate"]
+    eventually(lambda: not client.exists(*keys))
+    assert "quitting" not in worker.log
+    assert "is away or refuses" not in worker.log
+
+
 def test_a_job_taken_but_not_begun_comes_back(settings: Settings, queue: Queue, processes: Processes) -> None:
     """A worker killed between taking a job and beginning it does not take the job along."""
     job = queue.enqueue_call(RUN_SWEEP, result_ttl=60)
@@ -167,12 +183,23 @@ def test_retries_are_doubled_up_to_five_minutes() -> None:
     assert backoff(0) is None
 
 
-def test_settings_reach_a_child_exactly(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_reach_a_child_exactly(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Through the pipe every setting arrives as it is, whatever the environment and the file say."""
     given = settings.model_copy(
-        update={"ttl": None, "archive_url": None, "queue_url": "redis://:s3cret@h/1", "models": ("a:B",)}
+        update={
+            "ttl": None,
+            "archive_url": None,
+            "queue_url": "redis://:s3cret@h/1",
+            "models": ("a:B",),
+            "hooks": {"own": HookSettings(events=("created",), function="a:b")},
+        }
     )
+    other = {"events": ["ended"], "function": "c:d"}
     monkeypatch.setenv("SOJOURN_TTL", "60")
+    monkeypatch.setenv("SOJOURN_HOOKS", json.dumps({"other": other, "own": {"retries": 1}}))
+    monkeypatch.setenv("SOJOURN_HOOKS__OWN__TIMEOUT", "7")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sojourn.yaml").write_text(json.dumps({"hooks": {"third": other}, "limits": {"depth": 5}}))
     monkeypatch.setenv("SOJOURN_ARCHIVE_URL", "postgresql://other")
     assert config.from_line(config.to_line(given)) == given
     job: Any = SafeJob("x", connection=object())

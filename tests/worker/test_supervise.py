@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -100,6 +102,47 @@ def test_nothing_outlives_a_killed_supervisor(any_redis_url: str, processes: Pro
     assert len(family) >= 6
     supervisor.popen.kill()
     eventually(lambda: not _alive(family), deadline_s=8)
+
+
+@pytest.mark.parametrize("roles", [[], ["--role", "listen"]])
+def test_the_command_ends_with_its_lifeline(any_redis_url: str, tmp_path: Path, roles: list[str]) -> None:
+    """`sojourn worker --lifeline` stops, with all that it started, when its standard input ends."""
+    config = tmp_path / "sojourn.yaml"
+    config.write_text(json.dumps({"redis_url": any_redis_url, "partitions": 4}))
+    given = {name: value for name, value in os.environ.items() if not name.startswith("SOJOURN_")}
+    log = tmp_path / "log"
+    with log.open("wb") as output:
+        command = [sys.executable, "-m", "sojourn.cli", "worker", "--lifeline", *roles]
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stderr=output, env=given | {"SOJOURN_CONFIG": str(config)}
+        )
+    try:
+        eventually(lambda: "listening" in log.read_text(), deadline_s=15)
+        family = tree(process.pid)
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(12) == 0
+        assert not _alive(family)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_missing_package_is_told_in_a_line(any_redis_url: str) -> None:
+    """Where only the client is installed, the command ends at once and says what to install."""
+    code = "import sys; sys.modules['rq'] = None; from sojourn.cli.root import cli; cli()"
+    given = {name: value for name, value in os.environ.items() if not name.startswith("SOJOURN_")}
+    ended = subprocess.run(
+        [sys.executable, "-c", code, "worker"],
+        env=given | {"SOJOURN_REDIS_URL": any_redis_url},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert ended.returncode != 0
+    (line,) = ended.stderr.splitlines()
+    assert "pip install 'sojourn[worker]'" in line
 
 
 def test_what_does_not_drain_is_hurried_and_then_killed(any_redis_url: str, processes: Processes) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
-import threading
 from collections.abc import Sequence
 
 from sojourn.errors import SettingsError
 from sojourn.settings import Settings, load_settings
 from sojourn_worker import config
+from sojourn_worker.lifeline import end_with_stdin
 from sojourn_worker.supervise import ROLES, run_role
 
 __all__ = ["main"]
@@ -38,17 +37,8 @@ def _from_supervisor() -> Settings:
     if not line:
         raise SettingsError("the supervisor was gone before it told the settings")
     settings = config.from_line(line)
-    threading.Thread(target=_stop_with_supervisor, args=(settings.drain_timeout,), daemon=True).start()
+    end_with_stdin(settings.drain_timeout)
     return settings
-
-
-def _stop_with_supervisor(drain_s: float) -> None:
-    """Wait for the end of standard input, which the supervisor's end brings about; then stop as at its signal."""
-    os.read(0, 1)
-    os.kill(os.getpid(), signal.SIGTERM)
-    timer = threading.Timer(drain_s, os._exit, args=(1,))
-    timer.daemon = True
-    timer.start()
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ import json
 import os
 from typing import Final
 
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+
 from sojourn.settings import Settings, load_settings
 
 __all__ = ["current", "from_line", "to_line", "use"]
@@ -21,12 +23,17 @@ def use(settings: Settings) -> None:
     """
     global _used
     _used = settings
+    for variable in [each for each in os.environ if _is_setting(each)]:
+        del os.environ[variable]
     for name, value in settings.model_dump(mode="json").items():
-        variable = _PREFIX + name.upper()
-        if value is None:
-            os.environ.pop(variable, None)
-        else:
-            os.environ[variable] = value if isinstance(value, str) else json.dumps(value)
+        if value is not None:
+            os.environ[_PREFIX + name.upper()] = value if isinstance(value, str) else json.dumps(value)
+
+
+def _is_setting(variable: str) -> bool:
+    """Whether a variable tells a setting or, as in ``SOJOURN_HOOKS__MAIL__FUNCTION``, a part of one."""
+    name = variable.lower().removeprefix(_PREFIX.lower()).partition("__")[0]
+    return variable.upper().startswith(_PREFIX) and name in Settings.model_fields
 
 
 def current() -> Settings:
@@ -41,4 +48,21 @@ def to_line(settings: Settings) -> bytes:
 
 def from_line(line: bytes) -> Settings:
     """What `to_line` wrote: every setting, so that environment and file have no say."""
-    return Settings(**json.loads(line))
+    told = _Told(**json.loads(line))
+    return Settings.model_construct(**{name: getattr(told, name) for name in Settings.model_fields})
+
+
+class _Told(Settings):
+    """Settings from arguments alone; ordinary ones merge what is nested with environment and file."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments."""
+        return (init_settings,)

@@ -12,7 +12,7 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import ResponseError, WatchError
 from redis.retry import Retry as RedisRetry
 from rq import Queue, Retry
-from rq.exceptions import DeserializationError, NoSuchJobError
+from rq.exceptions import DequeueTimeout, DeserializationError, NoSuchJobError
 from rq.intermediate_queue import IntermediateQueue
 from rq.job import Job
 from rq.serializers import JSONSerializer
@@ -165,9 +165,25 @@ class SafeJob(Job):
 class _Taken(IntermediateQueue):
     """Jobs taken by a worker that has not begun them. One that stays here for 10 s has lost its worker (RQ: 60 s)."""
 
+    def get_job_ids(self) -> list[str]:
+        """The ids; what cannot be read is dropped."""
+        found = []
+        raws: list[Any] = self.connection.lrange(self.key, 0, -1)
+        for raw in raws:
+            try:
+                found.append(raw.decode())
+            except UnicodeDecodeError:
+                _drop(self.connection, self.key, raw)
+        return found
+
     def should_be_cleaned_up(self, job_id: str) -> bool:
         first_seen = self.get_first_seen(job_id)
         return first_seen is not None and (now() - first_seen).total_seconds() > _TAKEN_S
+
+
+def _drop(connection: Redis, key: str, raw: Any) -> None:
+    LOG.error("an id that cannot be read is dropped from %s", key)
+    connection.lrem(key, 0, raw)
 
 
 class SafeQueue(Queue):
@@ -179,6 +195,33 @@ class SafeQueue(Queue):
     def intermediate_queue(self) -> IntermediateQueue:
         """The jobs taken from this queue but not begun."""
         return _Taken(self.key, self.connection)
+
+    @classmethod
+    def lmove(cls, connection: Redis, queue_key: str, timeout: int | None) -> Any:
+        """Take an id from the queue. One that cannot be read is dropped: it would end every worker in turn."""
+        taken = super().lmove(connection, queue_key, timeout)
+        if taken is None or not isinstance(taken[1], bytes):
+            return taken
+        try:
+            taken[1].decode()
+        except UnicodeDecodeError:
+            _drop(connection, IntermediateQueue.get_intermediate_queue_key(queue_key), taken[1])
+            if timeout is None:
+                return cls.lmove(connection, queue_key, timeout)
+            raise DequeueTimeout(timeout, queue_key) from None
+        return taken
+
+    def drop_unreadable(self) -> None:
+        """Remove what no worker can have put beside the queue, and none can read."""
+        self.intermediate_queue.get_job_ids()
+        for registry in (self.started_job_registry, self.scheduled_job_registry):
+            raws: list[Any] = self.connection.zrange(registry.key, 0, -1)
+            for raw in raws:
+                try:
+                    registry.parse_job_id(raw.decode())
+                except ValueError:
+                    LOG.error("an id that cannot be read is dropped from %s", registry.key)
+                    self.connection.zrem(registry.key, raw)
 
     def acquire_maintenance_lock(self) -> bool:
         """For a few seconds: a worker killed while it holds RQ's lock would stop all recovery for 15 minutes."""

@@ -182,10 +182,14 @@ class JobsWorker(Worker):
 
     def run_maintenance_tasks(self) -> None:
         """Recover the jobs of dead workers, and enqueue the jobs whose time to be retried has come."""
-        super().run_maintenance_tasks()  # type: ignore[no-untyped-call]
-        for queue in self.queues:
-            if isinstance(queue, SafeQueue):
+        queues = [queue for queue in self.queues if isinstance(queue, SafeQueue)]
+        try:
+            super().run_maintenance_tasks()  # type: ignore[no-untyped-call]
+            for queue in queues:
                 queue.enqueue_due()
+        except ValueError:  # an id that cannot be read; the next round does the rest
+            for queue in queues:
+                queue.drop_unreadable()
 
     # The child
 

@@ -26,7 +26,7 @@ def encode_entry(log: Log[E], entry: E, limits: Limits) -> str:
     """
     check_depth(log.name, entry, limits.depth, limits.entry_bytes)
     try:
-        value = log.adapter.validate_python(entry)
+        value = log.adapter.validate_python(entry, by_alias=True, by_name=True)
         text = json_text(log.adapter, value)
     except ValidationError as error:
         raise invalid_field(log.name, error) from None

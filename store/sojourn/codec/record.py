@@ -9,7 +9,7 @@ from dataclasses import field as dataclass_field
 from datetime import UTC, datetime
 from typing import Any, Final, Generic, TypeVar, cast
 
-from pydantic import ConfigDict, PydanticUserError, ValidationError, model_validator
+from pydantic import AliasChoices, AliasPath, ConfigDict, PydanticUserError, ValidationError, model_validator
 
 from sojourn.codec.checks import (
     FIELD_NAME,
@@ -83,6 +83,7 @@ class Codec(Generic[S]):
             raise InvalidModel(f"{model.__name__}: {error}") from None
         _complete(model)
         self._refuse_changed_core()
+        _refuse_mixed_aliases(model)
         self.fields = {name: field_codec(model, name) for name in model.model_fields}
         self._by_stored = {each.stored_as: each for each in self.fields.values()}
         if len(self._by_stored) != len(self.fields):
@@ -141,7 +142,7 @@ class Codec(Generic[S]):
                     raise SessionCorrupt(session_id, tenant, name)
                 data[name] = text
         try:
-            session: S = self._validate(data, by_alias=False, by_name=True)
+            session: S = self._validate(data, by_alias=True, by_name=True)
         except ValidationError as error:
             where = error.errors(include_url=False, include_input=False, include_context=False)[0]["loc"]
             if where:
@@ -157,7 +158,7 @@ class Codec(Generic[S]):
         `update` and `increment` cannot see the whole, so such a record is not damaged, and is told as it is.
         """
         try:
-            session: Any = self._editable.__pydantic_validator__.validate_python(data, by_alias=False, by_name=True)
+            session: Any = self._editable.__pydantic_validator__.validate_python(data, by_alias=True, by_name=True)
         except ValidationError:
             raise SessionCorrupt(session_id, tenant, "record") from None
         object.__setattr__(session, "__class__", self.model)
@@ -212,7 +213,7 @@ class Codec(Generic[S]):
             self._refuse_unwritable(name)
             check_depth(name, value, limits.depth, limits.field_bytes)
             try:
-                assign(draft, name, value)
+                assign(draft, name, value, by_alias=True, by_name=True)
             except ValidationError as error:
                 raise invalid_field(name, error) from None
             values[name] = getattr(draft, name)
@@ -275,7 +276,7 @@ class Codec(Generic[S]):
 
     def _checked(self, data: Mapping[str, Any]) -> S:
         try:
-            session: S = self._validate(data, by_alias=False, by_name=True)
+            session: S = self._validate(data, by_alias=True, by_name=True)
         except ValidationError as error:
             raise invalid_field("", error) from None
         return session
@@ -339,6 +340,16 @@ def _complete(model: type[Session]) -> None:
         model.model_rebuild()
     except (PydanticUserError, NameError) as error:
         raise InvalidModel(f"{model.__name__}: {str(error).splitlines()[0]}") from error
+
+
+def _refuse_mixed_aliases(model: type[Session]) -> None:
+    """Fields are known by their names, but those of nested models may be by aliases: validators take both."""
+    for name, info in model.model_fields.items():
+        given = info.validation_alias
+        for alias in given.choices if isinstance(given, AliasChoices) else [given]:
+            first = alias.path[0] if isinstance(alias, AliasPath) else alias
+            if first != name and first in model.model_fields:
+                raise InvalidModel(f"{model.__name__}.{name}: its alias is the name of another field")
 
 
 def _editable(model: type[S]) -> type[S]:

@@ -15,6 +15,8 @@ from sojourn.settings.model import Settings
 __all__ = ["load_settings"]
 
 _PREFIX: Final = "sojourn_"
+_KUBERNETES: Final = ("sojourn_service_", "sojourn_port")
+"""What Kubernetes puts into the environment where a Service is called "sojourn"."""
 _NO_SETTINGS: Final = frozenset({"sojourn_config", "sojourn_venv", "sojourn_run_hooks", "sojourn_test_run"})
 """Variables of the scripts, and the one that names the settings file."""
 
@@ -56,6 +58,8 @@ def _refuse_unknown_variables() -> None:
     known = {_PREFIX + name for name in Settings.model_fields} | _NO_SETTINGS
     for name in os.environ:
         lower = name.lower()
+        if lower.startswith(_KUBERNETES):
+            continue
         if lower.startswith(_PREFIX) and lower not in known and _group(lower) not in known - _NO_SETTINGS:
             raise SettingsError(f"{name} in the environment: there is no setting called {lower.removeprefix(_PREFIX)}")
 
