@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from json.encoder import encode_basestring
 from typing import Final
 
 from pydantic import ValidationError
@@ -25,7 +26,6 @@ __all__ = [
 FIELD_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 NOT_AS_IT_IS: Final = "would not read back as it is: give it a value of exactly the type that is declared"
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
-_ESCAPES: Final = {i: f"\\u{i:04x}" for i in (*range(0x20), 0x7F)} | {ord('"'): '\\"', ord("\\"): "\\\\"}
 
 
 def check_log(log: object) -> None:
@@ -77,7 +77,7 @@ def quoted(text: str) -> str:
         >>> quoted('say "hi"')
         '"say \\"hi\\""'
     """
-    return '"' + text.translate(_ESCAPES) + '"'
+    return encode_basestring(text)
 
 
 def invalid_field(name: str, error: ValidationError) -> InvalidField:

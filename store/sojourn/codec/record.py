@@ -216,7 +216,7 @@ class Codec(Generic[S]):
                 assign(draft, name, value, by_alias=True, by_name=True)
             except ValidationError as error:
                 raise invalid_field(name, error) from None
-            values[name] = getattr(draft, name)
+            values[name] = draft.__dict__[name]
         return self._encoded_changes(values, limits)
 
     def encode_difference(self, session: S, changes: Mapping[str, Any], limits: Limits) -> Changes:
