@@ -335,11 +335,14 @@ def show_what_to_try(home: Path) -> None:
     redis_cli = shutil.which("redis-cli") or Path(bundled_redis()).parent / "redis-cli"
     config = f"SOJOURN_CONFIG={shlex.quote(str(home / 'sojourn.yaml'))}"
     keys = TenantKeys.of(settings.tenant, settings.partitions)
+    # The passwords of servers that are not ours stay where they are.
+    redis_url = settings.redis_url if (home / "redis").exists() else '"$SOJOURN_REDIS_URL"'
+    archive_url = f"'{settings.archive_url}'" if (home / "postgres").exists() else '"$SOJOURN_ARCHIVE_URL"'
     console.print("\nIt stays up until Ctrl-C. Try, in another terminal:\n", markup=False)
     for line in (
-        f"{redis_cli} -u {settings.redis_url} ZRANGE '{keys.status_index('documentation', 'completed')}' 0 3",
-        f"{redis_cli} -u {settings.redis_url} XREVRANGE '{keys.partition.events}' + - COUNT 2",
-        f"psql '{settings.archive_url}' -c 'TABLE sojourn.sessions LIMIT 3'",
+        f"{redis_cli} -u {redis_url} ZRANGE '{keys.status_index('documentation', 'completed')}' 0 3",
+        f"{redis_cli} -u {redis_url} XREVRANGE '{keys.partition.events}' + - COUNT 2",
+        f"psql {archive_url} -c 'TABLE sojourn.sessions LIMIT 3'",
         f"{config} {binary}/sojourn create --owner you --ttl 10s",
         f"{config} {binary}/sojourn list",
         f"{config} {binary}/sojourn archive list --status expired",
