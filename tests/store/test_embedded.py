@@ -374,9 +374,10 @@ def test_ctrl_c_reaches_the_owner_alone(start_owner: Callable[[str], Owner]) -> 
 def test_servers_end_with_a_killed_guard(own_redis: OwnRedis, own_postgres: PostgresServer) -> None:
     """SIGKILL to a guard ends its server as well."""
     processes = family(own_redis().pid, own_postgres.pid)
-    for guard in processes:
-        if "_guard.py" in " ".join(guard.cmdline()):
-            guard.kill()
+    guards = [each for each in processes if "_guard.py" in " ".join(each.cmdline())]
+    assert len(guards) == 2
+    for guard in guards:
+        guard.kill()
     eventually(lambda: all(map(gone, processes)), what="the end of all servers")
 
 
