@@ -19,7 +19,8 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ from sojourn.settings import Settings, load_settings, masked
 SCRIPTS = Path(__file__).resolve().parent
 WRITERS = 4
 SETTLED_WITHIN_S = 120.0
+ENDED_WITHIN_S = 5.0
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 console = Console()
 
@@ -216,10 +218,21 @@ def run_writers(home: Path, packages: list[Package]) -> Done:
                     done.add(result)
                     finished += 1
         finally:
-            for each in writers:
-                each.terminate()
-                each.join()
+            end_writers(writers, are_done=finished == WRITERS)
     return done
+
+
+def end_writers(writers: Sequence[BaseProcess], *, are_done: bool) -> None:
+    """Have them end, and kill one that does not."""
+    deadline = time.monotonic() + ENDED_WITHIN_S
+    for each in writers:
+        if each.pid is not None and not are_done:
+            each.terminate()
+    for each in writers:
+        if each.pid is not None:
+            each.join(max(0.0, deadline - time.monotonic()))
+            each.kill()
+            each.join()
 
 
 def told_code(code: int) -> str:

@@ -21,6 +21,7 @@ from _document import as_fits, count_docstrings, packages_under, shown
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "_run.py"
 PACKAGES = Path(__file__).parents[1] / "data" / "packages"
+pytestmark = pytest.mark.timeout(240)
 
 
 @contextlib.contextmanager
@@ -34,14 +35,28 @@ def _run(tmp_path: Path, *arguments: str, **more: str) -> Iterator[subprocess.Po
             stdout=output,
             stderr=output,
             start_new_session=True,
-            env=given | {"TMPDIR": str(tmp_path / "tmp")} | more,
+            env=given | {"TMPDIR": str(tmp_path / "tmp"), "PYTHONFAULTHANDLER": "1"} | more,
         )
     try:
         yield process
+    except BaseException:
+        _end(process, signal.SIGABRT)  # which also has it write where it was
+        for file in (tmp_path / "out", *tmp_path.glob("tmp/*/worker.log")):
+            print(f"--- {file.name}\n{file.read_text(errors='replace')[-10_000:]}")
+        raise
     finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            process.wait(30)
+        _end(process, signal.SIGTERM)
+
+
+def _end(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    if process.poll() is None:
+        process.send_signal(number)
+        try:
+            process.wait(45)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
 
 
 def _odd_tree(root: Path) -> Path:
@@ -85,7 +100,7 @@ def test_an_odd_tree_on_servers_of_others(tmp_path: Path, any_redis_url: str, po
     servers = {"SOJOURN_REDIS_URL": any_redis_url, "SOJOURN_ARCHIVE_URL": postgres_url}
     tree = _odd_tree(tmp_path / "tree")
     with _run(tmp_path, "--once", str(tree), SOJOURN_TENANT="mine", SOJOURN_HOOKS=other, **servers) as process:
-        assert process.wait(90) == 0, (tmp_path / "out").read_text()
+        assert process.wait(120) == 0, (tmp_path / "out").read_text()
     with redis.Redis.from_url(any_redis_url, decode_responses=True) as client:
         groups = [each["name"] for key in client.scan_iter("sojourn:*:events") for each in client.xinfo_groups(key)]
         assert set(groups) <= {"sojourn-archive"}
@@ -99,7 +114,7 @@ def test_nothing_outlives_a_killed_run(tmp_path: Path, any_redis_url: str, postg
     """SIGKILL to the script: its worker finds out and stops."""
     servers = {"SOJOURN_REDIS_URL": any_redis_url, "SOJOURN_ARCHIVE_URL": postgres_url}
     with _run(tmp_path, str(PACKAGES), **servers) as process:
-        eventually(lambda: "It stays up" in (tmp_path / "out").read_text(), deadline_s=60)
+        eventually(lambda: "It stays up" in (tmp_path / "out").read_text(), deadline_s=120)
         family = psutil.Process(process.pid).children(recursive=True)
         assert family
         process.kill()
@@ -110,7 +125,7 @@ def test_several_interrupts_leave_nothing(tmp_path: Path, any_redis_url: str, po
     """Ctrl-C again and again while it cleans up does not keep it from that."""
     servers = {"SOJOURN_REDIS_URL": any_redis_url, "SOJOURN_ARCHIVE_URL": postgres_url}
     with _run(tmp_path, str(PACKAGES), **servers) as process:
-        eventually(lambda: "It stays up" in (tmp_path / "out").read_text(), deadline_s=60)
+        eventually(lambda: "It stays up" in (tmp_path / "out").read_text(), deadline_s=120)
         deadline = time.monotonic() + 30
         while process.poll() is None and time.monotonic() < deadline:
             process.send_signal(signal.SIGINT)
@@ -128,7 +143,7 @@ def test_a_dead_writer_ends_the_run_at_once(tmp_path: Path, any_redis_url: str, 
             children = psutil.Process(process.pid).children()
             return [each for each in children if "spawn_main" in " ".join(each.cmdline())]
 
-        found = eventually(writers, deadline_s=60)
+        found = eventually(writers, deadline_s=120)
         found[0].kill()
         assert process.wait(30) == 1
     assert "a writer ended with signal 9" in (tmp_path / "out").read_text()
