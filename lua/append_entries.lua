@@ -39,6 +39,7 @@ if not core then
   return refusal
 end
 local length, added = redis.call('LLEN', log), #ARGV - 11
+local before = { ['_log:' .. name] = text(length) }
 if length + added > limit then
   return redis.error_reply(string.format('FULL %d %d', length, limit))
 end
@@ -56,9 +57,9 @@ end
 redis.call('HSET', session, 'version', text(core.version + 1), 'updated_at_ms', stamp(core, now))
 redis.call('ZADD', k.dirty, 'NX', text(now), k.member)
 if slides then
-  slide(k, core, now, grace, 0)
+  slide_told(k, core, now, grace, before)
 end
 remember(k, operation, now)
 emit(k, 'updated', core.kind, core.version + 1, now, actor, trace,
-  string.format('{"%s":{"appended":%d,"length":%d}}', name, added, length))
+  string.format('{"%s":{"appended":%d,"length":%d}}', name, added, length), told(before))
 return length

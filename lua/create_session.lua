@@ -76,7 +76,7 @@ for spec in string.gmatch(indexes, '[^,]+') do
 end
 redis.call('ZADD', k.dirty, 'NX', created, k.member)
 remember(k, operation, now)
-emit(k, 'created', kind, 1, now, actor, trace, '')
+emit(k, 'created', kind, 1, now, actor, trace, '', '')
 
 claim_due(prefix, now, CLAIMS_PER_CREATE, grace, retention)
 purge_due(prefix, now, CLAIMS_PER_CREATE, grace, true)

@@ -36,6 +36,7 @@ if not core then
 end
 
 local values, write, changes = {}, { 'version', text(core.version + 1), 'updated_at_ms', stamp(core, now) }, {}
+local before = {}
 for i, old in ipairs(redis.call('HMGET', session, unpack(names))) do
   local current = integer(old or '0')
   if not current then
@@ -49,12 +50,14 @@ for i, old in ipairs(redis.call('HMGET', session, unpack(names))) do
   write[#write + 1] = names[i]
   write[#write + 1] = values[i]
   changes[i] = string.format('"%s":%s', names[i], values[i])
+  before[names[i]] = old
 end
 redis.call('HSET', session, unpack(write))
 redis.call('ZADD', k.dirty, 'NX', text(now), k.member)
 if slides then
-  slide(k, core, now, grace, 0)
+  slide_told(k, core, now, grace, before)
 end
 remember(k, operation, now)
-emit(k, 'updated', core.kind, core.version + 1, now, actor, trace, '{' .. table.concat(changes, ',') .. '}')
+emit(k, 'updated', core.kind, core.version + 1, now, actor, trace, '{' .. table.concat(changes, ',') .. '}',
+  told(before))
 return values

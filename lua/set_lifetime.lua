@@ -43,6 +43,8 @@ local function place(name, value)
     clear[#clear + 1] = name
   end
 end
+local before = { ttl_ms = core.ttl and text(core.ttl) or false, accessed_at_ms = text(core.accessed),
+  expires_at_ms = core.expires and text(core.expires) or false }
 place('ttl_ms', ttl)
 place('expires_at_ms', deadline)
 redis.call('HSET', session, unpack(write))
@@ -52,5 +54,5 @@ end
 place_deadline(k, deadline, grace, core.logs)
 redis.call('ZADD', k.dirty, 'NX', text(now), k.member)
 remember(k, operation, now)
-emit(k, 'updated', core.kind, core.version + 1, now, actor, trace, changes)
+emit(k, 'updated', core.kind, core.version + 1, now, actor, trace, changes, told(before))
 return redis.call('HGETALL', session)

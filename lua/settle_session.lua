@@ -9,7 +9,7 @@
 -- Returns  'settled', 'removed', 'changed' (still dirty) or 'gone'
 -- Errors   none
 -- @include include/keys
--- @include include/remove
+-- @include include/lose
 local session = KEYS[1]
 local prefix, tenant, id = ARGV[1], ARGV[2], ARGV[3]
 local version, updated_at = ARGV[4], ARGV[5]
@@ -17,10 +17,8 @@ local version, updated_at = ARGV[4], ARGV[5]
 local k = session_keys(prefix, tenant, id)
 local state = redis.call('HMGET', session, 'version', 'updated_at_ms')
 if not state[1] and redis.call('EXISTS', session) == 0 then
-  if redis.call('ZREM', k.dirty, k.member) == 1 then
-    forget(k)
-    forget_status(k)
-    redis.call('SADD', k.lost, k.member) -- who removes a session properly leaves nothing dirty
+  if redis.call('ZREM', k.dirty, k.member) == 1 then -- who removes a session properly leaves nothing dirty
+    lose(k, now_ms(), 'lost')
   end
   return 'gone'
 end

@@ -38,7 +38,7 @@ if not moved and gain == 0 and core.accessed ~= now then
   redis.call('ZADD', k.dirty, 'NX', text(now), k.member)
 end
 if tells and (moved or gain == 0) then
-  emit(k, 'touched', core.kind, core.version, now, actor, trace, '')
+  emit(k, 'touched', core.kind, core.version, now, actor, trace, '', '')
 end
 if whole then
   return redis.call('HGETALL', session)

@@ -46,28 +46,36 @@ if refusal then
 end
 
 local write = { 'version', text(core.version + 1), 'updated_at_ms', stamp(core, now) }
-local new = {}
+local names, new, old, before = {}, {}, {}, {}
+for i = 15, first_pair - 1 do
+  names[#names + 1] = ARGV[i]
+  new[ARGV[i]] = false
+end
 for i = first_pair, #ARGV, 2 do
   write[#write + 1] = ARGV[i]
   write[#write + 1] = ARGV[i + 1]
+  names[#names + 1] = ARGV[i]
   new[ARGV[i]] = ARGV[i + 1]
 end
-for i = 15, first_pair - 1 do
-  new[ARGV[i]] = ''
+if #names > 0 then
+  for i, value in ipairs(redis.call('HMGET', session, unpack(names))) do
+    old[names[i]] = value
+    if value ~= new[names[i]] then
+      before[names[i]] = value
+    end
+  end
 end
 if status ~= '' and status ~= core.status then
   write[#write + 1] = 'status'
   write[#write + 1] = status
+  before.status = core.status
 end
 
 local moves = {}
 for spec in string.gmatch(core.indexes, '[^,]+') do
   local name = string.gsub(spec, '%[%]$', '')
-  if new[name] then
-    local old = redis.call('HGET', session, name)
-    if old ~= new[name] then
-      moves[#moves + 1] = { spec, old, new[name] }
-    end
+  if before[name] ~= nil then
+    moves[#moves + 1] = { spec, old[name], new[name] }
   end
 end
 
@@ -86,8 +94,8 @@ if status ~= '' and status ~= core.status then
 end
 redis.call('ZADD', k.dirty, 'NX', text(now), k.member)
 if slides then
-  slide(k, core, now, grace, 0)
+  slide_told(k, core, now, grace, before)
 end
 remember(k, operation, now)
-emit(k, 'updated', core.kind, core.version + 1, now, actor, trace, changes)
+emit(k, 'updated', core.kind, core.version + 1, now, actor, trace, changes, told(before))
 return redis.call('HGETALL', session)

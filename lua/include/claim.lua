@@ -1,22 +1,12 @@
 -- @include include/record
 -- @include include/finish
--- @include include/remove
+-- @include include/lose
 -- Turns one session past its deadline into `expired`. The hash's own deadline decides; an index that says otherwise is
 -- repaired. Returns 'expired', 'lost' (the hash is gone: evicted, or deleted by hand), 'damaged', 'moved' or 'ended'.
 local function claim(k, now, grace, retention)
   local core, damage = load_core(k)
   if not core then
-    -- A damaged record cannot be ended; it is reported once and left for a person to look at.
-    redis.call('ZREM', k.deadlines, k.member)
-    redis.call('DEL', k.lease)
-    forget_status(k)
-    if not damage then
-      forget(k)
-    end
-    redis.call('SADD', k.lost, k.member)
-    local outcome = damage and 'damaged' or 'lost'
-    emit(k, outcome, '', 0, now, 'sojourn', '', '')
-    return outcome
+    return lose(k, now, damage and 'damaged' or 'lost')
   end
   if not core.live then
     redis.call('ZREM', k.deadlines, k.member)

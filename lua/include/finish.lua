@@ -7,6 +7,11 @@
 -- first write may grow, and ends and claims must go through then as well.
 -- ending: status, at (ms), reason ('' for none), event, actor, trace, changes (JSON).
 local function finish(k, core, now, grace, retention, ending)
+  local before = { status = core.status, ended_at_ms = false, end_reason = false }
+  if not core.live then
+    local ended = redis.call('HMGET', k.session, 'ended_at_ms', 'end_reason')
+    before.ended_at_ms, before.end_reason = ended[1], ended[2]
+  end
   redis.call('ZREM', k.deadlines, k.member)
   redis.call('DEL', k.lease)
   redis.call('ZREM', status_index(k, core.kind, core.status), k.id)
@@ -19,5 +24,6 @@ local function finish(k, core, now, grace, retention, ending)
   redis.call('ZADD', status_index(k, core.kind, ending.status), text(core.created), k.id)
   redis.call('ZADD', k.dirty, 'NX', text(now), k.member)
   place_removal(k, now, retention, grace, core.logs)
-  emit(k, ending.event, core.kind, core.version, now, ending.actor, ending.trace, ending.changes)
+  emit(k, ending.event, core.kind, core.version, now, ending.actor, ending.trace, ending.changes,
+    told(before))
 end

@@ -16,6 +16,7 @@ local function session_keys(prefix, tenant, id)
     dirty = prefix .. 'dirty',
     removals = prefix .. 'removals',
     lost = prefix .. 'lost',
+    counts = prefix .. 'counts',
     operations = prefix .. 'operations',
     events = prefix .. 'events',
   }

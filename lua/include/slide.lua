@@ -17,3 +17,12 @@ local function slide(k, core, now, grace, min_gain)
   redis.call('ZADD', k.dirty, 'NX', text(now), k.member)
   return deadline, true
 end
+
+-- The same on the way of another write, whose event then also tells where the deadline was: `before` takes it.
+local function slide_told(k, core, now, grace, before)
+  local _, moved = slide(k, core, now, grace, 0)
+  if moved then
+    before.expires_at_ms = core.expires and text(core.expires) or false
+    before.accessed_at_ms = text(core.accessed)
+  end
+end

@@ -7,7 +7,7 @@ import os
 import re
 import socket
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal
 
@@ -59,6 +59,8 @@ class Event:
     trace_id: str
     changes: Mapping[str, Any]
     """The changed fields as they are stored: times in milliseconds under a name that ends in ``_ms``."""
+    before: Mapping[str, str | None] = field(default_factory=dict)
+    """What the record's hash held in those of them that changed; None for nothing."""
 
     @classmethod
     def from_stream(cls, partition: int, stream_id: str, fields: Mapping[str, str]) -> Event:
@@ -74,6 +76,7 @@ class Event:
             actor=fields.get("actor", ""),
             trace_id=fields.get("trace", ""),
             changes=_mapping(fields.get("changes", "")),
+            before=_mapping(fields.get("before", "")),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -81,7 +84,7 @@ class Event:
         return {
             "id": self.id, "type": self.type, "tenant": self.tenant, "session_id": self.session_id,
             "kind": self.kind, "version": self.version, "at_ms": ms_from(self.at), "actor": self.actor,
-            "trace_id": self.trace_id, "changes": dict(self.changes),
+            "trace_id": self.trace_id, "changes": dict(self.changes), "before": dict(self.before),
         }  # fmt: skip
 
     @classmethod

@@ -17,9 +17,11 @@ key                                                           type    holds
 ``sojourn:{NN}:operations``                                   zset    ids of recent writes, by time
 ``sojourn:{NN}:events``                                       stream  the outbox
 ``sojourn:{NN}:lost``                                         set     ``<tenant>/<id>`` of records that vanished
+``sojourn:{NN}:counts``                                       hash    how often something went wrong, by what
 ``sojourn:{NN}:/ledger:<hook>``                               zset    events a hook is done with, by time
 ``sojourn:{NN}:/running:<hook>:<event>``                      string  the job in which the hook has the event in hand
 ``sojourn:{NN}:/tries:<hook>:<event>``                        string  how often the hook failed on the event
+``sojourn:{NN}:/dead:<hook>``                                 stream  events that the hook was given up on
 ============================================================  ======  ==========================================
 
 The slash keeps hooks' keys apart from those of a tenant called ``ledger``, for no tenant's name contains one.
@@ -151,6 +153,11 @@ class PartitionKeys:
         return self.prefix + "lost"
 
     @cached_property
+    def counts(self) -> str:
+        """How often something went wrong, by what."""
+        return self.prefix + "counts"
+
+    @cached_property
     def operations(self) -> str:
         """Ids of recent writes."""
         return self.prefix + "operations"
@@ -167,6 +174,10 @@ class PartitionKeys:
     def running(self, hook: str, event_id: str) -> str:
         """The job in which a hook has an event in hand."""
         return f"{self.prefix}/running:{hook}:{event_id}"
+
+    def dead(self, hook: str) -> str:
+        """The events that a hook was given up on."""
+        return f"{self.prefix}/dead:{hook}"
 
     def tries(self, hook: str, event_id: str) -> str:
         """How often a hook has failed on an event."""

@@ -6,7 +6,7 @@ has changed, `Archive` reads it.
 Example:
     >>> from sojourn.archive import Archive, archive_once, init  # doctest: +SKIP
     >>> init("postgresql://ada:secret@db/sojourn")  # doctest: +SKIP
-    '0001'
+    '0002'
     >>> archive_once(load_settings()).sessions  # doctest: +SKIP
     42
 

@@ -198,8 +198,9 @@ class Archive:
             Event(
                 id=event_id, type=type_, tenant=tenant, session_id=str(found_id), kind=kind, version=version,
                 at=at.astimezone(UTC), actor=actor, trace_id=trace_id, changes=json.loads(from_jsonb(changes)),
+                before=json.loads(from_jsonb(before)),
             )
-            for event_id, type_, tenant, found_id, kind, version, at, actor, trace_id, changes in rows
+            for event_id, type_, tenant, found_id, kind, version, at, actor, trace_id, changes, before in rows
         ]  # fmt: skip
 
     def counts(self) -> dict[str, dict[str, int]]:

@@ -96,11 +96,13 @@ def event_row(event: Event) -> str:
         "tenant": event.tenant, "session_id": event.session_id, "id": event.id, "type": event.type,
         "kind": event.kind, "actor": event.actor, "trace_id": event.trace_id,
     }  # fmt: skip
-    for name, text in (*texts.items(), ("changes", changes)):
+    before = json.dumps(dict(event.before), ensure_ascii=False, separators=(",", ":"))
+    for name, text in (*texts.items(), ("changes", changes), ("before", before)):
         check_text(name, text)
     told = ",".join(f'"{name}":{quote(text)}' for name, text in texts.items())
     return (
-        f'{{{told},"version":{event.version},"at":"{event.at.isoformat()}","changes":{as_jsonb(changes, embed=True)}}}'
+        f'{{{told},"version":{event.version},"at":"{event.at.isoformat()}"'
+        f',"changes":{as_jsonb(changes, embed=True)},"before":{as_jsonb(before, embed=True)}}}'
     )
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HEAD", "check_schema", "downgrade", "init"]
 
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 """The version of the tables that this code works with; the last migration's."""
 _TIMEOUT_S: Final = 60.0
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"

@@ -17,7 +17,7 @@ from sojourn import Settings
 from sojourn.archive import HEAD, Archive, archive_once, downgrade, init
 from sojourn.errors import ArchiveError, ArchiveSchemaMismatch, SettingsError, SojournError
 
-TABLES = ["alembic_version", "session_entries", "session_events", "sessions"]
+TABLES = ["alembic_version", "partitions", "session_entries", "session_events", "session_snapshots", "sessions"]
 _OF_SCHEMA = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'sojourn' ORDER BY 1"
 
 

@@ -1,0 +1,83 @@
+"""History that can be gone back in, every indexed field as a filter, and how far each outbox was archived."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+# What the changed fields held before, as hash texts: from a known state one goes back event by event.
+_BEFORE: Final = "ALTER TABLE sojourn.session_events ADD COLUMN before jsonb NOT NULL DEFAULT '{}'"
+
+# States that a newer one with a lower version took the place of: Redis was restored from an older copy and went on
+# from there, and the versions that were given out twice could otherwise not be told apart any more.
+_SNAPSHOTS: Final = """
+CREATE TABLE sojourn.session_snapshots (
+    tenant      text        NOT NULL,
+    session_id  uuid        NOT NULL,
+    version     bigint      NOT NULL,
+    updated_at  timestamptz NOT NULL,
+    data        jsonb       NOT NULL,
+    archived_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (tenant, session_id, version, updated_at)
+)
+"""
+
+# The last event of each partition's outbox that is archived. An outbox whose newest event is older than that belongs
+# to a Redis that was restored from an older copy.
+_PARTITIONS: Final = """
+CREATE TABLE sojourn.partitions (
+    number      integer     PRIMARY KEY,
+    last_event  text        NOT NULL,
+    archived_at timestamptz NOT NULL DEFAULT now()
+)
+"""
+
+# "<tenant>/<field>:<value>" for each value of each field that the session's model marks as indexed.
+_INDEXED: Final = "ALTER TABLE sojourn.sessions ADD COLUMN indexed text[] NOT NULL DEFAULT '{}'"
+_FILL_INDEXED: Final = """
+UPDATE sojourn.sessions SET indexed = ARRAY(
+    SELECT tenant || '/' || name || ':' || value
+    FROM string_to_table(data->>'_indexes', ',') AS spec,
+        LATERAL (SELECT rtrim(spec, '[]') AS name) AS named,
+        LATERAL (
+            SELECT data->>name AS value WHERE spec NOT LIKE '%[]'
+            UNION ALL
+            SELECT jsonb_array_elements_text(
+                CASE jsonb_typeof(data->name) WHEN 'array' THEN data->name ELSE (data->>name)::jsonb END
+            ) WHERE spec LIKE '%[]'
+        ) AS valued
+    WHERE value <> ''
+)
+"""
+
+_INDEXES: Final = (
+    "DROP INDEX sojourn.sessions_by_tag",
+    "CREATE INDEX sessions_by_indexed ON sojourn.sessions USING gin (indexed)",
+    "CREATE INDEX sessions_by_client_type ON sojourn.sessions (tenant, client_type, created_at, id)"
+    " WHERE client_type IS NOT NULL",
+    "CREATE INDEX sessions_by_end ON sojourn.sessions (status, kind, ended_at) WHERE ended_at IS NOT NULL",
+    "CREATE INDEX sessions_live ON sojourn.sessions (tenant, id) WHERE ended_at IS NULL",
+)
+
+
+def upgrade() -> None:
+    """Add them."""
+    for each in (_BEFORE, _SNAPSHOTS, _PARTITIONS, _INDEXED, _FILL_INDEXED, *_INDEXES):
+        op.execute(each.strip())
+
+
+def downgrade() -> None:
+    """Take them away; what is archived otherwise stays."""
+    for index in ("sessions_live", "sessions_by_end", "sessions_by_client_type", "sessions_by_indexed"):
+        op.execute(f"DROP INDEX sojourn.{index}")
+    op.execute("CREATE INDEX sessions_by_tag ON sojourn.sessions USING gin (tags)")
+    op.execute("ALTER TABLE sojourn.sessions DROP COLUMN indexed")
+    op.execute("ALTER TABLE sojourn.session_events DROP COLUMN before")
+    for table in ("partitions", "session_snapshots"):
+        op.execute(f"DROP TABLE sojourn.{table}")
