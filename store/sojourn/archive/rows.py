@@ -10,7 +10,7 @@ from sojourn.archive.exact import as_jsonb, embeddable_fields, quote
 from sojourn.codec import Codec, datetime_from
 from sojourn.events import Event
 
-__all__ = ["ARCHIVED", "Damage", "entry_row", "event_row", "rows_json", "session_key", "session_row"]
+__all__ = ["ARCHIVED", "Damage", "entry_row", "event_row", "index_entry", "rows_json", "session_key", "session_row"]
 
 ARCHIVED: Final = "_archived:"
 """Hash fields that begin so count the archived entries of a log. They belong to this Redis, not to the record."""
@@ -59,7 +59,8 @@ def session_row(stored: Mapping[str, str], tenant: str, session_id: str, codec: 
         f',"kind":{quote(_required(stored, "kind"))},"status":{quote(_required(stored, "status"))}'
         f',"version":{_integer("version", _required(stored, "version"))}'
         f',"owner":{_text(stored, "owner")},"client_type":{_text(stored, "client_type")}'
-        f',"end_reason":{_text(stored, "end_reason")},"tags":{_tags(stored.get("tags", "[]"))}'
+        f',"end_reason":{_text(stored, "end_reason")},"tags":{_listed(_strings(stored.get("tags", "[]")))}'
+        f',"indexed":{_listed(_indexed(stored, tenant))}'
         f',"created_at":{_moment("created_at_ms", _required(stored, "created_at_ms"))}'
         f',"updated_at":{_moment("updated_at_ms", _required(stored, "updated_at_ms"))}'
         f',"accessed_at":{_moment("accessed_at_ms", _required(stored, "accessed_at_ms"))}'
@@ -152,13 +153,32 @@ def _duration(name: str, text: str | None) -> str:
     return _NULL if text is None else f'"{_integer(name, text)} milliseconds"'
 
 
-def _tags(text: str) -> str:
-    """The column serves SQL; tags that cannot be read are still in `data` as they were."""
+def index_entry(tenant: str, field: str, value: str) -> str:
+    """How the column `indexed` names a value of an indexed field; `field` as in the hash."""
+    return f"{tenant}/{field}:{value}"
+
+
+def _indexed(stored: Mapping[str, str], tenant: str) -> list[str]:
+    found = []
+    for spec in filter(None, stored.get("_indexes", "").split(",")):
+        name = spec.removesuffix("[]")
+        text = stored.get(name, "")
+        values = _strings(text) if name != spec else [text] if text else []
+        found += [index_entry(tenant, name, each) for each in values]
+    return found
+
+
+def _strings(text: str) -> list[str]:
+    """The strings of a JSON array. The columns serve SQL; what cannot be read is still in `data` as it was."""
     try:
         found = json.loads(text)
-        tags = [each for each in found if isinstance(each, str)] if isinstance(found, list) else []
-        for each in tags:
-            check_text("tags", each)
+        strings = [each for each in found if isinstance(each, str)] if isinstance(found, list) else []
+        for each in strings:
+            check_text("", each)
     except (ValueError, RecursionError, Damage):
-        return "[]"
-    return f"[{','.join(map(quote, tags))}]"
+        return []
+    return strings
+
+
+def _listed(strings: Sequence[str]) -> str:
+    return f"[{','.join(map(quote, strings))}]"

@@ -1,14 +1,14 @@
 -- rows: a JSON array of session rows. A row that is not newer than the one held changes nothing and is not returned.
 INSERT INTO sojourn.sessions AS held (
-    tenant, id, kind, status, version, owner, client_type, tags, created_at, updated_at, accessed_at, expires_at,
-    ttl, max_lifetime, ended_at, end_reason, data
+    tenant, id, kind, status, version, owner, client_type, tags, indexed, created_at, updated_at,
+    accessed_at, expires_at, ttl, max_lifetime, ended_at, end_reason, data
 )
 SELECT
-    tenant, id, kind, status, version, owner, client_type, tags, created_at, updated_at, accessed_at, expires_at,
-    ttl, max_lifetime, ended_at, end_reason, data
+    tenant, id, kind, status, version, owner, client_type, tags, indexed, created_at, updated_at,
+    accessed_at, expires_at, ttl, max_lifetime, ended_at, end_reason, data
 FROM jsonb_to_recordset(%(rows)s::jsonb) AS new (
     tenant text, id uuid, kind text, status text, version bigint, owner text, client_type text, tags text[],
-    created_at timestamptz, updated_at timestamptz, accessed_at timestamptz, expires_at timestamptz,
+    indexed text[], created_at timestamptz, updated_at timestamptz, accessed_at timestamptz, expires_at timestamptz,
     ttl interval, max_lifetime interval, ended_at timestamptz, end_reason text, data jsonb
 )
 ORDER BY tenant, id
@@ -19,6 +19,7 @@ ON CONFLICT (tenant, id) DO UPDATE SET
     owner = excluded.owner,
     client_type = excluded.client_type,
     tags = excluded.tags,
+    indexed = excluded.indexed,
     created_at = excluded.created_at,
     updated_at = excluded.updated_at,
     accessed_at = excluded.accessed_at,

@@ -59,8 +59,7 @@ UPDATE sojourn.sessions SET indexed = ARRAY(
 _INDEXES: Final = (
     "DROP INDEX sojourn.sessions_by_tag",
     "CREATE INDEX sessions_by_indexed ON sojourn.sessions USING gin (indexed)",
-    "CREATE INDEX sessions_by_client_type ON sojourn.sessions (tenant, client_type, created_at, id)"
-    " WHERE client_type IS NOT NULL",
+    "CREATE INDEX sessions_by_client_type ON sojourn.sessions (tenant, client_type, created_at, id)",
     "CREATE INDEX sessions_by_end ON sojourn.sessions (status, kind, ended_at) WHERE ended_at IS NOT NULL",
     "CREATE INDEX sessions_live ON sojourn.sessions (tenant, id) WHERE ended_at IS NULL",
 )
