@@ -69,11 +69,7 @@ redis.call('HSET', session, unpack(record))
 if deadline then
   place_deadline(k, deadline, grace, '')
 end
-redis.call('SADD', k.kinds, kind)
-redis.call('ZADD', status_index(k, kind, status), created, id)
-for spec in string.gmatch(indexes, '[^,]+') do
-  index_add(k, spec, values[(string.gsub(spec, '%[%]$', ''))], created)
-end
+enlist(k, kind, status, indexes, values, created)
 redis.call('ZADD', k.dirty, 'NX', created, k.member)
 remember(k, operation, now)
 emit(k, 'created', kind, 1, now, actor, trace, '', '')

@@ -19,6 +19,7 @@ import redis
 from rich.console import Console
 from rich.table import Table
 
+import bench_archive
 import bench_calls
 import bench_expiry
 import bench_memory
@@ -42,6 +43,9 @@ def main() -> int:
         if "expiry" in options.parts:
             results["expiry"] = bench_expiry.run(url, options.live, options.due, options.over)
             show_expiry(results["expiry"])
+        if "archive" in options.parts:
+            results["archive"] = bench_archive.run(url, options.dirty, options.rounds)
+            show_archive(results["archive"])
     if options.json is not None:
         options.json.write_text(json.dumps(results, indent=2))
     return 0
@@ -50,16 +54,17 @@ def main() -> int:
 def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    parser.add_argument("parts", nargs="*", help="calls, memory, expiry; default: all")
+    parser.add_argument("parts", nargs="*", help="calls, memory, expiry, archive; default: all")
     parser.add_argument("--rounds", type=int, default=9, help="rounds of each side (default: 9)")
     parser.add_argument("--calls", type=int, default=400, help="calls in a round (default: 400)")
     parser.add_argument("--live", type=int, default=200_000, help="live sessions while others expire")
     parser.add_argument("--due", type=int, default=2_000, help="sessions that expire")
     parser.add_argument("--over", type=float, default=10.0, help="seconds over which they do")
+    parser.add_argument("--dirty", type=int, default=10_000, help="sessions that are archived (default: 10000)")
     parser.add_argument("--redis", metavar="PATH", help="redis-server to use (default: on PATH, else the embedded one)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
     options = parser.parse_args()
-    known = {"calls", "memory", "expiry"}
+    known = {"calls", "memory", "expiry", "archive"}
     options.parts = set(options.parts) or known
     if not options.parts <= known:
         parser.error(f"parts are {', '.join(sorted(known))}")
@@ -118,6 +123,22 @@ def show_expiry(found: dict[str, Any]) -> None:
     table = Table("expiry", "")
     for name, value in found.items():
         table.add_row(name, f"{value:g}")
+    console.print(table)
+
+
+def show_archive(found: dict[str, Any]) -> None:
+    """Print how fast sessions and their events come into the archive."""
+    title = f"archive, {found['sessions']} sessions with an event each, PostgreSQL {found['PostgreSQL']}"
+    table = Table(title, "bare rows/s", "Sojourn rows/s", "bare s", "Sojourn s", "ratio of times", "rounds from .. to")
+    for case in ("new", "newer"):
+        row = found[case]
+        table.add_row(
+            f"{case} rows", f"{row['bare_rows_per_s']:.0f}", f"{row['archive_rows_per_s']:.0f}",
+            f"{row['bare_s']:.2f}", f"{row['archive_s']:.2f}", f"{statistics.median(row['ratios']):.2f}",
+            f"{min(row['ratios']):.2f} .. {max(row['ratios']):.2f}",
+        )  # fmt: skip
+    for column in table.columns[1:]:
+        column.justify = "right"
     console.print(table)
 
 

@@ -1,7 +1,9 @@
 """The checks, then pytest: what `scripts/test` runs inside the environment.
 
 Without arguments, or with such as leave the choice of tests alone (`-x`, `-v`), branch coverage is measured
-and held against the floor in pyproject.toml. A subset (a path, `-k`, `-m` ...) runs without it.
+and held against the floor in pyproject.toml, and tests marked `long` are left to `scripts/faults`: they take minutes,
+and measure times, for which they have to run one by one. A subset (a path, `-k`, `-m` ...) runs without coverage, and
+as it was asked for.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped, unused-ignore]
@@ -54,7 +57,7 @@ def pytest_arguments(arguments: list[str], cores: int) -> list[str]:
     if cores >= 2 and "--pdb" not in arguments:
         defaults += ["-n", "2"]
     if not selects(arguments):
-        defaults += ["--cov", "--cov-report=term"]
+        defaults += ["--cov", "--cov-report=term", "-m", "not long"]
     return [*defaults, *arguments]
 
 
@@ -84,6 +87,19 @@ def end_leftovers(run: str) -> int:
 
 def main(arguments: list[str]) -> int:
     """Run the checks and the tests; return 0 if both passed."""
+
+    def work() -> int:
+        checks = subprocess.run([sys.executable, str(ROOT / "scripts" / "_check.py")], check=False).returncode  # noqa: S603
+        full = pytest_arguments(arguments, os.cpu_count() or 1)
+        print(f"[test] pytest {' '.join(full)}", flush=True)
+        tests = int(pytest.main(full))
+        return tests or checks
+
+    return guarded("test", work)
+
+
+def guarded(name: str, work: Callable[[], int]) -> int:
+    """Run tests in a folder of their own, and see to it that no process of theirs is left; return their status."""
     # Also where this was started with SIGINT ignored (`scripts/test &` in a script), and so that
     # every way to end it is the orderly one.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -99,19 +115,15 @@ def main(arguments: list[str]) -> int:
     status = 130
     left = 0
     try:
-        checks = subprocess.run([sys.executable, str(ROOT / "scripts" / "_check.py")], check=False).returncode  # noqa: S603
-        full = pytest_arguments(arguments, os.cpu_count() or 1)
-        print(f"[test] pytest {' '.join(full)}", flush=True)
-        tests = int(pytest.main(full))
-        status = tests or checks
+        status = work()
     except KeyboardInterrupt:
-        print("[test] interrupted", flush=True)
+        print(f"[{name}] interrupted", flush=True)
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # an impatient second Ctrl-C must not leave processes behind
         left = end_leftovers(folder)
         shutil.rmtree(folder, ignore_errors=True)
     print(
-        f"[test] {'passed' if not status and not left else 'failed'}, {time.monotonic() - started:.1f} s",
+        f"[{name}] {'passed' if not status and not left else 'failed'}, {time.monotonic() - started:.1f} s",
         flush=True,
     )
     return status or (1 if left else 0)

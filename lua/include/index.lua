@@ -39,3 +39,12 @@ local function index_remove(k, spec, value)
     redis.call('ZREM', index_key(k, spec, each), k.id)
   end
 end
+
+-- Puts a record into all indexes that it belongs to; `values` holds its texts by field.
+local function enlist(k, kind, status, indexes, values, created)
+  redis.call('SADD', k.kinds, kind)
+  redis.call('ZADD', status_index(k, kind, status), created, k.id)
+  for spec in string.gmatch(indexes, '[^,]+') do
+    index_add(k, spec, values[(string.gsub(spec, '%[%]$', ''))], created)
+  end
+end

@@ -22,8 +22,8 @@ local function purge_due(prefix, now, limit, grace, archived, archive_group)
         forget(k) -- not a hash: somebody else's key now
       elseif archived and updated + grace > now and redis.call('ZSCORE', k.dirty, k.member) then
         redis.call('ZREM', k.removals, k.member)
-        -- Soon again, rather than when grace is over: once it is archived, it need not stay any longer.
-        redis.call('ZADD', k.removals, text(math.min(updated + grace, now + LOOK_AGAIN_MS)), k.member)
+        -- Soon again, rather than when grace is over. The fraction tells whoever archives it that its time was over.
+        redis.call('ZADD', k.removals, text(math.min(updated + grace, now + LOOK_AGAIN_MS)) .. '.5', k.member)
       else
         remove(k)
         removed = removed + 1

@@ -21,7 +21,8 @@ local function forget_status(k)
   end
 end
 
-local function remove(k)
+-- Takes a record out of everything that lists it, and returns the names of its logs.
+local function unlist(k)
   forget(k)
   local raw = redis.call('HMGET', k.session, 'kind', 'status', '_logs', '_indexes')
   if raw[1] and raw[2] then
@@ -32,7 +33,11 @@ local function remove(k)
   for spec in string.gmatch(raw[4] or '', '[^,]+') do
     index_remove(k, spec, redis.call('HGET', k.session, (string.gsub(spec, '%[%]$', ''))))
   end
-  for name in string.gmatch(raw[3] or '', '[^,]+') do
+  return raw[3] or ''
+end
+
+local function remove(k)
+  for name in string.gmatch(unlist(k), '[^,]+') do
     redis.call('DEL', k.log .. name)
   end
   redis.call('DEL', k.session)

@@ -17,10 +17,11 @@ from sojourn.models import Counter, DocumentationSession, Indexed, Log, Note, Pr
 from sojourn.operations.flows import Draft
 from sojourn.operations.listing import Page
 from sojourn.peek import EventPage
-from sojourn.settings import HookSettings, Settings, load_settings
+from sojourn.settings import ArchiveRetention, HookSettings, Settings, load_settings
 
 __all__ = [
     "INFINITE",
+    "ArchiveRetention",
     "AsyncSessionStore",
     "Counter",
     "DocumentationSession",

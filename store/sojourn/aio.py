@@ -7,7 +7,7 @@ import builtins
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
-from typing import Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from sojourn.errors import SessionError, StoreError
 from sojourn.events import Event, Start, Taken, forget_group, tenant_group
@@ -17,11 +17,14 @@ from sojourn.limits import Ttl
 from sojourn.models import Log, Session, Status
 from sojourn.operations import listing, read, write
 from sojourn.operations.core import Operation
-from sojourn.operations.flows import Draft, Pause, edit_flow
+from sojourn.operations.flows import Ask, Draft, Pause, edit_flow
 from sojourn.operations.listing import Page
 from sojourn.peek import EventPage, From, peek_flow
 from sojourn.settings import Settings
 from sojourn.transport.asynchronous import AsyncTransport
+
+if TYPE_CHECKING:
+    from sojourn.archive import AsyncArchive
 
 __all__ = ["AsyncSessionStore"]
 
@@ -227,6 +230,22 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
         """See `SessionStore.forget_events`."""
         return await self._run(forget_group(self._context.keys.partition, tenant_group(self._context, group)))
 
+    # The archive
+
+    @property
+    def archive(self) -> AsyncArchive[S]:
+        """See `SessionStore.archive`."""
+        from sojourn.archive import AsyncArchive
+
+        return AsyncArchive(self.settings, self._context.models, model=self.model, tenant=self.tenant)
+
+    async def restore(
+        self, session_id: str, *, version: int | None = None, at: datetime | None = None,
+        ttl: Ttl | Default = DEFAULT, max_lifetime: Ttl | Default = DEFAULT,
+    ) -> S:  # fmt: skip
+        """See `SessionStore.restore`."""
+        return await self._drive(self._restore(session_id, version, at, ttl, max_lifetime))
+
     # How it runs
 
     async def _run(self, operation: Operation[R]) -> R:
@@ -244,7 +263,7 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
         found = await transport.execute(operations)
         return [finish(each, replies) for each, replies in zip(operations, found, strict=True)]
 
-    async def _drive(self, flow: Generator[Operation[Any] | Pause, Any, R]) -> R:
+    async def _drive(self, flow: Generator[Operation[Any] | Pause | Ask, Any, R]) -> R:
         result: Any = None
         failure: Exception | None = None
         while True:
@@ -257,7 +276,7 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
                 await asyncio.sleep(step.seconds)
                 continue
             try:
-                result = await self._run(step)
+                result = await (asyncio.to_thread(step.function) if isinstance(step, Ask) else self._run(step))
             except SessionError as error:
                 failure = error
 

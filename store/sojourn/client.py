@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from typing import Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from sojourn.errors import SessionError, StoreError
 from sojourn.events import Event, Start, Taken, forget_group, tenant_group
@@ -17,11 +17,14 @@ from sojourn.limits import Ttl
 from sojourn.models import Log, Session, Status
 from sojourn.operations import listing, read, write
 from sojourn.operations.core import Operation
-from sojourn.operations.flows import Draft, Pause, edit_flow
+from sojourn.operations.flows import Ask, Draft, Pause, edit_flow
 from sojourn.operations.listing import Page
 from sojourn.peek import EventPage, From, peek_flow
 from sojourn.settings import Settings
 from sojourn.transport.blocking import Transport
+
+if TYPE_CHECKING:
+    from sojourn.archive import Archive
 
 __all__ = ["SessionStore"]
 
@@ -418,6 +421,51 @@ class SessionStore(Facade[S, Transport]):
         """Remove a group, so that it no longer keeps events from being trimmed; whether there was one."""
         return self._run(forget_group(self._context.keys.partition, tenant_group(self._context, group)))
 
+    # The archive
+
+    @property
+    def archive(self) -> Archive[S]:
+        """The archive of the same sessions, where they stay after Redis has let go of them.
+
+        Raises:
+            SettingsError: no archive is set.
+            SojournError: the packages of the extra ``worker`` are missing.
+
+        Example:
+            >>> store.archive.list(owner="ada", status="expired").sessions  # doctest: +SKIP
+        """
+        from sojourn.archive import Archive
+
+        return Archive(self.settings, self._context.models, model=self.model, tenant=self.tenant)
+
+    def restore(
+        self, session_id: str, *, version: int | None = None, at: datetime | None = None,
+        ttl: Ttl | Default = DEFAULT, max_lifetime: Ttl | Default = DEFAULT,
+    ) -> S:  # fmt: skip
+        """Make an earlier state of a session, read from the archive, its newest version, live, ended or not.
+
+        A state at which it had ended gets the status that it had until then. Logs keep all that was appended to them.
+
+        Args:
+            session_id: which session.
+            version: which version; neither this nor `at`: as it was last archived.
+            at: the moment whose state it is to have.
+            ttl: how long it lives from now on; by default as long as that state said.
+            max_lifetime: the longest that it can be kept alive, from now on.
+
+        Raises:
+            SessionNotFound: the archive does not hold the session.
+            VersionNotFound: it does not hold what leads back to that state.
+            WrongKind: it is of another model.
+            SettingsError: no archive is set.
+            ArchiveUnavailable: the archive did not answer in time.
+
+        Example:
+            >>> store.restore(session.id, version=3, ttl=3600).version  # doctest: +SKIP
+            8
+        """
+        return self._drive(self._restore(session_id, version, at, ttl, max_lifetime))
+
     # How it runs
 
     def _run(self, operation: Operation[R]) -> R:
@@ -434,7 +482,7 @@ class SessionStore(Facade[S, Transport]):
             self._shared.opened = True
         return [finish(each, replies) for each, replies in zip(operations, transport.execute(operations), strict=True)]
 
-    def _drive(self, flow: Generator[Operation[Any] | Pause, Any, R]) -> R:
+    def _drive(self, flow: Generator[Operation[Any] | Pause | Ask, Any, R]) -> R:
         result: Any = None
         failure: Exception | None = None
         while True:
@@ -447,7 +495,7 @@ class SessionStore(Facade[S, Transport]):
                 time.sleep(step.seconds)
                 continue
             try:
-                result = self._run(step)
+                result = step.function() if isinstance(step, Ask) else self._run(step)
             except SessionError as error:
                 failure = error
 

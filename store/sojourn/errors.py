@@ -20,6 +20,7 @@
     │   ├── WrongKind                      it is of another kind than the store's model
     │   ├── CounterOutOfRange              an increment would leave the exact range
     │   ├── LogFull                        a log has reached its limit
+    │   ├── VersionNotFound                the archive does not lead back to that version
     │   └── SessionCorrupt                 its record was damaged by other hands
     ├── StoreError                         about the Redis behind the store
     │   ├── StoreUnavailable               it did not answer in time
@@ -62,6 +63,7 @@ __all__ = [
     "StoreFull",
     "StoreUnavailable",
     "VersionConflict",
+    "VersionNotFound",
     "WrongKind",
 ]
 
@@ -207,6 +209,12 @@ class LogFull(SessionError):
 
     def __init__(self, session_id: str, tenant: str, detail: str = "") -> None:
         super().__init__(session_id, tenant, "{} of {} entries".format(*detail.split(" ")))
+
+
+class VersionNotFound(SessionError):
+    """The archive does not hold what leads back to that version, or it never was."""
+
+    sentence = "cannot be told as it was at {detail}: see 'sojourn history' for what the archive holds of it"
 
 
 class SessionCorrupt(SessionError):

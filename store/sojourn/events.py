@@ -7,7 +7,7 @@ import os
 import re
 import socket
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
 
@@ -47,8 +47,9 @@ class Event:
 
     id: str
     type: str
-    """``created``, ``updated``, ``touched``, ``ended``, ``expired``, ``deleted``; ``lost`` where the record was gone
-    when it expired, ``damaged`` where it could not be read."""
+    """``created``, ``updated``, ``touched``, ``ended``, ``expired``, ``deleted``; ``restored`` to an earlier state, or
+    ``rehydrated``: put back as archived; ``lost`` where the record was gone though nobody had removed it, ``damaged``
+    where it could not be read at its deadline."""
     tenant: str
     session_id: str
     kind: str
@@ -59,8 +60,8 @@ class Event:
     trace_id: str
     changes: Mapping[str, Any]
     """The changed fields as they are stored: times in milliseconds under a name that ends in ``_ms``."""
-    before: Mapping[str, str | None] = field(default_factory=dict)
-    """What the record's hash held in those of them that changed; None for nothing."""
+    before: Mapping[str, str | None] | None = None
+    """What the record's hash held in those of them that changed, None for nothing; None as a whole: not known."""
 
     @classmethod
     def from_stream(cls, partition: int, stream_id: str, fields: Mapping[str, str]) -> Event:
@@ -76,7 +77,7 @@ class Event:
             actor=fields.get("actor", ""),
             trace_id=fields.get("trace", ""),
             changes=_mapping(fields.get("changes", "")),
-            before=_mapping(fields.get("before", "")),
+            before=_mapping(fields["before"]) if "before" in fields else None,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -84,7 +85,8 @@ class Event:
         return {
             "id": self.id, "type": self.type, "tenant": self.tenant, "session_id": self.session_id,
             "kind": self.kind, "version": self.version, "at_ms": ms_from(self.at), "actor": self.actor,
-            "trace_id": self.trace_id, "changes": dict(self.changes), "before": dict(self.before),
+            "trace_id": self.trace_id, "changes": dict(self.changes),
+            "before": None if self.before is None else dict(self.before),
         }  # fmt: skip
 
     @classmethod

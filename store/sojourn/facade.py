@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Final, Generic, Self, TypeVar
 
 from sojourn.codec import Codec, codec_for
-from sojourn.errors import InvalidField, InvalidInput, SessionError, SessionNotFound, StoreFull
+from sojourn.errors import InvalidField, InvalidInput, SessionError, SessionNotFound, SojournError, StoreFull
 from sojourn.events import Event, Start, Taken, default_consumer, event_flow, hand_back, tenant_group
 from sojourn.keys import TenantKeys
-from sojourn.limits import Ttl
+from sojourn.limits import Ttl, milliseconds
 from sojourn.models import Session
 from sojourn.operations import read, write
 from sojourn.operations.core import Context, Operation
@@ -194,6 +195,21 @@ class Facade(Generic[S, T]):
             takeover_s=self.settings.takeover_after,
             held=held,
         )
+
+    def _restore(
+        self, session_id: str, version: int | None, at: datetime | None, ttl: Ttl | Default, max_lifetime: Ttl | Default
+    ) -> Flow[S]:
+        # Where one of the two is given, the other is what it is for a new session.
+        lifetimes = None
+        if not (isinstance(ttl, Default) and isinstance(max_lifetime, Default)):
+            lives = self.settings.ttl if isinstance(ttl, Default) else ttl
+            at_most = self.settings.max_lifetime if isinstance(max_lifetime, Default) else max_lifetime
+            lifetimes = milliseconds(lives), milliseconds(at_most, "max_lifetime")
+        try:
+            from sojourn.archive.restoring import restore_flow
+        except ImportError as error:
+            raise SojournError(f"the archive needs psycopg ({error}): pip install 'sojourn[worker]'") from None
+        return restore_flow(self._context, self.settings, self.model, session_id, version, at, lifetimes)
 
     def _hand_back(self, group: str, consumer: str | None, held: Taken) -> Operation[None]:
         return hand_back(held, tenant_group(self._context, group), consumer or default_consumer())

@@ -5,6 +5,9 @@ key                                                           type    holds
 ============================================================  ======  ==========================================
 ``sojourn:meta``                                              hash    ``layout``, ``partitions``
 ``sojourn:tenants``                                           set     tenants that ever created a session
+``sojourn:archive``                                           hash    how the last archive run ended
+``sojourn:rehydrating``                                       string  how far filling Redis from the archive came
+``sojourn:checked``                                           string  the server's run that was held against the archive
 ``sojourn:{NN}:<tenant>:session:<id>``                        hash    the record
 ``sojourn:{NN}:<tenant>:lease:<id>``                          string  nothing; its expiry is the trigger
 ``sojourn:{NN}:<tenant>:log:<id>:<name>``                     list    append-only entries, JSON
@@ -21,6 +24,7 @@ key                                                           type    holds
 ``sojourn:{NN}:/ledger:<hook>``                               zset    events a hook is done with, by time
 ``sojourn:{NN}:/running:<hook>:<event>``                      string  the job in which the hook has the event in hand
 ``sojourn:{NN}:/tries:<hook>:<event>``                        string  how often the hook failed on the event
+``sojourn:{NN}:/staged:<token>:<log>``                        list    entries on their way back from the archive
 ``sojourn:{NN}:/dead:<hook>``                                 stream  events that the hook was given up on
 ============================================================  ======  ==========================================
 
@@ -40,8 +44,11 @@ from typing import Final
 from sojourn.errors import InvalidId, InvalidName
 
 __all__ = [
+    "ARCHIVE",
+    "CHECKED",
     "LAYOUT",
     "META",
+    "REHYDRATING",
     "TENANTS",
     "PartitionKeys",
     "TenantKeys",
@@ -49,20 +56,24 @@ __all__ = [
     "check_kind",
     "check_tenant",
     "parse_event_id",
-    "parse_lease",
+    "parse_key",
     "parse_member",
     "partition_for",
+    "queue_counts",
 ]
 
 LAYOUT: Final = 1
 """The version of this key schema. A client of another one gets `LayoutMismatch`."""
 META: Final = "sojourn:meta"
 TENANTS: Final = "sojourn:tenants"
+ARCHIVE: Final = "sojourn:archive"
+REHYDRATING: Final = "sojourn:rehydrating"
+CHECKED: Final = "sojourn:checked"
 
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _KIND = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-_LEASE = re.compile(rf"sojourn:\{{(\d+)\}}:({_TENANT.pattern}):lease:({_ID.pattern})")
+_OF_SESSION = re.compile(rf"sojourn:\{{(\d+)\}}:({_TENANT.pattern}):(lease|session):({_ID.pattern})")
 
 
 def check_tenant(tenant: str) -> str:
@@ -114,6 +125,16 @@ def partition_for(tenant: str, session_id: str, partitions: int) -> int:
     """
     del session_id
     return binascii.crc_hqx(tenant.encode(), 0) % partitions
+
+
+def queue_counts(queue_prefix: str) -> str:
+    """The hash in the queues' Redis that counts what went wrong with a deployment's jobs, by what.
+
+    Example:
+        >>> queue_counts("sojourn")
+        'sojourn:counts'
+    """
+    return f"{queue_prefix}:counts"
 
 
 @dataclass(frozen=True)
@@ -178,6 +199,10 @@ class PartitionKeys:
     def dead(self, hook: str) -> str:
         """The events that a hook was given up on."""
         return f"{self.prefix}/dead:{hook}"
+
+    def staged(self, token: str, log: str) -> str:
+        """Entries of a log on their way back from the archive; `token` is of those who bring them."""
+        return f"{self.prefix}/staged:{token}:{log}"
 
     def tries(self, hook: str, event_id: str) -> str:
         """How often a hook has failed on an event."""
@@ -253,15 +278,15 @@ def parse_member(member: str) -> tuple[str, str]:
     return check_tenant(tenant), check_id(session_id)
 
 
-def parse_lease(key: str) -> tuple[int, str, str] | None:
-    """Partition, tenant and id from a lease's key; None for any other key.
+def parse_key(key: str) -> tuple[str, int, str, str] | None:
+    """What it is, partition, tenant and id from the key of a lease or a session; None for any other key.
 
     Example:
-        >>> parse_lease("sojourn:{40}:acme:lease:6f0f5be2-94a5-4c2f-8d5e-0e6f3a9c1b77")
-        (40, 'acme', '6f0f5be2-94a5-4c2f-8d5e-0e6f3a9c1b77')
+        >>> parse_key("sojourn:{40}:acme:lease:6f0f5be2-94a5-4c2f-8d5e-0e6f3a9c1b77")
+        ('lease', 40, 'acme', '6f0f5be2-94a5-4c2f-8d5e-0e6f3a9c1b77')
     """
-    match = _LEASE.fullmatch(key)
-    return (int(match[1]), match[2], match[3]) if match else None
+    match = _OF_SESSION.fullmatch(key)
+    return (match[3], int(match[1]), match[2], match[4]) if match else None
 
 
 def parse_event_id(event_id: str) -> tuple[int, str]:

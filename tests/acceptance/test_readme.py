@@ -3,64 +3,36 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tests.acceptance.documents import ROOT, commands, fenced, on_path, run
 
-from sojourn.embedded import bundled_redis
-
-ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
-_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-def blocks(language: str) -> list[str]:
-    """Return the README's fenced blocks of a language."""
-    return [match[2] for match in _BLOCK.finditer(README) if match[1] == language]
-
-
-def commands() -> list[str]:
-    """Return the README's commands that are typed at a prompt."""
-    return [line[2:] for block in blocks("console") for line in block.splitlines() if line.startswith("$ ")]
 
 
 @pytest.fixture
 def environment(any_redis_url: str, postgres_url: str, tmp_path: Path) -> dict[str, str]:
     """Give what a reader has after the exports of the README, with the commands on the PATH."""
-    binaries = [str(Path(sys.executable).parent), os.environ["PATH"], str(Path(bundled_redis()).parent)]
     return os.environ | {
-        "PATH": os.pathsep.join(binaries),
+        "PATH": on_path(),
         "SOJOURN_REDIS_URL": any_redis_url,
         "SOJOURN_ARCHIVE_URL": postgres_url,
         "SOJOURN_CONFIG": "",
     }
 
 
-def run(command: str, environment: dict[str, str], *, timeout: float = 100) -> str:
-    """Run a shell command in the root; return what it printed.
-
-    Raises:
-        AssertionError: it failed.
-    """
-    done = subprocess.run(
-        ["bash", "-c", command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout, check=False
-    )
-    assert done.returncode == 0, f"{command}\nstatus {done.returncode}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
-
-
 def test_the_tour_works_from_top_to_bottom(environment: dict[str, str]) -> None:
     """The commands and the Python blocks run in the order in which a reader meets them."""
     environment = {name: value for name, value in environment.items() if name != "SOJOURN_CONFIG"}
-    typed = [each for each in commands() if not each.startswith("scripts/")]
+    typed = [each for each in commands(README) if not each.startswith("scripts/")]
     assert "sojourn archive init" in typed
     run("sojourn archive init", environment)
     worker = subprocess.Popen(["sojourn", "worker"], cwd=ROOT, env=environment)
     try:
-        python = "\n".join(blocks("python"))
+        python = "\n".join(fenced(README, "python"))
         printed = subprocess.run(
             [sys.executable, "-W", "error", "-c", python],
             env=environment, capture_output=True, text=True, timeout=60, check=False,
@@ -81,7 +53,7 @@ def test_the_tour_works_from_top_to_bottom(environment: dict[str, str]) -> None:
 def test_the_main_job_does_what_it_says(environment: dict[str, str]) -> None:
     """The README's first command finds in PostgreSQL what was done, on servers of its own."""
     own = {name: value for name, value in environment.items() if not name.startswith("SOJOURN_")}
-    command = next(each for each in commands() if each.startswith("scripts/run"))
+    command = next(each for each in commands(README) if each.startswith("scripts/run"))
     printed = run(command, own | _venv())
     assert "DIFFERS" not in printed
     assert "sessions expired" in printed
@@ -89,7 +61,7 @@ def test_the_main_job_does_what_it_says(environment: dict[str, str]) -> None:
 
 def test_the_test_command_is_what_ci_calls(environment: dict[str, str]) -> None:
     """The README's second command starts, collects a part of the tests, and is the one in CI."""
-    assert "scripts/test" in commands()
+    assert "scripts/test" in commands(README)
     assert "\nscripts/test\n" in (ROOT / ".ci" / "run").read_text("utf-8")
     assert "test_keys" in run("scripts/test --collect-only -q tests/store", environment | _venv())
 
@@ -102,7 +74,7 @@ def _venv() -> dict[str, str]:
 def test_the_settings_in_the_readme_are_valid(tmp_path: Path) -> None:
     """The YAML block is a settings file that loads."""
     config = tmp_path / "sojourn.yaml"
-    config.write_text("".join(blocks("yaml")))
+    config.write_text("".join(fenced(README, "yaml")))
     source = "from sojourn import load_settings; print(load_settings().hooks['farewell'].events)"
     printed = run(f'"{sys.executable}" -c "{source}"', os.environ | {"SOJOURN_CONFIG": str(config)})
     assert "expired" in printed

@@ -26,7 +26,7 @@ from sojourn import (
     SojournError,
     errors,
 )
-from sojourn.keys import parse_event_id, parse_lease, parse_member, partition_for
+from sojourn.keys import parse_event_id, parse_key, parse_member, partition_for
 
 TTLS = [0, -1, 0.0, 0.0001, -0.5, math.nan, math.inf, -math.inf, 10**400, 10**5000, 315_360_001, True, False, "60",
         b"60", [], Decimal(60), timedelta(0), timedelta(seconds=-1), timedelta.max]  # fmt: skip
@@ -215,9 +215,9 @@ def test_keys_are_parsed_back() -> None:
     for member in ("", "x", f"/{session_id}", "a/b", f"a/b/{session_id}"):
         with pytest.raises(InvalidInput):
             parse_member(member)
-    assert parse_lease(f"sojourn:{{07}}:acme:lease:{session_id}") == (7, "acme", session_id)
+    assert parse_key(f"sojourn:{{07}}:acme:lease:{session_id}") == ("lease", 7, "acme", session_id)
     for key in ("", "sojourn:{07}:acme:lease:x", f"x:sojourn:{{07}}:acme:lease:{session_id}"):
-        assert parse_lease(key) is None
+        assert parse_key(key) is None
     assert parse_event_id("07-123-4") == (7, "123-4")
     assert {partition_for(f"t{number}", "", 8) for number in range(100)} == set(range(8))
 

@@ -14,15 +14,21 @@ from sojourn.events import Event
 from sojourn.settings import load_settings
 
 __all__ = [
+    "cancel_on_marked",
     "die",
+    "eat_on_marked",
     "fail_on_marked",
     "hang_on_marked",
+    "leak",
     "record",
     "record_async",
     "record_other",
     "record_slowly",
     "wait_once",
 ]
+
+
+_EATEN: list[bytes] = []
 
 
 def _client() -> redis.Redis:
@@ -78,6 +84,31 @@ def hang_on_marked(event: Event, session: Session | None) -> None:
         if client.sismember("marked", event.session_id):
             client.incr("hangs")
             time.sleep(60)
+    record(event, session)
+
+
+def eat_on_marked(event: Event, session: Session | None) -> None:
+    """Take all the memory there is, and keep it, for sessions in the set `marked`."""
+    with _client() as client:
+        if client.sismember("marked", event.session_id):
+            client.incr("meals")
+            while len(_EATEN) < 2_000:  # MB, for the sake of machines on which no bound holds
+                _EATEN.append(bytes(2**20))
+            client.set("sated", 1)
+    record(event, session)
+
+
+def leak(event: Event, session: Session | None) -> None:
+    """Keep 30 MB of each event."""
+    _EATEN.append(bytes(30 * 2**20))
+    record(event, session)
+
+
+def cancel_on_marked(event: Event, session: Session | None) -> None:
+    """Raise what is no Exception for sessions in the set `marked`."""
+    with _client() as client:
+        if client.sismember("marked", event.session_id):
+            raise asyncio.CancelledError
     record(event, session)
 
 

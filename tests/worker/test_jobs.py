@@ -6,20 +6,22 @@ import json
 import time
 import zlib
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import redis
 from rq import Callback, Queue
 from rq.serializers import JSONSerializer
-from rq.webhook import Webhook
 from tests.conftest import OwnRedis
 from tests.waiting import eventually
 from tests.worker.processes import Processes, expired_events, settings_for
 
 from sojourn import ArchiveUnavailable, SessionStore
-from sojourn.settings import HookSettings, Settings
+from sojourn.archive import init
+from sojourn.settings import ArchiveRetention, HookSettings, Settings
 from sojourn_worker import config, jobs
 from sojourn_worker.queues import ALLOWED, HOOKS, RUN_SWEEP, SafeJob, backoff, connect, open_queue
 
@@ -47,36 +49,6 @@ def test_the_allow_list_is_what_the_module_offers() -> None:
     assert public - {"annotations", "Mapping", "Sequence", "Any"} == set(jobs.__all__)
 
 
-def test_foreign_jobs_are_refused(settings: Settings, queue: Queue, processes: Processes, tmp_path: Path) -> None:
-    """A job that names another function, a callback, a method or a webhook fails without running; a good one runs."""
-    mark = tmp_path / "mark"
-    command = f"touch {mark}"
-    own = RUN_SWEEP
-    callback = Callback("os.system")
-    refused = [
-        queue.enqueue_call("os.system", args=[command]),
-        queue.enqueue_call("sojourn_worker.jobs._config.current"),
-        queue.enqueue_call("sojourn_worker.hooks.resolve", args=["os:system"]),
-        queue.enqueue_call(own, on_success=callback),
-        queue.enqueue_call(own, on_failure=callback),
-        queue.enqueue_call(own, on_stopped=callback),
-        queue.enqueue_call(own, webhooks=[Webhook("http://127.0.0.1:9/", "finished")]),
-        queue.enqueue_call("os.system", args=[command], retry=backoff(3)),
-    ]
-    method = queue.create_job("format", args=[])
-    method.instance = "{}"
-    method._func_name = "format"
-    refused.append(queue.enqueue_job(method))
-    good = queue.enqueue_call(own, result_ttl=60)
-    worker = processes.role("jobs:hooks", settings)
-    eventually(lambda: good.get_status() == "finished", deadline_s=15)
-    assert [job.get_status() for job in refused] == ["failed"] * len(refused)
-    assert worker.log.count("is refused and will not run") == len(refused)
-    assert not mark.exists()
-    assert not queue.connection.llen(f"rq:queue:{PREFIX}:intermediate")
-    assert worker.stop() == 0
-
-
 def test_an_abandoned_job_s_callback_is_not_run(
     settings: Settings, queue: Queue, processes: Processes, tmp_path: Path
 ) -> None:
@@ -87,6 +59,7 @@ def test_an_abandoned_job_s_callback_is_not_run(
     worker = processes.role("jobs:hooks", settings)
     worker.logged("lost its worker")
     eventually(lambda: job.get_status() == "failed")
+    assert queue.connection.hget("sojourn:counts", "lost_workers") == b"1"
     assert "is refused" in worker.log
     assert worker.popen.poll() is None
 
@@ -107,6 +80,8 @@ def test_unreadable_jobs_do_not_end_the_worker(settings: Settings, queue: Queue,
     eventually(lambda: good.get_status() == "finished", deadline_s=15)
     assert client.zscore(f"rq:failed:{PREFIX}", "pickle")
     eventually(lambda: not client.zcard(f"rq:scheduled:{PREFIX}"))
+    eventually(lambda: int(client.hget("sojourn:counts", "unreadable_jobs") or 0) == worker.log.count("is dropped"))
+    assert worker.log.count("is dropped") >= 2
     assert worker.popen.poll() is None
 
 
@@ -122,6 +97,8 @@ def test_ids_that_are_no_text_do_not_end_the_worker(settings: Settings, queue: Q
     eventually(lambda: good.get_status() == "finished", deadline_s=15)
     keys = [f"rq:scheduled:{PREFIX}", f"rq:wip:{PREFIX}", f"rq:queue:{PREFIX}", f"rq:queue:{PREFIX}:intermediate"]
     eventually(lambda: not client.exists(*keys))
+    eventually(lambda: int(client.hget("sojourn:counts", "unreadable_jobs") or 0) == worker.log.count("is dropped"))
+    assert worker.log.count("is dropped") >= 3
     assert "quitting" not in worker.log
     assert "is away or refuses" not in worker.log
 
@@ -173,6 +150,31 @@ def test_an_archive_that_is_away_is_told_in_a_line(
         jobs.archive()
     assert len(caplog.records) == 1
     assert "secret" not in caplog.text
+
+
+def test_retention_removes_what_the_settings_no_longer_keep(
+    settings: Settings, postgres_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The rules reach the worker, the job applies them, and one line says what went."""
+    init(postgres_url)
+    rules = (ArchiveRetention(status="failed", keep=None), ArchiveRetention(keep=timedelta(days=1)))
+    ruled = settings.model_copy(update={"archive_url": postgres_url, "archive_retention": rules})
+    ruled = config.from_line(config.to_line(ruled))
+    assert ruled.archive_retention == rules
+    monkeypatch.setattr(config, "_used", ruled)
+    with SessionStore(settings=ruled) as store:
+        kept = store.fail(store.create().id)
+        store.complete(store.create().id)
+        jobs.archive()
+        with psycopg.connect(postgres_url) as connection:
+            connection.execute("UPDATE sojourn.sessions SET ended_at = now() - interval '2 days'")
+        caplog.set_level("INFO", "sojourn.worker")
+        jobs.retention()
+        jobs.retention()
+        assert [each.id for each in store.archive.list().sessions] == [kept.id]
+    assert [each.message for each in caplog.records] == [
+        "retention: removed 1 sessions and 0 stray events from the archive"
+    ]
 
 
 def test_retries_are_doubled_up_to_five_minutes() -> None:

@@ -4,64 +4,21 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import redis
-from rq.serializers import JSONSerializer
 from tests.waiting import eventually
 from tests.worker.processes import Processes, settings_for
 
-from sojourn.settings import Settings
-from sojourn_worker.queues import RUN_SWEEP, SafeJob, SafeQueue, connect
+from sojourn.settings import ArchiveRetention, Settings
+from sojourn_worker.queues import RUN_RETENTION, RUN_SWEEP, SafeJob, connect
 from sojourn_worker.schedule import PeriodicScheduler, periodic_jobs
 
 SWEEPS = "rq:queue:sojourn-hooks"
 ARCHIVES = "rq:queue:sojourn-archive"
 SET = "sojourn:scheduler:scheduled"
-
-DYING = """
-import os, signal, sys
-import redis
-from sojourn_worker import config
-from sojourn_worker.queues import connect
-from sojourn_worker.schedule import PeriodicScheduler
-
-settings = config.from_line(sys.stdin.buffer.readline())
-real = redis.connection.Connection.send_packed_command
-
-def die_before(step):
-    sent = 0
-    def send(self, *args, **kwargs):
-        nonlocal sent
-        if sent == step:
-            os.kill(os.getpid(), signal.SIGKILL)
-        sent += 1
-        return real(self, *args, **kwargs)
-    redis.connection.Connection.send_packed_command = send
-    PeriodicScheduler(settings, connect(settings)).enqueue_jobs()
-    os._exit(0)
-
-def count(client):
-    lists = [client.llen("rq:queue:sojourn-" + kind) for kind in ("hooks", "archive")]
-    return [*lists, client.zcard("sojourn:scheduler:scheduled")]
-
-for step in range(100):
-    with connect(settings) as client:
-        client.flushall()
-    child = os.fork()
-    if not child:
-        die_before(step)
-    _, status = os.waitpid(child, 0)
-    with connect(settings) as client:
-        PeriodicScheduler(settings, client).enqueue_jobs()
-        assert count(client) == [1, 1, 2], (step, count(client))
-    if not status:
-        break
-else:
-    sys.exit("it never came to its end")
-print(step)
-"""
 
 
 @pytest.fixture
@@ -147,50 +104,26 @@ def test_two_schedulers_enqueue_no_doubles(settings: Settings, client: redis.Red
     assert [scheduler.stop() for scheduler in schedulers] == [0, 0]
 
 
-def test_a_killed_scheduler_is_replaced(settings: Settings, client: redis.Redis, processes: Processes) -> None:
-    """A scheduler dies with the lock in its hand and its schedule gone: another one goes on within ten seconds."""
-    first = processes.role("schedule", settings)
-    eventually(lambda: client.llen(SWEEPS), deadline_s=10)
-    first.popen.kill()
-    first.popen.wait()
-    client.set("sojourn:scheduler:lock", "dead", px=5000)  # as it leaves it when it dies in a round
-    client.delete(SET)
-    _finish(client, SWEEPS)
-    processes.role("schedule", settings)
-    eventually(lambda: client.llen(SWEEPS), deadline_s=8)
-
-
-def test_a_kill_between_steps_heals(settings: Settings, processes: Processes) -> None:
-    """Killed before any of its writes to Redis: the next scheduler has one copy waiting and the schedule full."""
-    program = processes.python(DYING, settings=settings)
-    assert program.popen.wait(30) == 0
-    steps = int(program.log.split()[-1])
-    assert steps > 8
-
-
-def test_what_is_not_ours_is_set_aside(settings: Settings, client: redis.Redis, processes: Processes) -> None:
-    """Foreign and unreadable jobs in the schedule are moved aside and counted; nothing of theirs is loaded or run."""
-    queue = SafeQueue("sojourn-hooks", connection=client, serializer=JSONSerializer)
-    foreign = queue.create_job("os.system", args=["true"], meta={"queue_class_name": "os.system"})
-    foreign.save()
-    client.set("rq:job:broken", "x")
-    client.zadd(SET, {foreign.id: 1, "broken": 1, "gone": 1})
-    client.zadd(SET, {b"\xff\xfe": 1})
-    scheduler = processes.role("schedule", settings)
-    eventually(lambda: client.llen(SWEEPS), deadline_s=10)
-    scheduler.logged("4 are in sojourn:scheduler:set-aside")
-    assert client.zcard("sojourn:scheduler:set-aside") == 4
-    assert client.zcard(SET) == 2
-    assert client.lrange(SWEEPS, 0, -1) == [b"sojourn-sweep"]
-    assert scheduler.stop() == 0
-
-
 def test_without_an_archive_only_the_sweep_is_scheduled(any_redis_url: str) -> None:
     """Where no archive is configured, nothing is enqueued that nobody would take."""
     settings = settings_for(any_redis_url)
     with connect(settings) as client:
         assert PeriodicScheduler(settings, client).enqueue_jobs() == ["sojourn-sweep"]
         assert set(periodic_jobs(settings)) == {"sojourn-sweep"}
+
+
+def test_retention_is_scheduled_where_there_is_something_to_remove(settings: Settings, client: redis.Redis) -> None:
+    """Where an archive and a rule of retention are set, it is enqueued for the archive's workers, at its interval."""
+    assert "sojourn-retention" not in periodic_jobs(settings)
+    rules = {"archive_retention": (ArchiveRetention(keep=timedelta(days=1)),)}
+    ruled = settings.model_copy(update=rules)
+    job = periodic_jobs(ruled)["sojourn-retention"]
+    assert (job.function, job.kind, job.interval_s) == (RUN_RETENTION, "archive", 3600)
+    assert "sojourn-retention" not in periodic_jobs(ruled.model_copy(update={"archive_url": None}))
+    assert "sojourn-retention" in PeriodicScheduler(ruled, client).enqueue_jobs()
+    assert client.lpos(ARCHIVES, "sojourn-retention") is not None
+    job_there: Any = SafeJob.fetch("sojourn-retention", connection=client)
+    assert job_there.refusal is None
 
 
 def test_a_damaged_lock_of_another_is_left_alone(settings: Settings, client: redis.Redis) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from redis.exceptions import RedisError, ResponseError
 from rq.exceptions import DuplicateJobError
 
-from sojourn.errors import LayoutMismatch, StoreError, StoreUnavailable
+from sojourn.errors import InvalidField, LayoutMismatch, StoreError, StoreUnavailable
 from sojourn.events import Event, acknowledge, default_consumer, dispatch_group, join_group, read_new, take_over
 from sojourn.keys import PartitionKeys
+from sojourn.limits import check_depth
 from sojourn.operations.core import Operation, pairs
 from sojourn.settings import HookSettings, Settings
 from sojourn_worker.logs import LOG
@@ -20,13 +23,15 @@ from sojourn_worker.queues import HOOKS, RUN_HOOK, SafeQueue, backoff, connect, 
 from sojourn_worker.redis_link import RedisLink
 from sojourn_worker.stop import Outage, Stop, first_line
 
-__all__ = ["Dispatcher", "dispatch"]
+__all__ = ["Dispatcher", "dispatch", "enqueue_events"]
 
 _BATCH: Final = 200
 _RESULT_S: Final = 60
 _FAILURE_S: Final = 7 * 86400
 _TIDY_EVERY_S: Final = 60.0
 _FORGET_AFTER_MS: Final = 600_000
+_DEEPEST: Final = 300
+"""Levels of JSON; Python's own bound is the depth of its stack, here and in the worker."""
 
 Taken = list[tuple[PartitionKeys, Event]]
 
@@ -94,7 +99,7 @@ class Dispatcher:
             self._joined = True
         taken = self._held = self._held or self._take()
         if taken:
-            self._enqueue([event for _, event in taken])
+            self._enqueue([_writable(event) for _, event in taken])
             self._link.run(acknowledge(taken, self._group))
             self._held = []
         return len(taken)
@@ -129,17 +134,7 @@ class Dispatcher:
     def _enqueue_batch(self, name: str, hook: HookSettings, events: Sequence[Event]) -> None:
         job_id = _job_id(self._settings.queue_prefix, name, [event.id for event in events])
         try:
-            self._queue.enqueue_call(
-                RUN_HOOK,
-                args=(name, [event.to_json() for event in events]),
-                timeout=whole_seconds(hook.timeout),
-                result_ttl=_RESULT_S,
-                failure_ttl=_FAILURE_S,
-                description=f"hook {name}: {len(events)} events",
-                job_id=job_id,
-                retry=backoff(hook.retries),
-                unique=True,
-            )
+            enqueue_events(self._queue, name, hook, events, job_id)
         except DuplicateJobError:
             LOG.info("hook %s: job %s is there already", name, job_id)
         else:
@@ -165,6 +160,37 @@ class Dispatcher:
             self._link.run(Operation(commands, lambda _: None))
         except StoreUnavailable:
             LOG.info("Redis is away; another dispatcher will forget this one")
+
+
+def _writable(event: Event) -> Event:
+    """The event, but without changes that other hands nested so deep that no job could carry them."""
+    try:
+        check_depth("changes", event.changes, _DEEPEST, sys.maxsize)
+        check_depth("before", event.before or {}, _DEEPEST, sys.maxsize)
+    except InvalidField as error:
+        LOG.error("event %s comes without its changes: %s", event.id, error)
+        return replace(event, changes={}, before={})
+    return event
+
+
+def enqueue_events(queue: SafeQueue, name: str, hook: HookSettings, events: Sequence[Event], job_id: str) -> None:
+    """Enqueue the job that runs a hook on a batch of events.
+
+    Raises:
+        DuplicateJobError: there is a job of that id.
+        RedisError: the queues' Redis is away.
+    """
+    queue.enqueue_call(
+        RUN_HOOK,
+        args=(name, [event.to_json() for event in events]),
+        timeout=whole_seconds(hook.timeout),
+        result_ttl=_RESULT_S,
+        failure_ttl=_FAILURE_S,
+        description=f"hook {name}: {len(events)} events",
+        job_id=job_id,
+        retry=backoff(hook.retries),
+        unique=True,
+    )
 
 
 def _job_id(prefix: str, hook: str, event_ids: Sequence[str]) -> str:

@@ -2,7 +2,8 @@
 
 What keeps it so is in Redis, beside the events: the ledger says which events a hook is done with, and while a hook
 has an event in hand, a key says which job that is. An event on which the hook failed is counted as tried, and waits
-for the others; a job that dies leaves the key behind, by which its worker finds out whom to blame.
+for the others; a job that dies leaves the key behind, by which its worker finds out whom to blame. What has used up
+its tries is buried among the dead letters.
 """
 
 from __future__ import annotations
@@ -24,11 +25,13 @@ from sojourn.models import Session
 from sojourn.operations.core import Command, Operation, raise_for
 from sojourn.operations.record import decode_record, now_ms
 from sojourn.settings import HookSettings, Settings, resolve
+from sojourn_worker.burial import USED_UP, bury_event, kept_ms, scope, wait_s
 from sojourn_worker.logs import LOG
+from sojourn_worker.memory import MemoryBound
 from sojourn_worker.redis_link import RedisLink
-from sojourn_worker.tries import all_of, kept_ms, scope, tell_given_up, wait_s
+from sojourn_worker.tries import all_of
 
-__all__ = ["HookFailed", "HookRun", "Outcome", "undone"]
+__all__ = ["HookFailed", "HookRun", "Outcome", "place_of"]
 
 Hook = Callable[[Event, Session | None], object]
 _MARGIN_S: Final = 600
@@ -97,6 +100,7 @@ class HookRun:
         self._spare_s = _SPARE * time_s if time_s < math.inf else 0.0
         self._token = token
         self._function: Hook = resolve(hook.function)
+        self._bound = MemoryBound(hook.memory_mb)
         self._context = settings.context(settings.load_models())
         self._hold_ms = int((hook.timeout + _MARGIN_S) * 1000)
         self._keep_ms = kept_ms(hook)
@@ -113,9 +117,10 @@ class HookRun:
         finish: list[Command] = []
         longest_s = 0.0
         plan = self._choose(self._plan(events), outcome)
+        crowded = False
         for index, planned in enumerate(plan):
             event = planned.event
-            if longest_s and self._is_short(longest_s):
+            if crowded or self._bound.is_short or (longest_s and self._is_short(longest_s)):
                 outcome.later += [each.event.id for each in plan[index:]]
                 outcome.later_in_s = 0
                 break
@@ -129,11 +134,15 @@ class HookRun:
             except BaseTimeoutException:
                 LOG.error("hook %s: event %s took too long", self._name, event.id)
                 raise
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - a hook may raise anything; the others go on
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # noqa: BLE001 - a hook may raise anything; the others go on
                 outcome.failed.append(event.id)
-                finish = self._failed(planned)
-                LOG.warning("hook %s: event %s failed: %s", self._name, event.id, _where(error))
-                tell_given_up(self._name, self._hook, event.id, planned.tries + 1)
+                reason = place_of(error)
+                LOG.warning("hook %s: event %s failed: %s", self._name, event.id, reason)
+                finish = self._failed(planned, reason)
+                # What the hook still holds would be the others' ruin: they get a new process.
+                crowded = isinstance(error, MemoryError)
             else:
                 outcome.done.append(event.id)
                 finish = self._done(planned)
@@ -146,7 +155,8 @@ class HookRun:
 
     def _choose(self, plan: Sequence[_Planned], outcome: Outcome) -> list[_Planned]:
         """Those that failed least. What kills a job comes after all that does not, and each waits its time."""
-        outcome.given_up = [each.event.id for each in plan if each.tries > self._hook.retries]
+        used_up = [each for each in plan if each.tries > self._hook.retries]
+        outcome.given_up = [each.event.id for each in used_up if self._bury(each, each.tries, USED_UP) != "held"]
         left = [each for each in plan if each.tries <= self._hook.retries]
         fewest = min((each.tries for each in left), default=0)
         later = [each for each in left if each.tries > fewest]
@@ -160,9 +170,10 @@ class HookRun:
         return self._ends_at - time.monotonic() < max(self._spare_s, longest_s)
 
     def _call(self, event: Event, session: Session | None) -> None:
-        result = self._function(event, session)
-        if inspect.isawaitable(result):
-            asyncio.run(_awaited(result))
+        with self._bound.in_force():
+            result = self._function(event, session)
+            if inspect.isawaitable(result):
+                asyncio.run(_awaited(result))
 
     def _plan(self, events: Sequence[Event]) -> list[_Planned]:
         """What is not done, with the sessions' records; what this job had in hand when it ended comes last."""
@@ -218,13 +229,22 @@ class HookRun:
             ("DEL", partition.running(self._scope, event_id), partition.tries(self._scope, event_id)),
         ]
 
-    def _failed(self, planned: _Planned) -> list[Command]:
+    def _failed(self, planned: _Planned, reason: str) -> list[Command]:
+        """Bury the event if that was its last try; else what counts the try."""
         event_id, partition = planned.event.id, planned.partition
+        if planned.tries + 1 > self._hook.retries:
+            self._bury(planned, planned.tries + 1, reason)
+            return []
         return [
             ("INCR", partition.tries(self._scope, event_id)),
             ("PEXPIRE", partition.tries(self._scope, event_id), self._keep_ms),
             ("DEL", partition.running(self._scope, event_id)),
         ]
+
+    def _bury(self, planned: _Planned, tries: int, reason: str) -> str:
+        event, token = planned.event, self._token
+        burial = bury_event(self._link, self._settings, self._name, event, job=token, tries=tries, reason=reason)
+        return burial.outcome
 
     def _session(self, planned: _Planned) -> Session | None:
         """The last state there is: what Redis holds, past its deadline or not, else what the archive holds."""
@@ -249,25 +269,11 @@ class HookRun:
             return None
 
 
-def undone(link: RedisLink, hook: str, event_ids: Sequence[str], token: str) -> list[str]:
-    """Those events that a hook, named as in keys, is not done with. Lets go of the ones that the job had in hand."""
-    partitions = [PartitionKeys(parse_event_id(each)[0]) for each in event_ids]
-    keys = list(zip(event_ids, partitions, strict=True))
-    asked: list[Command] = [("ZSCORE", partition.ledger(hook), each) for each, partition in keys]
-    asked += [("GET", partition.running(hook, each)) for each, partition in keys]
-    replies = link.run(all_of(asked))
-    scores, holders = replies[: len(keys)], replies[len(keys) :]
-    held = [key for key, holder in zip(keys, holders, strict=True) if holder == token]
-    if held:
-        link.run(all_of([("DEL", partition.running(hook, each)) for each, partition in held]))
-    return [each for (each, _), score in zip(keys, scores, strict=True) if score is None]
-
-
 async def _awaited(result: Awaitable[object]) -> None:
     await result
 
 
-def _where(error: BaseException) -> str:
+def place_of(error: BaseException) -> str:
     """An error's type and place; not its message, which may hold what the hook was working on."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:

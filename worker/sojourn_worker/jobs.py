@@ -15,7 +15,9 @@ from rq.utils import now as _now
 from sojourn.errors import ArchiveUnavailable as _ArchiveUnavailable
 from sojourn.errors import SettingsError as _SettingsError
 from sojourn.operations.strays import comb_flow as _comb_flow
+from sojourn.operations.strays import miss_flow as _miss_flow
 from sojourn_worker import config as _config
+from sojourn_worker.burial import bury_unreadable as _bury_unreadable
 from sojourn_worker.hooks import HookFailed as _HookFailed
 from sojourn_worker.hooks import HookRun as _HookRun
 from sojourn_worker.hooks import Outcome as _Outcome
@@ -24,9 +26,10 @@ from sojourn_worker.redis_link import RedisLink as _RedisLink
 from sojourn_worker.sweep import Sweeper as _Sweeper
 from sojourn_worker.tries import readable as _readable
 
-__all__ = ["archive", "run_hook", "sweep"]
+__all__ = ["archive", "retention", "run_hook", "sweep"]
 
 _WAITS_FOR_OTHERS = 30
+_LOOKED_AT = 5_000
 _WAIT_FOR_OTHERS_S = 5
 
 
@@ -35,7 +38,7 @@ def run_hook(hook: str, events: Sequence[Mapping[str, Any]]) -> Any:
 
     An event that fails does not keep the others from running. RQ tries the job again, which then finds the others
     in the ledger. Where another job has an event in hand, or the time is too short for all, this one comes back later.
-    What is no event is given up.
+    What is no event, and what has used up its tries, is kept among the dead letters.
 
     Args:
         hook: the hook's name in the settings.
@@ -47,15 +50,14 @@ def run_hook(hook: str, events: Sequence[Mapping[str, Any]]) -> Any:
         StoreError: Redis is away, or refuses.
     """
     settings = _config.current()
-    if hook not in settings.hooks:
+    if hook not in settings.hooks:  # if none of the tries finds it there, the job's end buries the events
         raise _SettingsError("the job names a hook that is not in the settings of this worker")
     job = _rq.get_current_job()
     read, unreadable = _readable(settings, events)
-    for known_by in unreadable:
-        _LOG.error("hook %s: event %s cannot be read and is given up", hook, known_by)
     link = _RedisLink(settings)
     try:
         token = job.id if job is not None else f"call-{id(link)}"
+        _bury_unreadable(link, settings, hook, unreadable, token)
         run = _HookRun(settings, link, hook, settings.hooks[hook], token, _time_left_s(job))
         outcome = run.run(read)
     finally:
@@ -103,17 +105,35 @@ def archive() -> None:
         raise
 
 
+def retention() -> None:
+    """Remove from the archive what the settings no longer keep.
+
+    Raises:
+        ArchiveUnavailable: PostgreSQL is away; the next run goes on.
+    """
+    from sojourn.archive import apply_retention
+
+    report = apply_retention(_config.current())
+    if report.sessions or report.stray_events:
+        _LOG.info(
+            "retention: removed %d sessions and %d stray events from the archive", report.sessions, report.stray_events
+        )
+
+
 def sweep() -> None:
-    """Claim all that is due, for when no listener runs, and comb out what lost sessions left behind."""
+    """Claim all that is due, for when no listener runs; find sessions that were lost, and comb out what they left."""
     settings = _config.current()
     link = _RedisLink(settings)
     try:
         link.open()
         swept = _Sweeper(settings, link).sweep()
+        missed = link.drive(_miss_flow(settings.partitions, _LOOKED_AT))
         combed = link.drive(_comb_flow(settings.all_partitions))
     finally:
         link.close()
     if swept.expired or swept.removed:
         _LOG.info("backstop: expired %d sessions and removed %d", swept.expired, swept.removed)
+    if missed:
+        _LOG.error("backstop: %d sessions have lost their records", missed)
     if combed:
         _LOG.info("backstop: combed out what %d lost sessions left behind", combed)

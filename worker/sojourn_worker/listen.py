@@ -17,9 +17,10 @@ from redis.retry import Retry
 
 from sojourn.codec import Models
 from sojourn.errors import LayoutMismatch, SojournError, StoreError, StoreUnavailable
-from sojourn.keys import TenantKeys, parse_lease
+from sojourn.keys import TenantKeys, parse_key
 from sojourn.operations.core import Command, Operation
 from sojourn.operations.expiry import claim_session
+from sojourn.operations.strays import miss_session
 from sojourn.settings import Settings
 from sojourn.transport import policy
 from sojourn_worker.logs import LOG
@@ -37,7 +38,7 @@ _BATCH: Final = 200
 
 
 class Listener:
-    """Claims the sessions whose leases Redis says have expired.
+    """Claims the sessions whose leases Redis says have expired, and tells of those whose records it evicted.
 
     Notifications get lost: with each connection that breaks, when the server forgets its setting. So after every
     gap that it notices, the listener looks once through all deadlines.
@@ -46,7 +47,8 @@ class Listener:
     def __init__(self, settings: Settings, link: RedisLink) -> None:
         options = {**policy.connection_options(settings, Retry), "decode_responses": False}
         self._pool = ConnectionPool.from_url(settings.redis_url, **options)
-        self._channel = f"__keyevent@{self._pool.connection_kwargs.get('db', 0)}__:expired"
+        database = self._pool.connection_kwargs.get("db", 0)
+        self._channels = [f"__keyevent@{database}__:{event}" for event in ("expired", "evicted")]
         self._settings = settings
         self._link = link
         self._context = settings.context(Models([]))  # claims read no model
@@ -72,7 +74,7 @@ class Listener:
     def _subscribed(self) -> Iterator[PubSub]:
         pubsub = redis.Redis(connection_pool=self._pool).pubsub()  # type: ignore[no-untyped-call]
         try:
-            pubsub.subscribe(self._channel)
+            pubsub.subscribe(*self._channels)
             yield pubsub
         finally:
             pubsub.close()
@@ -94,16 +96,20 @@ class Listener:
                     self._sweeper.sweep()
                 check_at = time.monotonic() + _CHECK_EVERY_S
 
-    def _claim(self, expired: list[bytes]) -> None:
+    def _claim(self, gone: list[bytes]) -> None:
         operations = []
-        for key in dict.fromkeys(expired):
-            found = parse_lease(key.decode(errors="replace"))
+        for key in dict.fromkeys(gone):
+            found = parse_key(key.decode(errors="replace"))
             if found is None:
-                continue  # the channel tells of every key in the database
-            number, tenant, session_id = found
+                continue  # the channels tell of every key in the database
+            what, number, tenant, session_id = found
             keys = TenantKeys.of(tenant, self._settings.partitions)
-            if keys.partition.number == number:
+            if keys.partition.number != number:
+                continue
+            if what == "lease":
                 operations.append(claim_session(self._context, keys, session_id))
+            else:
+                operations.append(miss_session(keys, session_id))
         if not operations:
             return
         for operation, replies in zip(operations, self._link.execute(operations), strict=True):
@@ -114,13 +120,13 @@ class Listener:
             except SojournError as error:
                 LOG.error("a claim failed: %s", first_line(error))
             else:
-                LOG.debug("a lease expired: %s", outcome)
+                LOG.debug("a key is gone: %s", outcome)
 
     def _switch_on(self) -> bool:
         """Have Redis notify of expiries, keeping the flags it has; whether that took a change."""
         try:
             flags = self._link.run(_configuration("CONFIG", "GET", _FLAGS))[1]
-            missing = "".join(flag for flag, by in (("E", "E"), ("x", "xA")) if not set(by) & set(flags))
+            missing = "".join(flag for flag, by in (("E", "E"), ("x", "xA"), ("e", "eA")) if not set(by) & set(flags))
             if missing:
                 self._link.run(_configuration("CONFIG", "SET", _FLAGS, flags + missing))
                 LOG.info("set %s to %s", _FLAGS, flags + missing)
@@ -130,7 +136,7 @@ class Listener:
             if self._may_configure:
                 self._may_configure = False
                 LOG.warning(
-                    "cannot see or set %s here: make sure that it contains Ex, or rely on the sweeper (%s)",
+                    "cannot see or set %s here: make sure that it contains Exe, or rely on the sweeper (%s)",
                     _FLAGS, first_line(error),
                 )  # fmt: skip
             return False

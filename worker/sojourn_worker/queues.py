@@ -13,12 +13,14 @@ from redis.exceptions import ResponseError, WatchError
 from redis.retry import Retry as RedisRetry
 from rq import Queue, Retry
 from rq.exceptions import DequeueTimeout, DeserializationError, NoSuchJobError
+from rq.executions import Execution, ExecutionRegistry
 from rq.intermediate_queue import IntermediateQueue
 from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.utils import current_timestamp, now
 
 from sojourn.errors import SettingsError
+from sojourn.keys import queue_counts
 from sojourn.settings import Settings, masked
 from sojourn_worker.logs import LOG
 
@@ -28,11 +30,14 @@ __all__ = [
     "HOOKS",
     "RUN_ARCHIVE",
     "RUN_HOOK",
+    "RUN_RETENTION",
     "RUN_SWEEP",
+    "QueueRedis",
     "SafeJob",
     "SafeQueue",
     "backoff",
     "connect",
+    "count",
     "open_queue",
     "queue_name",
     "whole_seconds",
@@ -43,14 +48,16 @@ ARCHIVE: Final = "archive"
 
 RUN_HOOK: Final = "sojourn_worker.jobs.run_hook"
 RUN_ARCHIVE: Final = "sojourn_worker.jobs.archive"
+RUN_RETENTION: Final = "sojourn_worker.jobs.retention"
 RUN_SWEEP: Final = "sojourn_worker.jobs.sweep"
-ALLOWED: Final = frozenset({RUN_HOOK, RUN_ARCHIVE, RUN_SWEEP})
+ALLOWED: Final = frozenset({RUN_HOOK, RUN_ARCHIVE, RUN_RETENTION, RUN_SWEEP})
 """What jobs may name, exactly so."""
 
 _LONGEST_RETRY_S: Final = 300
 _MAINTENANCE_LOCK_S: Final = 10
 _TAKEN_S: Final = 10.0
 _MOVED_AT_ONCE: Final = 100
+_UNREADABLE_JOBS: Final = "unreadable_jobs"
 
 
 def queue_name(settings: Settings, kind: str) -> str:
@@ -58,7 +65,19 @@ def queue_name(settings: Settings, kind: str) -> str:
     return f"{settings.queue_prefix}-{kind}"
 
 
-def connect(settings: Settings) -> Redis:
+class QueueRedis(Redis):
+    """The Redis that holds the queues. It goes along with every job and queue, and so does where to count."""
+
+    counts_key: str | None = None
+
+
+def count(connection: Redis, what: str) -> None:
+    """Count that something went wrong; for where it is logged."""
+    if isinstance(connection, QueueRedis) and connection.counts_key is not None:
+        connection.hincrby(connection.counts_key, what, 1)
+
+
+def connect(settings: Settings) -> QueueRedis:
     """A connection to the Redis that holds the queues.
 
     Raises:
@@ -66,7 +85,7 @@ def connect(settings: Settings) -> Redis:
     """
     url = settings.queue_url or settings.redis_url
     try:
-        return Redis.from_url(
+        connection = QueueRedis.from_url(
             url,
             # RQ sends nothing that does harm when it is sent twice; what it takes twice, the ledger sorts out.
             retry=RedisRetry(ExponentialBackoff(cap=0.5, base=0.02), 2),
@@ -77,6 +96,9 @@ def connect(settings: Settings) -> Redis:
         )
     except ValueError as error:
         raise SettingsError(f"queue_url {masked(url)}: {error}") from None
+    assert isinstance(connection, QueueRedis)  # noqa: S101 - for the type checker
+    connection.counts_key = queue_counts(settings.queue_prefix)
+    return connection
 
 
 def backoff(retries: int) -> Retry | None:
@@ -86,11 +108,29 @@ def backoff(retries: int) -> Retry | None:
     return Retry(max=retries, interval=[min(_LONGEST_RETRY_S, 2**n) for n in range(retries)])
 
 
+class _Executions(ExecutionRegistry):
+    """A job's runs.
+
+    The run of a killed worker expires a minute before its entry here does; for that minute RQ would tell each later
+    run of the job as failed, when it tidies up after it.
+    """
+
+    def get_executions(self, start: int = 0, end: int = -1) -> list[Execution]:
+        """The runs that are still there."""
+        found = []
+        for each in self.get_execution_ids(start, end):
+            try:
+                found.append(Execution.fetch(each, self.job_id, self.connection))
+            except ValueError:
+                self.connection.zrem(self.key, each)
+        return found
+
+
 class SafeJob(Job):
     """A job as a worker reads it from Redis, where others may have written it.
 
     RQ imports and runs whatever function and callbacks a job names, unpickles what it carries and calls the URLs in
-    it. Here a job is JSON, its function is one of three, and it has no callbacks and no webhooks.
+    it. Here a job is JSON, its function is one of four, and it has no callbacks and no webhooks.
     """
 
     def __init__(self, id: str | None = None, connection: Any = None, serializer: Any = None) -> None:  # noqa: A002
@@ -139,6 +179,11 @@ class SafeJob(Job):
     def stopped_callback(self) -> None:
         """None, whatever the job says."""
 
+    @property
+    def execution_registry(self) -> ExecutionRegistry:
+        """The job's runs."""
+        return _Executions(self.id, connection=self.connection)
+
     def send_webhooks(self, status: Any, *, exc_string: str | None = None) -> None:
         """Call no URL, whatever the job says."""
 
@@ -148,6 +193,7 @@ class SafeJob(Job):
             super().restore(raw_data)
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             LOG.error("job %s cannot be read and is dropped (%s)", self.id, type(error).__name__)
+            count(self.connection, _UNREADABLE_JOBS)
             raise NoSuchJobError(f"job {self.id} cannot be read") from error
 
     def refresh(self) -> None:
@@ -159,6 +205,8 @@ class SafeJob(Job):
         try:
             super().refresh()  # type: ignore[no-untyped-call]
         except ResponseError as error:
+            LOG.error("job %s cannot be read and is dropped (it is not a hash)", self.id)
+            count(self.connection, _UNREADABLE_JOBS)
             raise NoSuchJobError(f"job {self.id} is not a hash") from error
 
 
@@ -183,6 +231,7 @@ class _Taken(IntermediateQueue):
 
 def _drop(connection: Redis, key: str, raw: Any) -> None:
     LOG.error("an id that cannot be read is dropped from %s", key)
+    count(connection, _UNREADABLE_JOBS)
     connection.lrem(key, 0, raw)
 
 
@@ -221,6 +270,7 @@ class SafeQueue(Queue):
                     registry.parse_job_id(raw.decode())
                 except ValueError:
                     LOG.error("an id that cannot be read is dropped from %s", registry.key)
+                    count(self.connection, _UNREADABLE_JOBS)
                     self.connection.zrem(registry.key, raw)
 
     def acquire_maintenance_lock(self) -> bool:

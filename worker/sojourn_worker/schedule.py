@@ -14,12 +14,14 @@ from rq import Retry
 from rq.exceptions import DuplicateJobError
 from rq_scheduler.scheduler import Scheduler
 
+from sojourn.keys import queue_counts
 from sojourn.settings import Settings
 from sojourn_worker.logs import LOG
 from sojourn_worker.queues import (
     ARCHIVE,
     HOOKS,
     RUN_ARCHIVE,
+    RUN_RETENTION,
     RUN_SWEEP,
     SafeJob,
     SafeQueue,
@@ -64,6 +66,9 @@ def periodic_jobs(settings: Settings) -> dict[str, Periodic]:
         # While PostgreSQL is away one job tries again and again; no other one is enqueued beside it.
         retry = Retry(max=20, interval=[1, 2, 3])
         jobs.append(Periodic(f"{prefix}-archive", RUN_ARCHIVE, ARCHIVE, settings.archive_interval, 600, retry))
+    if settings.archive_url is not None and settings.archive_retention:
+        each_s = settings.archive_retention_interval
+        jobs.append(Periodic(f"{prefix}-retention", RUN_RETENTION, ARCHIVE, each_s, 600, None))
     return {each.id: each for each in jobs}
 
 
@@ -81,6 +86,7 @@ class PeriodicScheduler(Scheduler):  # type: ignore[misc]
         self.scheduler_lock_key = f"{prefix}:lock"
         self.scheduled_jobs_key = f"{prefix}:scheduled"
         self.set_aside_key = f"{prefix}:set-aside"
+        self._counts_key = queue_counts(settings.queue_prefix)
         self._periodic = periodic_jobs(settings)
         self._queues = {kind: open_queue(settings, kind, connection) for kind in (HOOKS, ARCHIVE)}
         super().__init__(
@@ -182,7 +188,8 @@ class PeriodicScheduler(Scheduler):  # type: ignore[misc]
             pipe.zadd(self.set_aside_key, {member: self._now()})
             pipe.zremrangebyrank(self.set_aside_key, 0, -_KEPT_ASIDE - 1)
             pipe.zcard(self.set_aside_key)
-            *_, count = pipe.execute()
+            pipe.hincrby(self._counts_key, "set_aside_jobs", 1)
+            *_, count, _ = pipe.execute()
         LOG.error("set aside a scheduled job that is not ours; %d are in %s", count, self.set_aside_key)
 
     def _now(self) -> float:

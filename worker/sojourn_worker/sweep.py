@@ -154,6 +154,10 @@ class Sweeper:
 
     def _trim(self) -> None:
         lengths = self._link.run(_lengths(self._partitions))
+        alarm = self._settings.events_alarm
+        if (largest := max(lengths)) > alarm:
+            told = f"{largest} events of one partition are unread by some group, more than {alarm}: see sojourn doctor"
+            self._complain("outbox", StoreError(told))
         # An outbox that everybody has read keeps its last entry, so one with a single entry holds nothing to trim.
         for partition in [each for each, length in zip(self._partitions, lengths, strict=True) if length > 1]:
             try:

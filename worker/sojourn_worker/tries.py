@@ -8,38 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from sojourn.errors import SojournError
 from sojourn.events import Event
 from sojourn.keys import PartitionKeys, check_id, check_tenant, parse_event_id
 from sojourn.operations.core import Command, Operation, raise_for
-from sojourn.settings import HookSettings, Settings
-from sojourn_worker.logs import LOG
+from sojourn.settings import Settings
+from sojourn_worker.burial import USED_UP, bury_event, kept_ms, scope, wait_s
 from sojourn_worker.redis_link import RedisLink
 
-__all__ = ["Standing", "all_of", "kept_ms", "readable", "scope", "standing", "tell_given_up", "wait_s"]
-
-_DAY_S: Final = 86400
-_LONGEST_WAIT_S: Final = 300
-_SHOWN: Final = 80
+__all__ = ["Standing", "all_of", "readable", "standing", "states"]
 
 
 @dataclass(frozen=True)
 class Standing:
-    """What has become of the events of a job."""
+    """What has become of the events of a job, apart from those that were at their end before."""
 
-    done: tuple[str, ...]
     waiting: Mapping[str, int]
     """Those to be tried again, with how often that failed so far."""
     given_up: tuple[str, ...]
-    tried: int
-    """How often all of them failed."""
-
-    @property
-    def mark(self) -> int:
-        """Grows with each event that gets done and with each that fails."""
-        return len(self.done) + self.tried
+    """Those that were buried just now."""
+    mark: int
+    """Grows with each event that gets done, fails or is given up."""
 
     @property
     def pause_s(self) -> int:
@@ -47,24 +38,8 @@ class Standing:
         return wait_s(min(self.waiting.values(), default=0))
 
 
-def scope(settings: Settings, hook: str) -> str:
-    """Names a hook in keys. Deployments on one Redis may use one name for two hooks."""
-    return f"{settings.queue_prefix}.{hook}"
-
-
-def wait_s(tries: int) -> int:
-    """The pause before the next try after so many: none, then 1, 2, 4 ... seconds, at most 5 minutes."""
-    return min(_LONGEST_WAIT_S, 2 ** (tries - 1)) if tries else 0
-
-
-def kept_ms(hook: HookSettings) -> int:
-    """How long ledger and counts remember an event: a day, or twice what all tries of a whole batch may take."""
-    waits = sum(wait_s(tries) for tries in range(hook.retries + 1))
-    return 1000 * max(_DAY_S, 2 * int(hook.batch * (hook.retries + 1) * hook.timeout + hook.batch * waits))
-
-
-def readable(settings: Settings, raws: Sequence[Any]) -> tuple[list[Event], list[str]]:
-    """The events in a job, and something to know the others by that are none."""
+def readable(settings: Settings, raws: Sequence[Any]) -> tuple[list[Event], list[Any]]:
+    """The events in a job, and what in there is none."""
     found, unreadable = [], []
     for raw in raws:
         try:
@@ -77,15 +52,14 @@ def readable(settings: Settings, raws: Sequence[Any]) -> tuple[list[Event], list
         if 0 <= partition < settings.partitions:
             found.append(event)
         else:
-            known_by = raw.get("id") if isinstance(raw, Mapping) else None
-            unreadable.append(repr(known_by)[:_SHOWN])
+            unreadable.append(raw)
     return found, unreadable
 
 
 def standing(
-    link: RedisLink, settings: Settings, name: str, events: Sequence[Event], token: str, *, blame: bool = False
+    link: RedisLink, settings: Settings, name: str, events: Sequence[Event], token: str, *, blame: str | None = None
 ) -> Standing:
-    """How a hook stands with these events.
+    """How a hook stands with these events. Buries those that have used up their tries.
 
     Args:
         link: the sessions' Redis.
@@ -93,51 +67,55 @@ def standing(
         name: the hook.
         events: the events of a job.
         token: names that job.
-        blame: whether the job ended in the midst of an event, to which that counts as a failed try.
+        blame: why the job ended in the midst of an event, to which that counts as a failed try; None: it did not.
 
     Raises:
         StoreError: Redis is away, or refuses.
     """
     hook, key = settings.hooks[name], scope(settings, name)
-    places = [(event.id, PartitionKeys(parse_event_id(event.id)[0])) for event in events]
-    asked: list[Command] = []
-    for event_id, partition in places:
-        asked += [
-            ("ZSCORE", partition.ledger(key), event_id),
-            ("GET", partition.running(key, event_id)),
-            ("GET", partition.tries(key, event_id)),
-        ]
-    replies = link.run(all_of(asked))
-    done, waiting, given_up, tried = [], {}, [], 0
+    done, waiting, given_up = [], {}, []
     blamed: list[Command] = []
-    for index, (event_id, partition) in enumerate(places):
-        score, holder, count = replies[3 * index : 3 * index + 3]
-        if score is not None:
-            done.append(event_id)
+    for event, (is_done, holder, tries) in zip(events, states(link, key, events), strict=True):
+        if is_done:
+            done.append(event.id)
             continue
-        tries = int(count or 0)
-        if blame and holder == token:
-            tries += 1
+        partition = PartitionKeys(parse_event_id(event.id)[0])
+        failed = blame is not None and holder == token
+        if tries + failed > hook.retries:
+            reason = blame if failed and blame is not None else USED_UP
+            burial = bury_event(link, settings, name, event, job=token, tries=tries + failed, reason=reason)
+            if burial.outcome == "held":
+                waiting[event.id] = tries
+            else:
+                given_up.append(event.id)
+            continue
+        waiting[event.id] = tries + failed
+        if failed:
             blamed += [
-                ("INCR", partition.tries(key, event_id)),
-                ("PEXPIRE", partition.tries(key, event_id), kept_ms(hook)),
-                ("DEL", partition.running(key, event_id)),
+                ("INCR", partition.tries(key, event.id)),
+                ("PEXPIRE", partition.tries(key, event.id), kept_ms(hook)),
+                ("DEL", partition.running(key, event.id)),
             ]
-            tell_given_up(name, hook, event_id, tries)
-        tried += tries
-        if tries > hook.retries:
-            given_up.append(event_id)
-        else:
-            waiting[event_id] = tries
     if blamed:
         link.run(all_of(blamed))
-    return Standing(tuple(done), waiting, tuple(given_up), tried)
+    # What is at its end counts for more than all tries of what is not.
+    mark = (len(done) + len(given_up)) * (hook.retries + 2) + sum(waiting.values())
+    return Standing(waiting, tuple(given_up), mark)
 
 
-def tell_given_up(name: str, hook: HookSettings, event_id: str, tries: int) -> None:
-    """Log an event that has just used up its tries."""
-    if tries > hook.retries:
-        LOG.error("hook %s: event %s is given up after %d tries", name, event_id, tries)
+def states(link: RedisLink, key: str, events: Sequence[Event]) -> list[tuple[bool, str | None, int]]:
+    """For each event whether the hook is done with it, which job has it in hand, and how often it failed."""
+    asked: list[Command] = []
+    for event in events:
+        partition = PartitionKeys(parse_event_id(event.id)[0])
+        asked += [
+            ("ZSCORE", partition.ledger(key), event.id),
+            ("GET", partition.running(key, event.id)),
+            ("GET", partition.tries(key, event.id)),
+        ]
+    replies = link.run(all_of(asked)) if asked else []
+    each = iter(replies)
+    return [(score is not None, holder, int(tries or 0)) for score, holder, tries in zip(each, each, each, strict=True)]
 
 
 def all_of(commands: Sequence[Command]) -> Operation[list[Any]]:

@@ -16,15 +16,17 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.timeouts import BaseTimeoutException
 
-from sojourn.errors import SettingsError, SojournError
+from sojourn.errors import SettingsError, SojournError, StoreError
+from sojourn.operations.dead import check_hook
 from sojourn.settings import Settings, resolve
 from sojourn_worker import config
-from sojourn_worker.hooks import undone
+from sojourn_worker.burial import NO_SUCH_HOOK, bury_event, bury_unreadable, scope
+from sojourn_worker.hooks import HookFailed, place_of
 from sojourn_worker.logs import LOG
-from sojourn_worker.queues import HOOKS, RUN_HOOK, SafeJob, SafeQueue, backoff, connect, open_queue
+from sojourn_worker.queues import HOOKS, RUN_HOOK, SafeJob, SafeQueue, backoff, connect, count, open_queue
 from sojourn_worker.redis_link import RedisLink
 from sojourn_worker.stop import Outage, Stop, first_line
-from sojourn_worker.tries import readable, scope, standing
+from sojourn_worker.tries import readable, standing, states
 
 __all__ = ["JobsWorker", "work"]
 
@@ -33,6 +35,7 @@ _MONITOR_S: Final = 2
 _HEARTBEAT_S: Final = 8
 _MAINTENANCE_S: Final = 1
 _ABANDONED_AT_MOST: Final = 10
+_GIVE_UP_AGAIN_S: Final = 5
 _STUCK: Final = "Job was stuck in intermediate queue."
 
 
@@ -94,6 +97,7 @@ class JobsWorker(Worker):
         if reason is None:
             return False
         LOG.error("job %s is refused and will not run: %s", job.id, reason)
+        count(self.connection, "refused_jobs")
         job.retries_left = None
         job.webhooks = []
         self.handle_job_failure(job, queue, exc_string=f"refused: {reason}")
@@ -113,24 +117,26 @@ class JobsWorker(Worker):
     ) -> None:
         """Have a failed job tried again, or give it up."""
         if not ((self._hurry or exc_string == _STUCK) and _without_blame(job)):
-            # Without an error it was the job's process that ended; like a timeout, that was the event in hand.
-            self._judge(job, blame=self._error is None or isinstance(self._error, BaseTimeoutException))
-        final = not job.should_retry
+            self._judge(job, blame=_blame(self._error))
+            stopped = self._stopped_job_id == job.id
+            # Buried before the job ends: killed in between, it runs again and finds nothing to do.
+            if (stopped or not job.should_retry) and not self._give_up(job, stopped=stopped):
+                self._stopped_job_id = None
+                _once_more(job)
         super().handle_job_failure(job, queue, started_job_registry, exc_string)
-        if final:
-            self._give_up(job)
 
     def _abandoned(self, job: Job, *exc_info: Any) -> bool:
         """RQ found a job whose worker died."""
         if exc_info[0] is AbandonedJobError:
             LOG.warning("job %s lost its worker", job.id)
+            count(self.connection, "lost_workers")
             if not _without_blame(job):
-                self._judge(job, blame=True)
-                if not job.should_retry:
-                    self._give_up(job)
+                self._judge(job, blame="its worker ended")
+                if not job.should_retry and not self._give_up(job):
+                    _once_more(job)
         return True
 
-    def _judge(self, job: Job, *, blame: bool) -> None:
+    def _judge(self, job: Job, *, blame: str | None) -> None:
         """Decide whether a hook's job is tried again: by its events, of which each has retries of its own.
 
         The job's own retries are for tries in which nothing became of any event, as while Redis is away.
@@ -148,7 +154,7 @@ class JobsWorker(Worker):
             return
         finally:
             link.close()
-        if found.given_up and not found.waiting:
+        if not found.waiting and (found.given_up or isinstance(self._error, HookFailed)):
             job.retries_left = None
         elif found.mark > int(job.meta.get("mark", 0)):
             job.meta["mark"] = found.mark
@@ -158,31 +164,64 @@ class JobsWorker(Worker):
             retry = backoff(hook.retries)
             job.retry_intervals = retry.intervals if retry is not None else None
 
-    def _give_up(self, job: Job) -> None:
-        """The end of a job that failed for the last time. It stays in RQ's registry of failed jobs.
+    def _give_up(self, job: Job, *, stopped: bool = False) -> bool:
+        """The end of a job that failed for the last time, before it goes to RQ's registry of failed jobs.
 
-        The one place through which every event passes that a hook could not be brought to take.
+        The one place through which every event passes that a job leaves undone: they are buried, except those that
+        another job has in hand. Whether that is done; where it is not, the job must not end.
         """
         if not isinstance(job, SafeJob) or job.refusal is not None:
-            return  # it never ran
+            return True  # it never ran
         if job.func_name != RUN_HOOK:
             LOG.error("job %s is given up", job.id)
-            return
-        hook, events = job.args
+            return True
         link = RedisLink(self._settings)
         try:
-            read, _ = readable(self._settings, events)
-            left = undone(link, scope(self._settings, hook), [each.id for each in read], job.id)
-        except (SojournError, ValueError, TypeError, KeyError) as error:
-            LOG.error("hook %s: job %s is given up (%s)", hook, job.id, first_line(error))
+            name, raws = job.args
+            left = self._bury_rest(link, job.id, check_hook(name), raws, stopped=stopped)
+        except StoreError as error:
+            LOG.warning("job %s: its events cannot be buried yet: %s", job.id, first_line(error))
+            return False
+        except (SojournError, ValueError, TypeError) as error:
+            LOG.error("job %s is given up; it holds nothing that can be kept (%s)", job.id, type(error).__name__)
         else:
-            LOG.error("hook %s: job %s is given up; not done: %s", hook, job.id, ", ".join(left) or "nothing")
+            LOG.error("hook %s: job %s is given up; buried with it: %s", name, job.id, ", ".join(left) or "nothing")
         finally:
             link.close()
+        return True
+
+    def _bury_rest(self, link: RedisLink, job_id: str, name: str, raws: Any, *, stopped: bool) -> list[str]:
+        """Bury what a job leaves undone and no other job has in hand; the events' ids."""
+        if name not in self._settings.hooks:
+            reason = NO_SUCH_HOOK
+        elif stopped:
+            reason = "its job was stopped"
+        elif self._error is None:
+            reason = "its job was given up"
+        else:
+            reason = f"its job was given up: {place_of(self._error)}"
+        events, unreadable = readable(self._settings, raws)
+        bury_unreadable(link, self._settings, name, unreadable, job_id)
+        left = []
+        for event, (done, _, tries) in zip(events, states(link, scope(self._settings, name), events), strict=True):
+            token = job_id
+            while not done:
+                burial = bury_event(link, self._settings, name, event, job=token, tries=tries, reason=reason)
+                if burial.outcome == "buried":
+                    left.append(event.id)
+                # Of a job that is gone nobody else will see to its event.
+                if burial.outcome != "held" or any(each.holds(burial.holder) for each in self._safe_queues):
+                    break
+                token = burial.holder
+        return left
+
+    @property
+    def _safe_queues(self) -> list[SafeQueue]:
+        return [queue for queue in self.queues if isinstance(queue, SafeQueue)]
 
     def run_maintenance_tasks(self) -> None:
         """Recover the jobs of dead workers, and enqueue the jobs whose time to be retried has come."""
-        queues = [queue for queue in self.queues if isinstance(queue, SafeQueue)]
+        queues = self._safe_queues
         try:
             super().run_maintenance_tasks()  # type: ignore[no-untyped-call]
             for queue in queues:
@@ -247,6 +286,21 @@ def _without_blame(job: Job) -> bool:
     job.retries_left = (job.retries_left or 0) + 1
     job.retry_intervals = None
     return True
+
+
+def _blame(error: BaseException | None) -> str | None:
+    """Why the event in hand is to blame for a job's end; None if it is not. Without an error its process ended."""
+    if error is None:
+        return "its process ended"
+    if isinstance(error, BaseTimeoutException):
+        return "timeout"
+    return place_of(error) if isinstance(error, KeyboardInterrupt) else None
+
+
+def _once_more(job: Job) -> None:
+    """Have a job run again, for its events are nowhere else yet."""
+    job.retries_left = 1
+    job.retry_intervals = [_GIVE_UP_AGAIN_S]
 
 
 def _die_with(pipe: int) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final, TypeVar
 
 from sojourn.archive import source
@@ -16,14 +18,25 @@ from sojourn.errors import SessionCorrupt, SojournError
 from sojourn.keys import PartitionKeys, TenantKeys, parse_member
 from sojourn.operations.core import Operation
 
-__all__ = ["Batch", "Execute", "Item", "damaged_event", "read_batch", "results"]
+__all__ = ["Batch", "Execute", "Item", "Part", "Reader", "damaged_event", "results"]
 
 T = TypeVar("T")
 Execute = Callable[[Sequence[Operation[Any]]], list[list[Any]]]
+ReadEvents = Callable[[int, str], Operation[source.Taken]]
+"""Given how many at most, and after which of those that were taken before."""
 log = logging.getLogger("sojourn.archive")
 
+PART_SESSIONS: Final = 250
+"""Sessions, and events, that are read from Redis at a time, while PostgreSQL writes those before them."""
+PART_BYTES: Final = 4 << 20
+"""What a part's records, its log entries and its events may take each. A single one may be larger."""
+BATCH_BYTES: Final = 32 << 20
+"""After so much a batch ends, however few sessions it has."""
 ENTRIES_PER_ROUND: Final = 2_000
-"""Log entries that one batch reads at most: an entry may take 64 KiB, and a log hold 10,000."""
+"""Log entries that one part reads at most."""
+_EVENTS_AT_FIRST: Final = 50
+"""How large events are is only known once some are read."""
+_NEW: Final = ">"
 
 
 @dataclass
@@ -43,6 +56,8 @@ class Item:
     """Whether there is more in its logs than this batch takes."""
     damage: str = ""
     """The field that cannot be archived."""
+    is_stored: bool = False
+    """Whether the archive holds its record."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -53,6 +68,13 @@ class Item:
     def is_gone(self) -> bool:
         """Whether Redis has no record of it any more."""
         return not self.stored and not self.damage
+
+    def let_go(self) -> None:
+        """It is written: keep what settling it takes, and not its values."""
+        self.is_stored = bool(self.row)
+        self.row = ""
+        self.entries = []
+        self.stored = {name: self.stored[name] for name in ("version", "updated_at_ms") if name in self.stored}
 
     def damaged(self, name: str) -> None:
         """Note the first field that cannot be archived; tell it without its value."""
@@ -65,6 +87,15 @@ class Item:
 
 
 @dataclass
+class Part:
+    """What is written at a time."""
+
+    items: list[Item] = field(default_factory=list)
+    events: list[tuple[str, str]] = field(default_factory=list)
+    """Event id and row."""
+
+
+@dataclass
 class Batch:
     """What one round takes from a partition."""
 
@@ -72,12 +103,12 @@ class Batch:
     items: list[Item] = field(default_factory=list)
     strangers: list[str] = field(default_factory=list)
     """Members that name no session."""
-    events: list[tuple[str, str]] = field(default_factory=list)
-    """Event id and row."""
-    event_ids: tuple[str, ...] = ()
+    event_ids: list[str] = field(default_factory=list)
     """Ids in the stream, to be acknowledged."""
     damaged_events: int = 0
     more: bool = False
+    size: int = 0
+    """Bytes, about."""
 
 
 def results(execute: Execute, operations: Sequence[Operation[T]]) -> list[T]:
@@ -86,72 +117,145 @@ def results(execute: Execute, operations: Sequence[Operation[T]]) -> list[T]:
     return [each.parse(own) for each, own in zip(operations, replies, strict=True)]
 
 
-def read_batch(
-    execute: Execute,
-    models: Models,
-    partition: PartitionKeys,
-    until_ms: int,
-    limit: int,
-    skip: AbstractSet[str],
-    events: Operation[source.Taken] | None,
-) -> Batch:
-    """Read up to `limit` dirty sessions, except those in `skip`, and the events."""
-    batch = Batch(partition)
-    found = results(execute, [source.dirty(partition, until_ms, limit + len(skip))])[0]
-    batch.more = len(found) >= limit + len(skip)
-    for member in found:
-        if member in skip:
-            continue
-        try:
-            tenant, session_id = parse_member(member)
-        except SojournError:
-            batch.strangers.append(member)
-            continue
-        batch.items.append(Item(member, TenantKeys(tenant, partition), session_id))
-    if batch.items:
-        _read_records(execute, models, batch.items)
-        _read_logs(execute, models, [each for each in batch.items if each.row and each.stored.get("_logs")])
-        batch.more = batch.more or any(each.partial for each in batch.items)
-    if events is not None:
-        _read_events(execute, batch, events)
-    return batch
+class Reader:
+    """Reads up to `limit` dirty sessions, except those in `skip`, and as many events, part by part."""
+
+    def __init__(
+        self, execute: Execute, models: Models, partition: PartitionKeys, until_ms: int, limit: int,
+        skip: AbstractSet[str], read_events: ReadEvents | None,
+    ) -> None:  # fmt: skip
+        self.batch = Batch(partition)
+        self._execute = execute
+        self._models = models
+        self._until_ms = until_ms
+        self._limit = limit
+        self._skip = skip
+        self._read_events = read_events
+        self._after = "0"  # first those that an earlier run left
+        self._next_events = min(_EVENTS_AT_FIRST, limit)
+        self._events_left = limit if read_events is not None else 0
+
+    def parts(self) -> Iterator[Part]:
+        """Read the next part whenever one is asked for, the first one even if there is nothing."""
+        waiting = deque(self._dirty())
+        while True:
+            part = Part(self._some(waiting))
+            if part.items:
+                _read_records(self._execute, self._models, part.items)
+                with_logs = [each for each in part.items if each.row and each.stored.get("_logs")]
+                self.batch.size += _read_logs(self._execute, self._models, with_logs)
+            if self._read_events is not None and self._events_left:
+                self._take_events(part, self._read_events)
+            self.batch.items += part.items
+            self.batch.more = self.batch.more or any(each.partial for each in part.items)
+            yield part
+            left = bool(waiting) or self._events_left > 0
+            if not left or self.batch.size >= BATCH_BYTES:
+                self.batch.more = self.batch.more or left
+                return
+
+    def _dirty(self) -> list[Item]:
+        batch, wanted = self.batch, self._limit + len(self._skip)
+        found = results(self._execute, [source.dirty(batch.partition, self._until_ms, wanted)])[0]
+        batch.more = len(found) >= wanted
+        items = []
+        keys: dict[str, TenantKeys] = {}
+        for member in found:
+            if member in self._skip:
+                continue
+            try:
+                tenant, session_id = parse_member(member)
+            except SojournError:
+                batch.strangers.append(member)
+                continue
+            own = keys.setdefault(tenant, TenantKeys(tenant, batch.partition))
+            items.append(Item(member, own, session_id))
+        return items
+
+    def _some(self, waiting: deque[Item]) -> list[Item]:
+        """The next sessions, as many as fit."""
+        ahead = [(each.keys, each.id) for each in islice(waiting, PART_SESSIONS)]
+        taken: list[Item] = []
+        total = 0
+        for size in results(self._execute, [source.sizes(ahead)])[0] if ahead else ():
+            if taken and total + size > PART_BYTES:
+                break
+            total += size
+            taken.append(waiting.popleft())
+        self.batch.size += total
+        return taken
+
+    def _take_events(self, part: Part, read_events: ReadEvents) -> None:
+        batch = self.batch
+        count = min(self._next_events, self._events_left)
+        taken = results(self._execute, [read_events(count, self._after)])[0]
+        self._events_left -= len(taken.ids)
+        if taken.more:
+            self._after = taken.ids[-1] if self._after != _NEW else _NEW
+            batch.more = batch.more or not self._events_left
+        elif self._after == _NEW:
+            self._events_left = 0
+        else:
+            self._after = _NEW
+            if not taken.ids:
+                self._take_events(part, read_events)
+                return
+        batch.size += taken.size
+        if taken.ids:
+            fitting = PART_BYTES * len(taken.ids) // max(taken.size, 1)
+            self._next_events = max(1, min(PART_SESSIONS, 2 * count, fitting))
+        batch.event_ids += taken.ids
+        unread = len(taken.ids) - len(taken.entries)
+        for stream_id, fields in taken.entries:
+            try:
+                part.events.append(event_row(batch.partition.number, stream_id, fields))
+            except Damage as damage:
+                damaged_event(batch, f"{batch.partition.number:02d}-{stream_id}", damage.field)
+            except (ValueError, OverflowError):  # written by other hands
+                unread += 1
+        if unread:
+            log.warning("partition %d: %d events are gone or cannot be read", batch.partition.number, unread)
+            batch.damaged_events += unread
 
 
 def _read_records(execute: Execute, models: Models, items: list[Item]) -> None:
-    records = [source.record(each.keys, each.id) for each in items]
-    replies = execute(records)
-    for item, operation, own in zip(items, records, replies, strict=True):
-        try:
-            item.stored = operation.parse(own)
-        except SessionCorrupt as error:
-            item.damaged(error.field)
-        if not item.stored:
+    found = results(execute, [source.records([(each.keys, each.id) for each in items])])[0]
+    for item, stored in zip(items, found, strict=True):
+        if isinstance(stored, SessionCorrupt):
+            item.damaged(stored.field)
+            continue
+        item.stored = stored
+        if not stored:
             continue
         try:
-            item.row = session_row(item.stored, *item.key, models.codec(item.stored.get("kind", "")))
+            item.row = session_row(stored, *item.key, models.codec(stored.get("kind", "")))
         except Damage as damage:
             item.damaged(damage.field)
 
 
-def _read_logs(execute: Execute, models: Models, items: list[Item]) -> None:
+def _read_logs(execute: Execute, models: Models, items: list[Item]) -> int:
+    """Read what is new in the logs of some sessions, as far as it fits; return how many bytes that was."""
     if not items:
-        return
+        return 0
     names = [[name for name in each.stored["_logs"].split(",") if name] for each in items]
     lengths = results(
         execute, [source.log_lengths(each.keys, each.id, own) for each, own in zip(items, names, strict=True)]
     )
     wanted: list[tuple[Item, str, int, Operation[list[str]]]] = []
-    left = ENTRIES_PER_ROUND
+    left, room = ENTRIES_PER_ROUND, PART_BYTES
     for item, own in zip(items, lengths, strict=True):
-        for name, length in own.items():
-            if length is None:
+        for name, found in own.items():
+            if found is None:
                 item.damaged(name)
                 continue
+            length, each = found
             start = _archived(item, name)
-            count = min(left, length - start)
-            item.partial = item.partial or length - start > left
+            fitting = min(left, max(room // max(each, 1), 0 if wanted else 1))
+            count = min(fitting, length - start)
+            item.partial = item.partial or length - start > fitting
             if count > 0:
                 left -= count
+                room -= count * each
                 wanted.append((item, name, start, source.log_part(item.keys, item.id, name, start, count)))
     parts = results(execute, [each[-1] for each in wanted])
     for (item, name, start, _), part in zip(wanted, parts, strict=True):
@@ -164,26 +268,12 @@ def _read_logs(execute: Execute, models: Models, items: list[Item]) -> None:
                 item.damaged(name)
                 break
             item.logs[name] = position + 1
+    return sum(len(text) for part in parts for text in part)
 
 
 def _archived(item: Item, name: str) -> int:
     text = item.stored.get(ARCHIVED + name, "0")
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 16 else 0
-
-
-def _read_events(execute: Execute, batch: Batch, operation: Operation[source.Taken]) -> None:
-    taken = results(execute, [operation])[0]
-    batch.event_ids = taken.ids
-    batch.more = batch.more or taken.more
-    for event in taken.events:
-        try:
-            batch.events.append((event.id, event_row(event)))
-        except Damage as damage:
-            damaged_event(batch, event.id, damage.field)
-    unread = len(taken.ids) - len(taken.events)
-    if unread:
-        log.warning("partition %d: %d events are gone or cannot be read", batch.partition.number, unread)
-        batch.damaged_events += unread
 
 
 def damaged_event(batch: Batch, event_id: str, name: str) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import socket
-import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -21,6 +22,7 @@ from sojourn.errors import ArchiveError, ArchiveSchemaMismatch, ArchiveUnavailab
 __all__ = ["Connection", "connect", "connected", "is_data_error", "place", "statement", "translated"]
 
 _SQL: Final = Path(__file__).parent / "sql"
+_INCLUDE: Final = re.compile(rb"^-- @include (\w+)$", re.MULTILINE)
 _MOVED: Final = (errors.UndefinedTable, errors.UndefinedColumn, errors.UndefinedObject, errors.InvalidSchemaName)
 
 
@@ -41,15 +43,22 @@ class Connection(psycopg.Connection[TupleRow]):
         self.limit_s = limit_s
         self._twin = socket.socket(fileno=os.dup(self.fileno()))
 
-    def wait(self, *args: Any, **kwargs: Any) -> Any:
+    def wait(self, gen: Generator[Any, Any, Any], *args: Any, **kwargs: Any) -> Any:
         """Wait for the server, but not longer than the limit."""
-        timer = threading.Timer(self.limit_s, self._give_up)
-        timer.daemon = True
-        timer.start()
+        return super().wait(self._watched(gen), *args, **kwargs)
+
+    def _watched(self, gen: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+        """The same, looked after: psycopg tells a generator ten times a second that nothing came."""
+        began_s = time.monotonic()
         try:
-            return super().wait(*args, **kwargs)
-        finally:
-            timer.cancel()
+            wanted = next(gen)
+            while True:
+                ready = yield wanted
+                if not ready and not self.gave_up and time.monotonic() - began_s > self.limit_s:
+                    self._give_up()
+                wanted = gen.send(ready)
+        except StopIteration as end:
+            return end.value
 
     def _give_up(self) -> None:
         self.gave_up = True
@@ -179,5 +188,6 @@ def is_data_error(error: psycopg.Error) -> bool:
 
 @cache
 def statement(name: str) -> bytes:
-    """The text of ``sql/<name>.sql``."""
-    return (_SQL / f"{name}.sql").read_bytes()
+    """The text of ``sql/<name>.sql``, with other files where a line says ``-- @include <name>``."""
+    text = (_SQL / f"{name}.sql").read_bytes()
+    return _INCLUDE.sub(lambda found: statement(found[1].decode()).rstrip(b"\n"), text)

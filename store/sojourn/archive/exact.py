@@ -19,29 +19,37 @@ from pydantic import BaseModel
 
 from sojourn.codec import Codec
 
-__all__ = ["as_jsonb", "embeddable_entries", "embeddable_fields", "from_jsonb", "quote"]
+__all__ = ["as_jsonb", "embeddable_entries", "embeddable_fields", "from_jsonb", "quote", "survives"]
 
-quote: Final = json.JSONEncoder(ensure_ascii=False).encode
+quote: Final = json.encoder.encode_basestring
 """A string as JSON."""
 
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
-# Exponents, negative zeros, and numbers longer than any that a program writes (numeric takes 131072 digits before and
-# 16383 behind the point; Python refuses integers of over 4300).
-_RISKY_NUMBER: Final = re.compile(r"\d[eE]|-0(?:\.0*)?(?![.\d])|\d{1000}")
+# Negative zeros, and numbers longer than any that a program writes (numeric takes 131072 digits before and 16383
+# behind the point; Python refuses integers of over 4300).
+_RISKY_NUMBER: Final = re.compile(r"-0(?![.\d])|\d{1000}")
+_LONG: Final = 1000
+_OPENING: Final = ("{", "[")
+_SPACE: Final = " \t\n\r"
 _RISKY_ESCAPE: Final = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 _SPACE_OR_STRING: Final = re.compile(r'("(?:[^"\\]|\\.)*")|\s+', re.DOTALL)
 
 
 def _distinct(found: list[tuple[str, Any]]) -> None:
-    if len({name for name, _ in found}) != len(found):
+    if len(found) > 1 and len({name for name, _ in found}) != len(found):
         raise ValueError("two equal keys")
+
+
+def _plain(number: str) -> None:
+    if "e" in number or "E" in number or (number[0] == "-" and not number.strip("-0.")):
+        raise ValueError(number)
 
 
 def _refuse(constant: str) -> None:
     raise ValueError(constant)
 
 
-_STRICT: Final = json.JSONDecoder(object_pairs_hook=_distinct, parse_constant=_refuse)
+_STRICT: Final = json.JSONDecoder(object_pairs_hook=_distinct, parse_float=_plain, parse_constant=_refuse)
 
 
 def as_jsonb(text: str, *, embed: bool) -> str:
@@ -51,7 +59,7 @@ def as_jsonb(text: str, *, embed: bool) -> str:
         >>> as_jsonb('{"a":1.50}', embed=True), as_jsonb('{"a":1e3}', embed=True), as_jsonb("42", embed=True)
         ('{"a":1.50}', '"{\\"a\\":1e3}"', '"42"')
     """
-    return text if embed and text[:1] in ("{", "[") and _survives(text) else quote(text)
+    return text if embed and survives(text) is not None else quote(text)
 
 
 def from_jsonb(value: str | list[str]) -> str:
@@ -67,17 +75,33 @@ def from_jsonb(value: str | list[str]) -> str:
     return value if isinstance(value, str) else _SPACE_OR_STRING.sub(r"\1", value[0])
 
 
-def _survives(text: str) -> bool:
-    if _RISKY_ESCAPE.search(text):
-        return False
+def survives(text: str) -> Any:
+    r"""What is in `text` if it is an object or array that jsonb keeps exactly, else None.
+
+    Of an object only that it is one is told: the list of a list of strings, say, is whole.
+
+    Example:
+        >>> survives('["a","b"]'), survives('{"a":1}'), survives('{"a":-0.0}'), survives("1")
+        (['a', 'b'], True, None, None)
+    """
+    if text == "{}":
+        return True
     # Most text has nothing that even looks risky; only then what is inside strings must be told from what is not.
-    if _RISKY_NUMBER.search(text) and _RISKY_NUMBER.search(_STRING.sub('""', text)):
-        return False
+    if text[:1] not in _OPENING or ("\\u" in text and _RISKY_ESCAPE.search(text)):
+        return None
+    if ("-0" in text or len(text) >= _LONG) and _RISKY_NUMBER.search(text) and _RISKY_NUMBER.search(_bare(text)):
+        return None
     try:
-        _STRICT.decode(text)
+        found, end = _STRICT.raw_decode(text)
     except (ValueError, RecursionError):
-        return False
-    return True
+        return None
+    if end < len(text) and text[end:].strip(_SPACE):
+        return None
+    return True if found is None else found
+
+
+def _bare(text: str) -> str:
+    return _STRING.sub('""', text)
 
 
 @cache

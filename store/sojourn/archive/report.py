@@ -35,6 +35,10 @@ class ArchiveReport:
     """Sessions whose record was gone before its end was archived (evicted, or deleted by other hands)."""
     stale: int = 0
     """Sessions of which the archive holds a newer state than Redis (Redis was restored from an older copy)."""
+    restored: int = 0
+    """Sessions that were brought up to the archive's newer state, for that reason."""
+    again: int = 0
+    """Sessions that are to be archived again, since the archive was restored from an older copy, or is new."""
     busy: int = 0
     """Partitions that were left to another run, which held them for too long."""
     complete: bool = True

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC
+from functools import lru_cache
 from typing import Any, Final
 
-from sojourn.archive.exact import as_jsonb, embeddable_fields, quote
+from sojourn.archive.exact import as_jsonb, embeddable_fields, from_jsonb, quote, survives
 from sojourn.codec import Codec, datetime_from
 from sojourn.events import Event
 
-__all__ = ["ARCHIVED", "Damage", "entry_row", "event_row", "index_entry", "rows_json", "session_key", "session_row"]
+__all__ = [
+    "ARCHIVED",
+    "Damage",
+    "archived_event",
+    "entry_row",
+    "event_row",
+    "index_entry",
+    "rows_json",
+    "session_key",
+    "session_row",
+]
 
 ARCHIVED: Final = "_archived:"
 """Hash fields that begin so count the archived entries of a log. They belong to this Redis, not to the record."""
 _NULL: Final = "null"
+_encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class Damage(Exception):
@@ -43,24 +56,31 @@ def session_row(stored: Mapping[str, str], tenant: str, session_id: str, codec: 
     """
     if stored.get("id") != session_id or stored.get("tenant") != tenant:
         raise Damage("id" if stored.get("id") != session_id else "tenant")
-    for name, text in stored.items():
-        check_text(name, name)
-        check_text(name, text)
-    embeddable = embeddable_fields(codec)
-    data = ",".join(
-        [
-            f"{quote(name)}:{as_jsonb(text, embed=name in embeddable)}"
-            for name, text in stored.items()
-            if not name.startswith(ARCHIVED)
-        ]
-    )
+    _check_texts(stored)
+    plain = dict(stored)
+    lists: dict[str, list[str]] = {}
+    data = []
+    for name in embeddable_fields(codec) & stored.keys():
+        text = stored[name]
+        inside = survives(text)
+        if inside is not None:
+            del plain[name]
+            data.append(f"{quote(name)}:{text}")
+            if inside is not True:
+                lists[name] = [each for each in inside if isinstance(each, str)]
+    if "_logs" in stored:
+        plain = {name: text for name, text in plain.items() if not name.startswith(ARCHIVED)}
+    data.append(_encode(plain)[1:-1])  # never empty: it has the id
+    tags = lists.get("tags")
+    if tags is None:
+        lists["tags"] = tags = _strings(stored.get("tags", "[]"))
     return (
         f'{{"tenant":{quote(tenant)},"id":"{session_id}"'
         f',"kind":{quote(_required(stored, "kind"))},"status":{quote(_required(stored, "status"))}'
         f',"version":{_integer("version", _required(stored, "version"))}'
         f',"owner":{_text(stored, "owner")},"client_type":{_text(stored, "client_type")}'
-        f',"end_reason":{_text(stored, "end_reason")},"tags":{_listed(_strings(stored.get("tags", "[]")))}'
-        f',"indexed":{_listed(_indexed(stored, tenant))}'
+        f',"end_reason":{_text(stored, "end_reason")},"tags":{_listed(tags)}'
+        f',"indexed":{_listed(_indexed(stored, tenant, lists))}'
         f',"created_at":{_moment("created_at_ms", _required(stored, "created_at_ms"))}'
         f',"updated_at":{_moment("updated_at_ms", _required(stored, "updated_at_ms"))}'
         f',"accessed_at":{_moment("accessed_at_ms", _required(stored, "accessed_at_ms"))}'
@@ -68,7 +88,7 @@ def session_row(stored: Mapping[str, str], tenant: str, session_id: str, codec: 
         f',"ended_at":{_moment("ended_at_ms", stored.get("ended_at_ms"))}'
         f',"ttl":{_duration("ttl_ms", stored.get("ttl_ms"))}'
         f',"max_lifetime":{_duration("max_lifetime_ms", stored.get("max_lifetime_ms"))}'
-        f',"data":{{{data}}}}}'
+        f',"data":{{{",".join(data)}}}}}'
     )
 
 
@@ -86,25 +106,50 @@ def entry_row(tenant: str, session_id: str, log: str, position: int, text: str, 
     )
 
 
-def event_row(event: Event) -> str:
-    """An event's row.
+def event_row(partition: int, stream_id: str, fields: Mapping[str, str]) -> tuple[str, str]:
+    """An event's id and row, from the fields of its entry in the stream; they are read as `Event` reads them.
 
     Raises:
         Damage: a text in it is no valid Unicode, or holds a NUL.
+        ValueError, OverflowError: it cannot be read.
     """
-    changes = json.dumps(dict(event.changes), ensure_ascii=False, separators=(",", ":"))
-    texts = {
+    event = Event.from_stream(partition, stream_id, fields)
+    told = {
         "tenant": event.tenant, "session_id": event.session_id, "id": event.id, "type": event.type,
         "kind": event.kind, "actor": event.actor, "trace_id": event.trace_id,
     }  # fmt: skip
-    before = json.dumps(dict(event.before), ensure_ascii=False, separators=(",", ":"))
-    for name, text in (*texts.items(), ("changes", changes), ("before", before)):
-        check_text(name, text)
-    told = ",".join(f'"{name}":{quote(text)}' for name, text in texts.items())
-    return (
-        f'{{{told},"version":{event.version},"at":"{event.at.isoformat()}"'
-        f',"changes":{as_jsonb(changes, embed=True)},"before":{as_jsonb(before, embed=True)}}}'
+    changes, before = _mapping_text(event.changes), _mapping_text(event.before)
+    _check_texts({**told, "changes": changes, "before": before})
+    return event.id, (
+        f'{_encode(told)[:-1]},"version":{event.version},"at":"{event.at.isoformat()}"'
+        f',"changes":{as_jsonb(changes, embed=True)},"before":{as_jsonb(before, embed=True) if before else _NULL}}}'
     )
+
+
+def archived_event(row: Sequence[Any]) -> Event:
+    """The event in a row of ``sql/get_events.sql``."""
+    event_id, type_, tenant, session_id, kind, version, at, actor, trace_id, changes, before = row
+    return Event(
+        id=event_id, type=type_, tenant=tenant, session_id=str(session_id), kind=kind, version=version,
+        at=at.astimezone(UTC), actor=actor, trace_id=trace_id, changes=json.loads(from_jsonb(changes)),
+        before=None if before is None else json.loads(from_jsonb(before)),
+    )  # fmt: skip
+
+
+def _mapping_text(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return ""
+    return _encode(dict(found)) if found else "{}"
+
+
+def _check_texts(texts: Mapping[str, str]) -> None:
+    """The same for all at once: nearly always all are sound."""
+    try:
+        check_text("", "".join(texts) + "".join(texts.values()))
+    except Damage:
+        for name, text in texts.items():
+            check_text(name, name)
+            check_text(name, text)
 
 
 def check_text(name: str, text: str) -> None:
@@ -141,8 +186,11 @@ def _text(stored: Mapping[str, str], name: str) -> str:
 
 
 def _moment(name: str, text: str | None) -> str:
-    if text is None:
-        return _NULL
+    return _NULL if text is None else _told_moment(name, text)
+
+
+@lru_cache(maxsize=1024)  # a record's times are often the same, and those of neighbours too
+def _told_moment(name: str, text: str) -> str:
     try:
         return f'"{datetime_from(_integer(name, text)).isoformat()}"'
     except OverflowError:
@@ -158,13 +206,16 @@ def index_entry(tenant: str, field: str, value: str) -> str:
     return f"{tenant}/{field}:{value}"
 
 
-def _indexed(stored: Mapping[str, str], tenant: str) -> list[str]:
+def _indexed(stored: Mapping[str, str], tenant: str, lists: Mapping[str, list[str]]) -> list[str]:
+    """`lists` has the lists that were read already."""
     found = []
-    for spec in filter(None, stored.get("_indexes", "").split(",")):
-        name = spec.removesuffix("[]")
-        text = stored.get(name, "")
-        values = _strings(text) if name != spec else [text] if text else []
-        found += [index_entry(tenant, name, each) for each in values]
+    for spec in stored.get("_indexes", "").split(","):
+        if spec.endswith("[]"):
+            name = spec[:-2]
+            values = lists[name] if name in lists else _strings(stored.get(name, ""))
+            found += [index_entry(tenant, name, each) for each in values]
+        elif spec and stored.get(spec):
+            found.append(index_entry(tenant, spec, stored[spec]))
     return found
 
 

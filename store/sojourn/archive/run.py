@@ -9,20 +9,36 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from typing import Final
+from collections.abc import Sequence
+from contextlib import closing
+from functools import partial
+from typing import Any, Final
 
 from sojourn.archive import source
-from sojourn.archive.batch import Batch, Item, damaged_event, read_batch, results
+from sojourn.archive.agree import bring_up_archive, bring_up_redis, note_checked, unchecked_run
+from sojourn.archive.batch import Batch, Item, Part, Reader, damaged_event, results
 from sojourn.archive.database import Connection, connected
+from sojourn.archive.loader import Loader
 from sojourn.archive.report import ArchiveReport
 from sojourn.archive.schema import check_schema
-from sojourn.archive.sink import Held, PartitionBusy, held_sessions, lock_partition, store
+from sojourn.archive.sink import (
+    Held,
+    PartitionBusy,
+    Sent,
+    Stored,
+    held_sessions,
+    lock_partition,
+    note_partition,
+    store,
+    storing,
+)
+from sojourn.archive.status import noted
 from sojourn.codec import Models, datetime_from
 from sojourn.errors import SettingsError, SojournError, StoreFull
 from sojourn.events import ARCHIVE_GROUP, join_group
 from sojourn.keys import PartitionKeys
 from sojourn.operations.core import Operation
-from sojourn.operations.expiry import settle
+from sojourn.operations.expiry import Archived, settle_many
 from sojourn.operations.read import open_layout
 from sojourn.settings import Settings
 from sojourn.transport.blocking import Transport
@@ -32,7 +48,8 @@ __all__ = ["GROUP", "archive_once"]
 GROUP: Final = ARCHIVE_GROUP
 """The consumer group of the archive on every partition's stream."""
 _CONSUMER: Final = "archive"
-_EVENTS_PER_ROUND: Final = 1_000
+_SETTLED_AT_ONCE: Final = 100
+"""Sessions that one script settles: some 2 ms where all of them are removed."""
 _DAMAGED_AGAIN_MS: Final = 60_000
 """When a damaged session is looked at again: somebody may have repaired it."""
 _ANOTHER_STATE: Final = ""
@@ -65,16 +82,16 @@ def archive_once(settings: Settings, *, models: Models | None = None, max_second
         raise SettingsError("archive_url is not set: there is no archive")
     began = time.monotonic()
     transport = Transport(settings)
-    try:
+    with closing(transport), noted(transport.execute) as note_success:
         run = _Run(settings, settings.load_models() if models is None else models, transport, began + max_seconds)
         partitions = run.prepare()
-        if partitions:
+        if partitions or run.unchecked:
             with connected(settings.archive_url, settings.archive_timeout) as connection:
                 check_schema(connection, settings.archive_url)
+                run.catch_up(connection)
                 run.work(connection, partitions)
-    finally:
-        transport.close()
-    run.report.duration_s = time.monotonic() - began
+        run.report.duration_s = time.monotonic() - began
+        note_success(run.report)
     return run.report
 
 
@@ -89,23 +106,36 @@ class _Run:
         self._skip: set[str] = set()
         """Members that this run cannot bring any further."""
         self._with_events: set[int] = set()
+        self.unchecked: str | None = None
+        """The server's run, where it is to be held against the archive first."""
+        self._waiting: dict[PartitionKeys, source.Waiting] = {}
 
     def prepare(self) -> list[PartitionKeys]:
         """The partitions where something waits. One round trip, so that idle ones cost next to nothing."""
         partitions = self._settings.all_partitions
-        (look, lay_out), clock = open_layout(self._settings.partitions), source.time()
+        (look, lay_out), clock, unchecked = open_layout(self._settings.partitions), source.time(), unchecked_run()
         probes = [source.probe(each, GROUP) for each in partitions]
-        layout_replies, clock_replies, *replies = self._execute([look, clock, *probes])
+        layout_replies, clock_replies, run_replies, *replies = self._execute([look, clock, unchecked, *probes])
         if not look.parse(layout_replies):
             results(self._execute, [lay_out])
         self._until_ms = clock.parse(clock_replies)
+        self.unchecked = unchecked.parse(run_replies)
         waiting = [probe.parse(own) for probe, own in zip(probes, replies, strict=True)]
+        self._waiting = dict(zip(partitions, waiting, strict=True))
         # A group keeps events from being trimmed, so it must be there before the first event is.
         newcomers = [each for each, own in zip(partitions, waiting, strict=True) if not own.joined]
         if newcomers:
             results(self._execute, [join_group(newcomers, GROUP, "oldest")])
         self._with_events = {each.number for each, own in zip(partitions, waiting, strict=True) if own.events}
         return [each for each, own in zip(partitions, waiting, strict=True) if own.sessions or own.events]
+
+    def catch_up(self, connection: Connection) -> None:
+        """Bring up whichever of Redis and the archive was restored from an older copy."""
+        self.report.again = bring_up_archive(self._settings, self._execute, connection, self._waiting)
+        if self.unchecked is not None:
+            outcomes = bring_up_redis(self._settings, self._execute, connection)
+            self.report.restored = sum(outcomes[each] for each in ("loaded", "replaced", "removed"))
+            results(self._execute, [note_checked(self.unchecked)])
 
     def work(self, connection: Connection, partitions: list[PartitionKeys]) -> None:
         """Take turns between the partitions, so that none starves behind a long one.
@@ -130,52 +160,74 @@ class _Run:
 
     def _round(self, connection: Connection, partition: PartitionKeys, *, wait: bool) -> Batch | None:
         """One batch; None where another run holds the partition."""
-        events: Operation[source.Taken] | None = None
+        read_events = None
         if partition.number in self._with_events:
-            events = source.read_events(partition, GROUP, _CONSUMER, _EVENTS_PER_ROUND)
+            read_events = partial(source.read_events, partition, GROUP, _CONSUMER)
         with connection.transaction():
             if not lock_partition(connection, partition.number, wait=wait):
                 return None
-            batch = read_batch(
-                self._execute, self._models, partition, self._until_ms, self._settings.archive_batch, self._skip, events
-            )
-            newer = self._store(connection, batch)
-        self._settle(batch, newer)
-        return batch
+            limit = self._settings.archive_batch
+            reader = Reader(self._execute, self._models, partition, self._until_ms, limit, self._skip, read_events)
+            newer = self._write(connection, reader)
+        self._settle(reader.batch, self._put_back(connection, reader.batch, newer))
+        return reader.batch
 
-    def _store(self, connection: Connection, batch: Batch) -> set[str]:
-        """Write a batch; the members of which the archive holds a newer state are returned."""
-        by_key = {item.key: item for item in batch.items}
-        sessions = store(connection, "store_sessions", [(item, item.row) for item in batch.items if item.row])
-        for item in sessions.refused:
-            item.row = ""
-            item.damaged("record")
-        entries = store(
-            connection,
-            "store_entries",
-            [((item, name, at), row) for item in batch.items if item.row for name, at, row in item.entries],
-        )
-        for item, name, position in entries.refused:
-            item.logs[name] = min(item.logs[name], position)
-            item.damaged(name)
-        events = store(connection, "store_events", batch.events)
-        for event_id in events.refused:
-            damaged_event(batch, event_id, "record")
+    def _write(self, connection: Connection, reader: Reader) -> set[str]:
+        """Write a batch, part by part; the members of which the archive holds a newer state are returned."""
+        newer: set[str] = set()
+        parts = reader.parts()
+        part = next(parts, None)
+        while part is not None:
+            with storing(connection, _tables(part)) as sent:
+                following = next(parts, None)  # PostgreSQL works meanwhile
+            newer |= self._written(connection, reader.batch, part, sent)
+            part = following
+        self.report.damaged += reader.batch.damaged_events
+        if reader.batch.event_ids:
+            note_partition(connection, reader.batch.partition.number, reader.batch.event_ids[-1])
+        return newer
+
+    def _put_back(self, connection: Connection, batch: Batch, newer: set[str]) -> set[str]:
+        """Give Redis the newer states that the archive holds; the members for which that was done."""
+        keys = {item.key: item for item in batch.items if item.member in newer}
+        if not keys:
+            return set()
+        loader = Loader(self._settings, self._execute, connection, "archive")
+        rows = loader.named(keys)
+        done = set()
+        for row, outcome in zip(rows, loader.load(rows), strict=True):
+            item = keys[row[:2]]
+            if outcome in ("replaced", "removed"):
+                done.add(item.member)
+                log.error(
+                    "session %s of tenant '%s': Redis held an older state than the archive, and has the newer one now; "
+                    "was Redis restored from an older copy?", item.id, item.keys.tenant,
+                )  # fmt: skip
+        self.report.stale += len(done)
+        if done:
+            results(self._execute, [source.count(batch.partition, "stale", len(done))])
+        return done
+
+    def _written(self, connection: Connection, batch: Batch, part: Part, sent: Sent) -> set[str]:
+        """Note what came of a part; the members of which the archive holds a newer state are returned."""
+        stored = _one_by_one(connection, batch, part) if sent.refused else sent.stored
+        sessions = stored["store_sessions"]
         self.report.sessions += sessions.written
-        self.report.entries += entries.written
-        self.report.events += events.written
-        self.report.damaged += batch.damaged_events
-
+        self.report.entries += stored["store_entries"].written
+        self.report.events += stored["store_events"].written
         written = {(tenant, str(session_id)) for tenant, session_id in sessions.returned}
-        open_questions = [key for key, item in by_key.items() if item.is_gone or (item.row and key not in written)]
+        open_questions = {
+            item.key: item for item in part.items if item.is_gone or (item.row and item.key not in written)
+        }
         held = held_sessions(connection, open_questions)
         newer = set()
-        for key in open_questions:
-            item = by_key[key]
+        for key, item in open_questions.items():
             if item.is_gone:
                 self._count_gone(item, held.get(key))
             elif _is_newer(held[key], item):
                 newer.add(item.member)
+        for item in part.items:
+            item.let_go()
         return newer
 
     def _count_gone(self, item: Item, held: Held | None) -> None:
@@ -186,23 +238,26 @@ class _Run:
                 item.id, item.keys.tenant,
             )  # fmt: skip
 
-    def _settle(self, batch: Batch, newer: set[str]) -> None:
-        """Tell Redis what is committed."""
-        sound = [item for item in batch.items if item.row or item.is_gone]
-        operations = [_settling(item) for item in sound]
+    def _settle(self, batch: Batch, settled: set[str]) -> None:
+        """Tell Redis what is committed, but for members that are settled already."""
+        sound = [item for item in batch.items if (item.is_stored or item.is_gone) and item.member not in settled]
+        # What only notes something comes first: in a full Redis a script that has made room may write, and the outcome
+        # would hang on who its neighbours are.
+        sound.sort(key=lambda item: not (item.partial or item.damage))
+        groups = [sound[at : at + _SETTLED_AT_ONCE] for at in range(0, len(sound), _SETTLED_AT_ONCE)]
+        operations = [settle_many(batch.partition, [_archived(item) for item in each]) for each in groups]
         told: list[Operation[None]] = [source.forget(batch.partition, each) for each in batch.strangers]
         if batch.event_ids:
             told.append(source.acknowledge_ids(batch.partition, GROUP, batch.event_ids))
         replies = self._execute([*operations, *told])
+        outcomes = [each for operation, own in zip(operations, replies, strict=False) for each in operation.parse(own)]
         later: list[tuple[str, int]] = []
-        for item, operation, own in zip(sound, operations, replies, strict=False):
-            try:
-                outcome = operation.parse(own)
-            except SojournError as error:  # out of memory, say: what is committed stays committed
-                log.warning("session %s of tenant '%s' cannot be settled: %s", item.id, item.keys.tenant, error)
+        for item, outcome in zip(sound, outcomes, strict=True):
+            if isinstance(outcome, SojournError):  # out of memory, say: what is committed stays committed
+                log.warning("session %s of tenant '%s' cannot be settled: %s", item.id, item.keys.tenant, outcome)
                 self._skip.add(item.member)
                 outcome = "changed"
-            self._count(item, outcome, stale=item.member in newer)
+            self._count(item, outcome)
             if outcome == "changed" and item.stored and not item.partial and not item.damage:
                 # Its unarchived change is later than the state that was archived, and so is its place in the line.
                 later.append((item.member, int(item.stored["updated_at_ms"])))
@@ -221,26 +276,47 @@ class _Run:
         except StoreFull:  # then they are only passed over in this run
             self._skip |= {member for member, _ in later}
 
-    def _count(self, item: Item, outcome: str, *, stale: bool) -> None:
+    def _count(self, item: Item, outcome: str) -> None:
         if outcome == "settled":
             self.report.settled += 1
         elif outcome == "removed":
             self.report.removed += 1
         elif outcome == "changed" and not item.partial and not item.damage:
             self.report.changed += 1
-        if stale and outcome in ("settled", "removed"):
-            self.report.stale += 1
-            log.error(
-                "session %s of tenant '%s': the archive holds a newer state than Redis, and keeps it; was Redis "
-                "restored from an older copy?",
-                item.id, item.keys.tenant,
-            )  # fmt: skip
 
 
-def _settling(item: Item) -> Operation[str]:
+def _tables(part: Part) -> dict[str, Sequence[tuple[Any, str]]]:
+    return {
+        "store_sessions": [(item, item.row) for item in part.items if item.row],
+        "store_entries": _entries(part),
+        "store_events": part.events,
+    }
+
+
+def _entries(part: Part) -> list[tuple[tuple[Item, str, int], str]]:
+    return [((item, name, at), row) for item in part.items if item.row for name, at, row in item.entries]
+
+
+def _one_by_one(connection: Connection, batch: Batch, part: Part) -> dict[str, Stored[Any]]:
+    """Write what PostgreSQL refused as a whole: what it will not have is told apart, and left out."""
+    sessions = store(connection, "store_sessions", [(item, item.row) for item in part.items if item.row])
+    for item in sessions.refused:
+        item.row = ""
+        item.damaged("record")
+    entries = store(connection, "store_entries", _entries(part))
+    for item, name, position in entries.refused:
+        item.logs[name] = min(item.logs[name], position)
+        item.damaged(name)
+    events = store(connection, "store_events", part.events)
+    for event_id in events.refused:
+        damaged_event(batch, event_id, "record")
+    return {"store_sessions": sessions, "store_entries": entries, "store_events": events}
+
+
+def _archived(item: Item) -> Archived:
     whole = not (item.partial or item.damage)
     version = item.stored.get("version", "") if whole else _ANOTHER_STATE
-    return settle(item.keys, item.id, version, item.stored.get("updated_at_ms", ""), item.logs)
+    return Archived(item.keys, item.id, version, item.stored.get("updated_at_ms", ""), item.logs)
 
 
 def _is_newer(held: Held, item: Item) -> bool:

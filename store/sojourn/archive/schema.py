@@ -5,23 +5,26 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
 import psycopg
 
-from sojourn.archive.database import Connection, connect, place, translated
-from sojourn.errors import ArchiveSchemaMismatch, SojournError
+from sojourn.archive.database import Connection, connect, connected, place, translated
+from sojourn.errors import ArchiveSchemaMismatch, InvalidInput, SojournError
 
 if TYPE_CHECKING:
     from alembic.config import Config
     from sqlalchemy.engine import Connection as Engaged
 
-__all__ = ["HEAD", "check_schema", "downgrade", "init"]
+__all__ = ["HEAD", "check_schema", "goes_down", "held_version", "init", "migrate", "read_version"]
 
 HEAD: Final = "0002"
 """The version of the tables that this code works with; the last migration's."""
+_BASE: Final = ""
+"""No tables at all: the version before the first."""
 _TIMEOUT_S: Final = 60.0
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _LOCK: Final = 0x50_4A_52_4E
@@ -33,69 +36,93 @@ def init(url: str, *, sql: bool = False, timeout_s: float = _TIMEOUT_S) -> str:
 
     Args:
         url: the archive's database, ``postgresql://...``.
-        sql: change nothing, but return the SQL that would make the tables in an empty database, for review.
+        sql: change nothing, but return the SQL that would make the tables in an empty database, for review; the
+            server is not asked for anything.
         timeout_s: seconds that one statement, and waiting for another migration, may take.
 
     Returns:
         The SQL, or else the version that the tables now have.
 
     Raises:
-        ArchiveUnavailable: the server did not answer in time.
-        ArchiveSchemaMismatch: the tables are of a later version than this code.
-        ArchiveError: the server refused, for example for want of rights.
+        What `migrate` raises.
 
     Example:
         >>> "CREATE TABLE sojourn.sessions" in init("postgresql://localhost/sojourn", sql=True)
         True
     """
-    command = _command()
-    if sql:
-        with _config(before=("CREATE SCHEMA IF NOT EXISTS sojourn",)) as (config, output):
-            command.upgrade(config, "head", sql=True)
-        return output.getvalue()
-    with _migrating(url, timeout_s) as connection, _config(connection) as (config, _):
-        held = _version(connection)
-        if held is not None and held not in _known_versions():
-            raise ArchiveSchemaMismatch(_too_new(url, held))
-        command.upgrade(config, "head")
-    return HEAD
+    return _script(_BASE, HEAD) if sql else migrate(url, timeout_s=timeout_s)
 
 
-def downgrade(url: str, revision: str = "base", *, sql: bool = False, timeout_s: float = _TIMEOUT_S) -> str:
-    """Take the tables back to an earlier version; ``base`` removes them, and all that is in the archive.
+def migrate(url: str, to: str = "head", *, sql: bool = False, timeout_s: float = _TIMEOUT_S) -> str:
+    """Bring the archive's tables up or down to a version; several calls at once wait for each other.
 
     Args:
-        url: the archive's database.
-        revision: the version to go back to.
-        sql: change nothing, but return the SQL that would do it from this code's version.
-        timeout_s: seconds that one statement may take.
+        url: the archive's database, ``postgresql://...``.
+        to: a version such as ``0001``; ``head`` for this code's own, ``base`` for none. Going down drops what the
+            version below has no place for; ``base`` removes all that is in the archive.
+        sql: change nothing, but return the SQL that would do it, for review; it begins where the tables are now.
+        timeout_s: seconds that one statement, and waiting for another migration, may take.
 
     Returns:
         The SQL, or else the version that the tables now have; ``base`` for none.
 
     Raises:
-        What `init` raises.
+        InvalidInput: there is no such version.
+        ArchiveUnavailable: the server did not answer in time.
+        ArchiveSchemaMismatch: the tables are of a later version than this code knows.
+        ArchiveError: the server refused, for example for want of rights.
 
     Example:
-        >>> "DROP TABLE sojourn.sessions" in downgrade("postgresql://localhost/sojourn", sql=True)
-        True
+        >>> migrate("postgresql://localhost/sojourn", "0001")  # doctest: +SKIP
+        '0001'
     """
     command = _command()
-    from alembic.util import CommandError
+    target = _known(to)
+    if sql:
+        return _script(_checked(url, held_version(url, timeout_s=timeout_s)), target)
+    with _migrating(url, timeout_s, make=target != _BASE) as connection, _config(connection) as (config, _):
+        held = _checked(url, _version(connection))
+        if target > held:
+            command.upgrade(config, target)
+        elif target < held:
+            command.downgrade(config, target or "base")
+        if target == _BASE:
+            _drop_schema(connection)
+    return target or "base"
 
+
+def held_version(url: str, *, timeout_s: float = _TIMEOUT_S) -> str | None:
+    """The version of the tables that the archive holds; None where there are none.
+
+    Raises:
+        ArchiveUnavailable: the server did not answer in time.
+        ArchiveError: the server refused.
+
+    Example:
+        >>> held_version("postgresql://localhost/sojourn")  # doctest: +SKIP
+        '0002'
+    """
+    with connected(url, timeout_s) as connection:
+        return read_version(connection)
+
+
+def goes_down(url: str, to: str, *, timeout_s: float = _TIMEOUT_S) -> bool:
+    """Whether `migrate` to that version would go down, and so drop data.
+
+    Raises:
+        What `migrate` raises.
+    """
+    target = _known(to)
+    return target < _checked(url, held_version(url, timeout_s=timeout_s))
+
+
+def read_version(connection: Connection) -> str | None:
+    """The version of the tables; None where there are none."""
     try:
-        if sql:
-            last = ("DROP TABLE IF EXISTS sojourn.alembic_version", "DROP SCHEMA sojourn") if revision == "base" else ()
-            with _config(after=last) as (config, output):
-                command.downgrade(config, f"{HEAD}:{revision}", sql=True)
-            return output.getvalue()
-        with _migrating(url, timeout_s) as connection, _config(connection) as (config, _):
-            command.downgrade(config, revision)
-            if revision == "base":
-                _drop_schema(connection)
-    except CommandError as error:
-        raise SojournError(f"the archive cannot be taken back: {str(error).splitlines()[0]}") from None
-    return revision
+        row = connection.execute("SELECT version_num FROM sojourn.alembic_version").fetchone()
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+        return None
+    return None if row is None else str(row[0])
 
 
 def check_schema(connection: Connection, url: str) -> None:
@@ -104,19 +131,54 @@ def check_schema(connection: Connection, url: str) -> None:
     Raises:
         ArchiveSchemaMismatch: says what to do about it.
     """
-    try:
-        row = connection.execute("SELECT version_num FROM sojourn.alembic_version").fetchone()
-    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
-        row = None
-    if row is None:
+    held = read_version(connection)
+    if held is None:
         raise ArchiveSchemaMismatch(f"the archive {place(url)} has no tables yet: run 'sojourn archive init'")
-    if row[0] != HEAD:
-        if row[0] > HEAD:
-            raise ArchiveSchemaMismatch(_too_new(url, row[0]))
+    if held > HEAD:
+        raise ArchiveSchemaMismatch(_too_new(url, held))
+    if held != HEAD:
         raise ArchiveSchemaMismatch(
-            f"the archive {place(url)} has the tables of version {row[0]}, but this code works with version {HEAD}: "
+            f"the archive {place(url)} has the tables of version {held}, but this code works with version {HEAD}: "
             "run 'sojourn archive init'"
         )
+
+
+def _known(to: str) -> str:
+    """The version that is meant; versions are told in the order of their names, and none comes before all.
+
+    Raises:
+        InvalidInput: there is none.
+    """
+    versions = _known_versions()
+    if to in versions:
+        return to
+    if to not in ("head", "base"):
+        raise InvalidInput(f"there is no version {to!r} of the archive's tables: base, {', '.join(versions)} or head")
+    return HEAD if to == "head" else _BASE
+
+
+def _checked(url: str, held: str | None) -> str:
+    """The version that the tables have now, if one can migrate from it.
+
+    Raises:
+        ArchiveSchemaMismatch: they were made by a later Sojourn.
+    """
+    if held is not None and held not in _known_versions():
+        raise ArchiveSchemaMismatch(_too_new(url, held))
+    return held or _BASE
+
+
+def _script(held: str, target: str) -> str:
+    """The SQL that leads from one version to another."""
+    command = _command()
+    before = ("CREATE SCHEMA IF NOT EXISTS sojourn",) if held == _BASE else ()
+    after = ("DROP TABLE IF EXISTS sojourn.alembic_version", "DROP SCHEMA sojourn") if target == _BASE else ()
+    with _config(before=before, after=after) as (config, output):
+        if target > held:
+            command.upgrade(config, f"{held or 'base'}:{target}", sql=True)
+        elif target < held:
+            command.downgrade(config, f"{held}:{target or 'base'}", sql=True)
+    return output.getvalue()
 
 
 def _command() -> ModuleType:
@@ -153,7 +215,7 @@ def _config(
 
 
 @contextmanager
-def _migrating(url: str, timeout_s: float) -> Iterator[Engaged]:
+def _migrating(url: str, timeout_s: float, *, make: bool) -> Iterator[Engaged]:
     """A transaction in which nobody else migrates, seen through SQLAlchemy, which Alembic needs."""
     from sqlalchemy import create_engine
     from sqlalchemy.exc import DBAPIError
@@ -183,7 +245,7 @@ def _migrating(url: str, timeout_s: float) -> Iterator[Engaged]:
         with own, plain(), own.begin():
             own.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
             exists = own.exec_driver_sql("SELECT 1 FROM pg_namespace WHERE nspname = 'sojourn'").first()
-            if exists is None:  # asked first: IF NOT EXISTS alone demands the right to make schemas
+            if exists is None and make:  # asked first: IF NOT EXISTS alone demands the right to make schemas
                 own.exec_driver_sql("CREATE SCHEMA sojourn")
             yield own
     finally:
@@ -197,14 +259,19 @@ def _version(connection: Engaged) -> str | None:
     return None if found is None else str(found)
 
 
-def _known_versions() -> frozenset[str]:
+@cache
+def _known_versions() -> tuple[str, ...]:
+    """The versions of all migrations, first to last."""
+    _command()
     from alembic.script import ScriptDirectory
 
-    return frozenset(each.revision for each in ScriptDirectory(str(_MIGRATIONS)).walk_revisions())
+    return tuple(sorted(each.revision for each in ScriptDirectory(str(_MIGRATIONS)).walk_revisions()))
 
 
 def _drop_schema(connection: Engaged) -> None:
-    connection.exec_driver_sql("DROP TABLE sojourn.alembic_version")
+    if connection.exec_driver_sql("SELECT to_regnamespace('sojourn')").scalar() is None:
+        return
+    connection.exec_driver_sql("DROP TABLE IF EXISTS sojourn.alembic_version")
     others = connection.exec_driver_sql(
         "SELECT 1 FROM pg_depend WHERE refclassid = 'pg_namespace'::regclass AND refobjid = 'sojourn'::regnamespace"
     ).first()

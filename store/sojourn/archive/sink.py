@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
 import psycopg
+from psycopg import pq
+from psycopg.waiting import Ready, Wait
 
 from sojourn.archive.database import Connection, is_data_error, statement
 from sojourn.archive.rows import rows_json, session_key
 
-__all__ = ["Held", "PartitionBusy", "Stored", "held_sessions", "lock_partition", "store"]
+__all__ = [
+    "Held",
+    "PartitionBusy",
+    "Sent",
+    "Stored",
+    "held_sessions",
+    "lock_partition",
+    "note_partition",
+    "place_of",
+    "store",
+    "storing",
+]
 
 K = TypeVar("K")
 
@@ -69,6 +83,52 @@ def store(connection: Connection, name: str, rows: Sequence[tuple[K, str]]) -> S
     return stored
 
 
+@dataclass
+class Sent:
+    """Rows that were sent to several tables at once."""
+
+    stored: dict[str, Stored[Any]] = field(default_factory=dict)
+    """What each table took; filled when PostgreSQL is done."""
+    refused: bool = False
+    """PostgreSQL would not have one of the rows. Nothing is written; `store` tells the row apart."""
+
+
+@contextmanager
+def storing(connection: Connection, tables: Mapping[str, Sequence[tuple[Any, str]]]) -> Iterator[Sent]:
+    """Write rows with several statements in one go, while the block does something else."""
+    sent = Sent()
+    cursors = {}
+    begun = False
+    try:
+        with connection.transaction(), connection.pipeline():
+            for name, rows in tables.items():
+                sent.stored[name] = Stored()
+                if rows:
+                    values = {"rows": rows_json([row for _, row in rows])}
+                    cursors[name] = connection.execute(statement(name), values)
+            connection.wait(_flushed(connection.pgconn))
+            begun = True
+            yield sent
+    except psycopg.Error as error:
+        if not is_data_error(error):
+            raise
+        sent.refused = True
+        if not begun:  # the first rows were refused before the last ones were sent
+            yield sent
+        return
+    for name, cursor in cursors.items():
+        own = sent.stored[name]
+        own.written = cursor.rowcount
+        own.returned = cursor.fetchall() if cursor.description is not None else []
+
+
+def _flushed(pgconn: pq.abc.PGconn) -> Generator[Wait, Ready, None]:
+    """Let all go out that was said, and take in meanwhile what comes back, so that neither side waits for the other."""
+    while pgconn.flush():
+        if (yield Wait.RW) & Ready.R:
+            pgconn.consume_input()
+
+
 def _store(connection: Connection, name: str, rows: Sequence[tuple[K, str]], stored: Stored[K]) -> None:
     try:
         with connection.transaction():
@@ -96,6 +156,19 @@ def _chunks(rows: Sequence[tuple[K, str]]) -> Iterator[Sequence[tuple[K, str]]]:
             start, size = end, len(row)
     if rows:
         yield rows[start:]
+
+
+def note_partition(connection: Connection, number: int, last_event: str, *, force: bool = False) -> None:
+    """Note the last event of a partition that is archived once this is committed; `force`: an earlier one, too."""
+    last_ms, last_sequence = place_of(last_event)
+    values = {"number": number, "last_ms": last_ms, "last_sequence": last_sequence, "force": force}
+    connection.execute(statement("note_partition"), values)
+
+
+def place_of(event: str) -> tuple[int, int]:
+    """A stream id as numbers that can be compared."""
+    milliseconds, _, sequence = event.partition("-")
+    return int(milliseconds), int(sequence or 0)
 
 
 def held_sessions(connection: Connection, sessions: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Held]:

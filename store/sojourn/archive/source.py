@@ -8,7 +8,7 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
-from sojourn.events import Event
+from sojourn.errors import SessionCorrupt
 from sojourn.keys import PartitionKeys, TenantKeys
 from sojourn.operations.core import Operation, pairs, raise_for
 from sojourn.operations.record import now_ms
@@ -17,6 +17,7 @@ __all__ = [
     "Taken",
     "Waiting",
     "acknowledge_ids",
+    "count",
     "dirty",
     "forget",
     "log_lengths",
@@ -24,7 +25,8 @@ __all__ = [
     "move_back",
     "probe",
     "read_events",
-    "record",
+    "records",
+    "sizes",
     "time",
 ]
 
@@ -37,14 +39,20 @@ class Waiting:
     events: bool
     joined: bool
     """Whether the group is there already."""
+    delivered: str = "0-0"
+    """The last event that the group was given."""
+    pending: int = 0
+    """How many it was given and has not acknowledged."""
 
 
 @dataclass(frozen=True)
 class Taken:
-    """Events taken from a stream. `ids` has all of them, also those whose entry is gone or cannot be read."""
+    """Events taken from a stream: id and fields. `ids` has also those whose entry is gone."""
 
-    events: tuple[Event, ...]
+    entries: tuple[tuple[str, dict[str, str]], ...]
     ids: tuple[str, ...]
+    size: int
+    """Characters, about."""
     more: bool
 
 
@@ -73,7 +81,8 @@ def probe(partition: PartitionKeys, group: str) -> Operation[Waiting]:
             return Waiting(bool(dirty_count), events=True, joined=False)
         # Redis 6.2 does not tell the lag.
         unread = ours[0]["last-delivered-id"] != pairs(stream)["last-generated-id"]
-        return Waiting(bool(dirty_count), events=unread or int(ours[0]["pending"]) > 0, joined=True)
+        pending = int(ours[0]["pending"])
+        return Waiting(bool(dirty_count), unread or pending > 0, True, ours[0]["last-delivered-id"], pending)
 
     commands = (
         ("ZCARD", partition.dirty), ("XINFO", "STREAM", partition.events), ("XINFO", "GROUPS", partition.events),
@@ -91,23 +100,46 @@ def dirty(partition: PartitionKeys, until_ms: int, limit: int) -> Operation[list
     return Operation((("ZRANGEBYSCORE", partition.dirty, "-inf", until_ms, "LIMIT", 0, limit),), parse)
 
 
-def record(keys: TenantKeys, session_id: str) -> Operation[dict[str, str]]:
-    """A session's hash; empty where it is gone."""
+def sizes(sessions: Sequence[tuple[TenantKeys, str]]) -> Operation[list[int]]:
+    """How much memory the sessions' hashes take in Redis: a bound for what reading them will bring."""
 
-    def parse(replies: list[Any]) -> dict[str, str]:
-        raise_for(replies[0], session_id, keys.tenant)
-        return pairs(replies[0])
+    def parse(replies: list[Any]) -> list[int]:
+        return [reply if isinstance(reply, int) else 0 for reply in replies]
 
-    return Operation((("HGETALL", keys.session(session_id)),), parse)
+    commands = tuple(("MEMORY", "USAGE", keys.session(each), "SAMPLES", 0) for keys, each in sessions)
+    return Operation(commands, parse)
 
 
-def log_lengths(keys: TenantKeys, session_id: str, logs: Sequence[str]) -> Operation[dict[str, int | None]]:
-    """How long a session's logs are; None for one that is no list."""
+def records(sessions: Sequence[tuple[TenantKeys, str]]) -> Operation[list[dict[str, str] | SessionCorrupt]]:
+    """Sessions' hashes; empty where one is gone, an error where it cannot be read."""
 
-    def parse(replies: list[Any]) -> dict[str, int | None]:
-        return {log: reply if isinstance(reply, int) else None for log, reply in zip(logs, replies, strict=True)}
+    def parse(replies: list[Any]) -> list[dict[str, str] | SessionCorrupt]:
+        return [_record(reply, each) for reply, each in zip(replies, sessions, strict=True)]
 
-    return Operation(tuple(("LLEN", _raw(keys.log(session_id, log))) for log in logs), parse)
+    return Operation(tuple(("HGETALL", keys.session(each)) for keys, each in sessions), parse)
+
+
+def _record(reply: Any, session: tuple[TenantKeys, str]) -> dict[str, str] | SessionCorrupt:
+    if isinstance(reply, ResponseError):
+        try:
+            raise_for(reply, session[1], session[0].tenant)
+        except SessionCorrupt as error:
+            return error
+    return dict(zip(reply[::2], reply[1::2], strict=True))
+
+
+def log_lengths(keys: TenantKeys, session_id: str, logs: Sequence[str]) -> Operation[dict[str, tuple[int, int] | None]]:
+    """How long a session's logs are, and about how many bytes an entry has; None for one that is no list."""
+
+    def parse(replies: list[Any]) -> dict[str, tuple[int, int] | None]:
+        found: dict[str, tuple[int, int] | None] = {}
+        for log, length, size in zip(logs, replies[::2], replies[1::2], strict=True):
+            each = size // length if isinstance(size, int) and isinstance(length, int) and length else 0
+            found[log] = (length, each) if isinstance(length, int) else None
+        return found
+
+    names = [_raw(keys.log(session_id, log)) for log in logs]
+    return Operation(tuple(each for name in names for each in (("LLEN", name), ("MEMORY", "USAGE", name))), parse)
 
 
 def log_part(keys: TenantKeys, session_id: str, log: str, start: int, count: int) -> Operation[list[str]]:
@@ -120,33 +152,25 @@ def log_part(keys: TenantKeys, session_id: str, log: str, start: int, count: int
     return Operation((("LRANGE", _raw(keys.log(session_id, log)), start, start + count - 1),), parse)
 
 
-def read_events(partition: PartitionKeys, group: str, consumer: str, count: int) -> Operation[Taken]:
-    """Events that an earlier run took and did not finish, and new ones, up to `count` each. Does not wait.
+def read_events(partition: PartitionKeys, group: str, consumer: str, count: int, after: str) -> Operation[Taken]:
+    """Up to `count` events, without a wait.
 
-    All runs are one consumer: which of them reads a partition is settled by a lock, so what is pending was left by
-    a run that failed, and need not be waited for.
+    They are new ones where `after` is ``>``, else those behind the id `after` that an earlier run took and did not
+    finish. All runs are one consumer: which of them reads a partition is settled by a lock, so what is pending was
+    left by a run that failed, and need not be waited for.
     """
 
     def parse(replies: list[Any]) -> Taken:
-        events: list[Event] = []
-        ids: list[str] = []
-        more = False
-        for reply in replies:
-            raise_for(reply, "-", "-")
-            entries = reply[0][1] if reply else []
-            more = more or len(entries) >= count
-            for stream_id, fields in entries:
-                ids.append(stream_id)
-                if fields is None:  # pending, but trimmed away
-                    continue
-                try:
-                    events.append(Event.from_stream(partition.number, stream_id, pairs(fields)))
-                except (ValueError, OverflowError):
-                    continue  # written by other hands; the caller counts it by its id
-        return Taken(tuple(events), tuple(ids), more)
+        raise_for(replies[0], "-", "-")
+        found = replies[0][0][1] if replies[0] else []
+        ids = tuple(stream_id for stream_id, _ in found)
+        # Of those that are pending, but trimmed away, only the id is left.
+        entries = tuple((stream_id, pairs(fields)) for stream_id, fields in found if fields is not None)
+        size = sum(sum(map(len, fields)) for _, fields in found if fields is not None)
+        return Taken(entries, ids, size, len(ids) >= count)
 
-    start = ("XREADGROUP", "GROUP", group, consumer, "COUNT", count, "STREAMS", partition.events)
-    return Operation(((*start, "0"), (*start, ">")), parse)
+    command = ("XREADGROUP", "GROUP", group, consumer, "COUNT", count, "STREAMS", partition.events, after)
+    return Operation((command,), parse)
 
 
 def acknowledge_ids(partition: PartitionKeys, group: str, ids: Sequence[str]) -> Operation[None]:
@@ -167,6 +191,15 @@ def move_back(partition: PartitionKeys, members: Iterable[tuple[str, int]]) -> O
 
     commands = tuple(("ZADD", partition.dirty, "XX", "GT", score, _raw(member)) for member, score in members)
     return Operation(commands, parse)
+
+
+def count(partition: PartitionKeys, what: str, by: int) -> Operation[None]:
+    """Count what went wrong."""
+
+    def parse(replies: list[Any]) -> None:
+        raise_for(replies[0], "-", "-")
+
+    return Operation((("HINCRBY", partition.counts, what, by),), parse)
 
 
 def forget(partition: PartitionKeys, member: str) -> Operation[None]:

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import partial
-from typing import Any
+from math import inf
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from sojourn.cli.events import show_event
 from sojourn.cli.extras import needs_worker_extra
-from sojourn.cli.fields import log_named
-from sojourn.cli.output import Cell, Column, print_json, print_table
-from sojourn.cli.pages import ENTRY_OPTIONS, FILTER_OPTIONS, PAGE_OPTIONS, options, show, show_entries, show_pages
+from sojourn.cli.failures import UNAVAILABLE
+from sojourn.cli.fields import log_named, parsed
+from sojourn.cli.output import Cell, Column, hint, print_json, print_table
+from sojourn.cli.pages import (
+    ENTRY_OPTIONS,
+    FILTER_OPTIONS,
+    PAGE_OPTIONS,
+    WHERE_OPTION,
+    options,
+    show,
+    show_entries,
+    show_pages,
+)
+from sojourn.cli.parameters import Assigned
 from sojourn.cli.shared import Group, State, pass_state
 from sojourn.cli.tables import shown
+from sojourn.cli.words import duration
 from sojourn.errors import SettingsError
+
+if TYPE_CHECKING:
+    from sojourn.archive import ArchiveStatus
 
 __all__ = ["archive"]
 
@@ -42,15 +59,40 @@ def _url(state: State) -> str:
         "sojourn archive init --sql > review.sql",
     ]
 )
-@click.option("--sql", is_flag=True, help="Change nothing; print the SQL, for review.")
-@click.option("--downgrade", "revision", metavar="REV", help="Back to this version; base removes all that is archived.")
+@click.option("--sql", is_flag=True, help="Change nothing; print the SQL for an empty database, for review.")
 @pass_state
-def init(state: State, sql: bool, revision: str | None) -> None:
+def init(state: State, sql: bool) -> None:
     """Make the archive's tables, or bring them to this version."""
     with needs_worker_extra():
         from sojourn import archive as library
+    _show_version(state, library.init(_url(state), sql=sql), sql=sql)
+
+
+@archive.command(
+    examples=[
+        "sojourn archive migrate --sql > review.sql",
+        "sojourn archive migrate --to 0001",
+        "sojourn archive migrate --to base --yes",
+    ]
+)
+@click.option("--to", default="head", show_default=True, metavar="REV", help="A version, head, or base for no tables.")
+@click.option("--sql", is_flag=True, help="Change nothing; print the SQL that leads there from now, for review.")
+@click.option("--timeout", "timeout_s", type=click.FloatRange(min=1), default=60, show_default=True, metavar="SECONDS",
+              help="How long one statement may take.")  # fmt: skip
+@click.option("--yes", is_flag=True, help="Do not ask before going down, which drops data.")
+@pass_state
+def migrate(state: State, to: str, sql: bool, timeout_s: float, yes: bool) -> None:
+    """Bring the archive's tables up or down to a version."""
+    with needs_worker_extra():
+        from sojourn.archive import schema
     url = _url(state)
-    told = library.init(url, sql=sql) if revision is None else library.downgrade(url, revision, sql=sql)
+    if not (sql or yes) and schema.goes_down(url, to, timeout_s=timeout_s):
+        dropped = "all that is archived" if to == "base" else f"what version {to} has no place for"
+        click.confirm(f"This drops {dropped}. Go on?", abort=True, err=True)
+    _show_version(state, schema.migrate(url, to, sql=sql, timeout_s=timeout_s), sql=sql)
+
+
+def _show_version(state: State, told: str, *, sql: bool) -> None:
     if sql:
         click.echo(told)
     elif state.as_json:
@@ -59,13 +101,94 @@ def init(state: State, sql: bool, revision: str | None) -> None:
         click.echo(f"the archive's tables are at version {told}")
 
 
-@archive.command(examples=["sojourn archive run --json"])
+@archive.command(examples=["sojourn archive status", "sojourn archive status --json"])
 @pass_state
-def run(state: State) -> None:
+@click.pass_context
+def status(context: click.Context, state: State) -> None:
+    """Show what waits for the archive, and how its last run went."""
+    with needs_worker_extra():
+        from sojourn import archive as library
+    _url(state)
+    found = library.status(state.settings)
+    if state.as_json:
+        print_json(found.to_json())
+    else:
+        print_table((Column("WHAT"), Column("VALUE", folds=True)), _status_rows(found), headed=False)
+    if not found.is_fine:
+        context.exit(UNAVAILABLE)
+
+
+def _lag(seconds: float | None) -> str | None:
+    return None if seconds is None else duration(timedelta(seconds=seconds))
+
+
+def _status_rows(found: ArchiveStatus) -> list[list[Cell]]:
+    last = found.last_run
+    told: dict[str, Any] = {
+        "redis": found.redis_problem or "available",
+        "archive": found.archive_problem or "available",
+        "tables": f"version {found.schema_held or 'unknown'} (this code: {found.schema_expected})",
+        "sessions waiting": found.dirty,
+        "oldest for": _lag(found.lag_s),
+        "oldest event for": _lag(found.events_lag_s),
+        "last run": last and last.at,
+    }
+    if last is not None:
+        counts = {name: value for name, value in last.report.to_json().items() if value and name != "duration_s"}
+        told["last run took"] = duration(timedelta(seconds=last.report.duration_s))
+        told["last run did"] = ", ".join(f"{name} {shown(value)}" for name, value in counts.items())
+        told["sessions/s"] = last.rate
+    told["last error"] = found.last_error
+    if found.last_error is not None:
+        told["last error at"] = found.last_error_at
+    return [[Cell(name, "bold"), Cell(shown(value), "red" if value in _problems(found) else "")]
+            for name, value in told.items()]  # fmt: skip
+
+
+def _problems(found: ArchiveStatus) -> tuple[str, ...]:
+    return tuple(each for each in (found.redis_problem, found.archive_problem) if each)
+
+
+@archive.command(examples=["sojourn archive retention --dry-run"])
+@click.option("--dry-run", is_flag=True, help="Remove nothing; tell what would be removed.")
+@pass_state
+def retention(state: State, dry_run: bool) -> None:
+    """Remove what the setting archive_retention no longer keeps; a worker does so hourly."""
+    with needs_worker_extra():
+        from sojourn import archive as library
+    _url(state)
+    report = library.apply_retention(state.settings, max_seconds=inf, dry_run=dry_run)
+    if state.as_json:
+        print_json(report.to_json())
+        return
+    if not report.rules:
+        hint("archive_retention is not set: everything is kept")
+        return
+    belongings = () if dry_run else ("entries", "events", "snapshots")
+    columns = [Column(each.upper()) for each in ("status", "kind", "keep", "sessions", *belongings)]
+    rows = [
+        [
+            each.status or "any", each.kind or "any",
+            "for ever" if each.keep_s is None else duration(timedelta(seconds=each.keep_s)),
+            shown(each.sessions), *(shown(getattr(each, name)) for name in belongings),
+        ]
+        for each in report.rules
+    ]  # fmt: skip
+    print_table(columns, [[Cell(text) for text in row] for row in rows])
+    if report.stray_events:
+        hint(f"{'would remove' if dry_run else 'removed'} {report.stray_events} events of sessions not in the archive")
+
+
+@archive.command(examples=["sojourn archive run --json"])
+@click.option("--all", "everything", is_flag=True, help="All that is in Redis, also what has not changed.")
+@pass_state
+def run(state: State, everything: bool) -> None:
     """Archive what has changed, once; a worker does so all the time."""
     with needs_worker_extra():
         from sojourn import archive as library
     _url(state)
+    if everything:
+        hint(f"{library.archive_again(state.settings)} sessions are archived again")
     report = library.archive_once(state.settings).to_json()
     if state.as_json:
         print_json(report)
@@ -91,7 +214,7 @@ def get(state: State, session_id: str, log: str | None, start: int, count: int |
     source = Archive(state.settings, state.models)
     session = source.get(session_id)
     if history:
-        for event in source.events(session_id):
+        for event in source.history(session_id):
             show_event(state, event)
     elif log is None:
         show(state, session)
@@ -99,16 +222,24 @@ def get(state: State, session_id: str, log: str | None, start: int, count: int |
         show_entries(state, source, session_id, log_named(session, log), start, count)
 
 
-@archive.command(name="list", examples=["sojourn archive list --status expired --created-after 24h"])
-@options(*FILTER_OPTIONS, *PAGE_OPTIONS)
+@archive.command(
+    name="list",
+    examples=[
+        "sojourn archive list --status expired --created-after 24h",
+        "sojourn archive list --kind documentation --where workspace_id=w1",
+    ],
+)
+@options(*FILTER_OPTIONS, WHERE_OPTION, *PAGE_OPTIONS)
 @pass_state
 def list_(
-    state: State, /, status: tuple[str, ...], limit: int | None, cursor: str | None, everything: bool, ids: bool,
-    **filters: Any,
+    state: State, /, kind: str | None, status: tuple[str, ...], where: tuple[Assigned, ...], limit: int | None,
+    cursor: str | None, everything: bool, ids: bool, **filters: Any,
 ) -> None:  # fmt: skip
     """List archived sessions, newest first; expired and deleted ones too."""
     with needs_worker_extra():
         from sojourn.archive import Archive
     _url(state)
-    fetch = partial(Archive(state.settings, state.models).list, status=status or None, **filters)
+    exact = parsed(state.models.codec(kind or "session"), where)
+    source = Archive(state.settings, state.models)
+    fetch = partial(source.list, kind=kind, status=status or None, where=exact, **filters)
     show_pages(state, fetch, limit=limit, cursor=cursor, everything=everything, ids=ids)

@@ -89,7 +89,7 @@ def show_event(state: State, event: Event) -> None:
     if state.as_json:
         print_json(event.to_json(), lines=True)
         return
-    changes = " ".join(f"{name}={_brief(value)}" for name, value in event.changes.items())
+    changes = " ".join(f"{name}={_was(event, name)}{_brief(value)}" for name, value in event.changes.items())
     print_line(
         [
             Cell(exact(event.at)),
@@ -101,6 +101,12 @@ def show_event(state: State, event: Event) -> None:
             *([Cell(changes)] if changes else []),
         ]
     )
+
+
+def _was(event: Event, name: str) -> str:
+    """What a field held before, where that is known and something."""
+    before = (event.before or {}).get(name)
+    return "" if before is None else f"{_brief(before)}->"
 
 
 def _brief(value: Any) -> str:

@@ -20,6 +20,7 @@ CLOSED_PIPE: Final = 141
 
 _CODES: Final[dict[type[errors.SojournError], int]] = {
     errors.SessionNotFound: NOT_FOUND,
+    errors.VersionNotFound: NOT_FOUND,
     errors.InvalidInput: USAGE,
     errors.InvalidModel: USAGE,
     errors.SettingsError: USAGE,

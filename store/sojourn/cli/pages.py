@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 import click
 
 from sojourn.cli.output import hint, print_json
-from sojourn.cli.parameters import moment
+from sojourn.cli.parameters import assignment, moment
 from sojourn.cli.shared import State
 from sojourn.cli.tables import print_entries, print_session, print_sessions
 
@@ -21,6 +21,7 @@ __all__ = [
     "ENTRY_OPTIONS",
     "FILTER_OPTIONS",
     "PAGE_OPTIONS",
+    "WHERE_OPTION",
     "HasEntries",
     "options",
     "show",
@@ -40,6 +41,10 @@ FILTER_OPTIONS: Final = (
     click.option("--created-after", type=moment, metavar="TIME", help="Created at or after: a time, or 2h for 2h ago."),
     click.option("--created-before", type=moment, metavar="TIME", help="Created at or before."),
 )
+WHERE_OPTION: Final = click.option(
+    "--where", multiple=True, type=assignment, metavar="FIELD=VALUE",
+    help="An indexed field of the model; name its --kind. May be repeated.",
+)  # fmt: skip
 PAGE_OPTIONS: Final = (
     click.option("--limit", type=click.IntRange(min=1), help="Sessions at most.  [default: 100]"),
     click.option("--cursor", metavar="CURSOR", help="Go on where the page before left off."),

@@ -8,8 +8,17 @@ from typing import Any
 import click
 
 from sojourn.cli.fields import log_named, parsed
-from sojourn.cli.pages import ENTRY_OPTIONS, FILTER_OPTIONS, PAGE_OPTIONS, options, show, show_entries, show_pages
-from sojourn.cli.parameters import Assigned, assignment
+from sojourn.cli.pages import (
+    ENTRY_OPTIONS,
+    FILTER_OPTIONS,
+    PAGE_OPTIONS,
+    WHERE_OPTION,
+    options,
+    show,
+    show_entries,
+    show_pages,
+)
+from sojourn.cli.parameters import Assigned
 from sojourn.cli.shared import Command, State, pass_state
 
 __all__ = ["get", "list_"]
@@ -45,12 +54,7 @@ def get(state: State, session_id: str, log: str | None, start: int, count: int |
         "sojourn list --created-before 24h --all --ids | sojourn end - --status terminated",
     ],
 )
-@options(*FILTER_OPTIONS)
-@click.option(
-    "--where", multiple=True, type=assignment, metavar="FIELD=VALUE",
-    help="An indexed field of the model; name its --kind. May be repeated.",
-)  # fmt: skip
-@options(*PAGE_OPTIONS)
+@options(*FILTER_OPTIONS, WHERE_OPTION, *PAGE_OPTIONS)
 @pass_state
 def list_(
     state: State, /, kind: str | None, status: tuple[str, ...], where: tuple[Assigned, ...], limit: int | None,

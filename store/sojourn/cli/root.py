@@ -9,12 +9,16 @@ from typing import Any
 
 import click
 
+import sojourn.cli.transfer  # noqa: F401 (adds to the group `archive`)
 from sojourn.cli import failures
 from sojourn.cli.archive import archive
 from sojourn.cli.config import config
+from sojourn.cli.dead import dead
+from sojourn.cli.doctor import doctor, metrics
 from sojourn.cli.ending import delete, end, touch
 from sojourn.cli.events import events
 from sojourn.cli.output import complain
+from sojourn.cli.past import history, rehydrate, restore
 from sojourn.cli.reading import get, list_
 from sojourn.cli.shared import Group, State
 from sojourn.cli.worker import worker
@@ -114,5 +118,8 @@ def cli(context: click.Context) -> None:
     context.call_on_close(context.ensure_object(State).close)
 
 
-for _command in (create, get, list_, update, append, touch, end, delete, events, worker, archive, config):
+for _command in (
+    create, get, list_, update, append, touch, end, delete, events, history, restore, rehydrate, dead, worker, archive,
+    doctor, metrics, config,
+):  # fmt: skip
     cli.add_command(_command)

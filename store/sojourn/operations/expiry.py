@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sojourn.errors import SojournError
 from sojourn.events import ARCHIVE_GROUP
 from sojourn.keys import PartitionKeys, TenantKeys
 from sojourn.operations.core import Context, Operation, call, raise_for
 
-__all__ = ["Swept", "claim_due", "claim_session", "settle", "trim_events"]
+__all__ = ["Archived", "Swept", "claim_due", "claim_session", "settle", "settle_many", "trim_events"]
 
 
 @dataclass(frozen=True)
@@ -46,17 +47,61 @@ def claim_session(context: Context, keys: TenantKeys, session_id: str) -> Operat
     return call("claim_session", [keys.session(session_id)], args, parse)
 
 
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """What the archive holds of a session: its state, and how many entries of its logs."""
+
+    keys: TenantKeys
+    session_id: str
+    version: str
+    updated_at_ms: str
+    logs: Mapping[str, int]
+
+
+def settle_many(partition: PartitionKeys, archived: Sequence[Archived]) -> Operation[list[str | SojournError]]:
+    """Tell Redis what the archive holds of some sessions of a partition.
+
+    The outcomes are told in a word each (see the script). Where a session cannot be settled, its error takes the place
+    of its outcome, and the others are settled all the same.
+    """
+
+    def parse(reply: Any) -> list[str | SojournError]:
+        raise_for(reply, "-", "-")
+        return [_outcome(own, each) for own, each in zip(reply, archived, strict=True)]
+
+    args: list[str | int] = [partition.prefix]
+    for each in archived:
+        args += (each.keys.member(each.session_id), each.version, each.updated_at_ms, len(each.logs))
+        for log in each.logs.items():
+            args += log
+    return call("settle_sessions", [partition.dirty], args, parse)
+
+
+def _outcome(reply: Any, archived: Archived) -> str | SojournError:
+    if isinstance(reply, str):
+        return reply
+    try:
+        raise_for(reply, archived.session_id, archived.keys.tenant)
+    except SojournError as error:
+        return error
+    raise AssertionError(reply)
+
+
 def settle(keys: TenantKeys, session_id: str, version: str, updated_at_ms: str, logs: dict[str, int]) -> Operation[str]:
-    """Tell Redis that the archive holds this state of a session; the outcome is told in a word (see the script)."""
+    """The same for one session.
 
-    def parse(reply: Any) -> str:
-        raise_for(reply, session_id, keys.tenant)
-        return str(reply)
+    Raises:
+        What Redis answers in place of an outcome.
+    """
+    many = settle_many(keys.partition, [Archived(keys, session_id, version, updated_at_ms, logs)])
 
-    args = [keys.partition.prefix, keys.tenant, session_id, version, updated_at_ms]
-    for name, length in logs.items():
-        args += [name, str(length)]
-    return call("settle_session", [keys.session(session_id)], args, parse)
+    def parse(replies: list[Any]) -> str:
+        outcome = many.parse(replies)[0]
+        if isinstance(outcome, SojournError):
+            raise outcome
+        return outcome
+
+    return Operation(many.commands, parse, many.source)
 
 
 def trim_events(partition: PartitionKeys, cap: int, awaited: Sequence[str] = ()) -> Operation[int]:

@@ -1,6 +1,7 @@
 """Operations that need the reply of one to build the next, as generators that yield what to do.
 
-A driver executes each yielded operation and sends the result in, and waits for each yielded `Pause`.
+A driver executes each yielded operation and sends the result in, waits for each yielded `Pause`, and does what an `Ask`
+asks.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from sojourn.models import Session
 from sojourn.operations import read, write
 from sojourn.operations.core import Context, Operation
 
-__all__ = ["Draft", "Pause", "edit_flow", "mutate_flow"]
+__all__ = ["Ask", "Draft", "Flow", "Pause", "edit_flow", "mutate_flow"]
 
 S = TypeVar("S", bound=Session)
 
@@ -33,7 +34,14 @@ class Pause:
     seconds: float
 
 
-Flow = Generator[Operation[Any] | Pause, Any, S]
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Call this, which may take its time: elsewhere than where nothing must block."""
+
+    function: Callable[[], Any]
+
+
+Flow = Generator[Operation[Any] | Pause | Ask, Any, S]
 
 
 def _pause(attempt: int) -> Pause:

@@ -1,4 +1,6 @@
-"""Combing indexes and logs for sessions whose record vanished: evicted, deleted by hand, or gone by its TTL.
+"""Sessions whose record vanished: evicted, deleted by hand, or gone by its TTL. Finding them, and combing after them.
+
+Nothing tells of a key deleted by hand. So indexes are held against records, a stretch of each at a time.
 
 With the record its field values are gone, which would name the indexes that it was in. So the tenant's indexes are
 looked through, outside of any script and in small steps. Ids are never used twice, so what belongs to no
@@ -7,17 +9,20 @@ record is a stray.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Generator, Iterable, Sequence
 from typing import Any, Final
 
 from sojourn.errors import SojournError
-from sojourn.keys import PartitionKeys, TenantKeys, parse_member
-from sojourn.operations.core import Command, Operation, raise_for
+from sojourn.keys import TENANTS, PartitionKeys, TenantKeys, parse_member
+from sojourn.models import Status
+from sojourn.operations.core import Command, Operation, call, raise_for
 
-__all__ = ["comb_flow"]
+__all__ = ["comb_flow", "mark_flow", "miss_flow", "miss_session"]
 
 _SCAN_COUNT: Final = 1_000
 _AT_ONCE: Final = 1_000
+_LOOKS: Final = 500
 
 
 def _plain(commands: Iterable[Command]) -> Operation[list[Any]]:
@@ -27,6 +32,80 @@ def _plain(commands: Iterable[Command]) -> Operation[list[Any]]:
         return replies
 
     return Operation(tuple(commands), parse)
+
+
+def miss_session(keys: TenantKeys, session_id: str) -> Operation[str]:
+    """Tell of a session whose record is gone; the outcome is told in a word (see the script)."""
+
+    def parse(reply: Any) -> str:
+        raise_for(reply, session_id, keys.tenant)
+        return str(reply)
+
+    args = (keys.partition.prefix, keys.tenant, session_id)
+    return call("miss_session", [keys.session(session_id)], args, parse)
+
+
+def miss_flow(partitions: int, at_once: int) -> Generator[Operation[Any], Any, int]:
+    """Hold a stretch of each index of a kind and status against the records; how many sessions are told as lost.
+
+    Args:
+        partitions: how many there are.
+        at_once: index entries looked at in each, from a random place on; all where there are no more.
+    """
+    missed = 0
+    (tenants,) = yield _plain([("SMEMBERS", TENANTS)])
+    for tenant in tenants:
+        try:
+            keys = TenantKeys.of(tenant, partitions)
+        except SojournError:
+            continue
+        (kinds,) = yield _plain([("SMEMBERS", keys.kinds)])
+        indexes = [keys.status_index(kind, status) for kind in kinds for status in Status]
+        sizes = yield _plain(("ZCARD", each) for each in indexes)
+        for index, size in zip(indexes, sizes, strict=True):
+            first = random.randrange(size - at_once) if size > at_once else 0  # noqa: S311
+            for start in range(first, min(first + at_once, size), _LOOKS):
+                (ids,) = yield _plain([("ZRANGE", index, start, start + _LOOKS - 1)])
+                there = yield _plain(("EXISTS", keys.session(each)) for each in ids)
+                for session_id in [each for each, exists in zip(ids, there, strict=True) if not exists]:
+                    missed += (yield miss_session(keys, session_id)) == "lost"
+    return missed
+
+
+def mark_flow(partitions: int, wanted: Sequence[PartitionKeys]) -> Generator[Operation[Any], Any, int]:
+    """Have all sessions of some partitions archived again; how many were not in line before.
+
+    Args:
+        partitions: how many there are in all.
+        wanted: those.
+    """
+    marked = 0
+    (tenants,) = yield _plain([("SMEMBERS", TENANTS)])
+    for tenant in tenants:
+        try:
+            keys = TenantKeys.of(tenant, partitions)
+        except SojournError:
+            continue
+        if keys.partition not in wanted:
+            continue
+        (kinds,) = yield _plain([("SMEMBERS", keys.kinds)])
+        for index in [keys.status_index(kind, status) for kind in kinds for status in Status]:
+            cursor = "0"
+            while True:
+                ((cursor, found),) = yield _plain([("ZSCAN", index, cursor, "COUNT", _LOOKS)])
+                for start in range(0, len(found), 2 * _LOOKS):
+                    marked += yield _mark(keys, found[start : start + 2 * _LOOKS : 2])
+                if cursor == "0":
+                    break
+    return marked
+
+
+def _mark(keys: TenantKeys, ids: Sequence[str]) -> Operation[int]:
+    def parse(reply: Any) -> int:
+        raise_for(reply, "-", keys.tenant)
+        return int(reply)
+
+    return call("mark_dirty", [keys.partition.dirty], (keys.partition.prefix, keys.tenant, *ids), parse)
 
 
 def comb_flow(partitions: Sequence[PartitionKeys]) -> Generator[Operation[list[Any]], list[Any], int]:

@@ -3,11 +3,12 @@
 from sojourn.settings.files import config_file
 from sojourn.settings.loading import load_settings
 from sojourn.settings.masking import masked
-from sojourn.settings.model import EventType, HookSettings, Seconds, Settings
+from sojourn.settings.model import ArchiveRetention, EventType, HookSettings, Seconds, Settings
 from sojourn.settings.names import resolve
 from sojourn.settings.origins import Origin, origins
 
 __all__ = [
+    "ArchiveRetention",
     "EventType",
     "HookSettings",
     "Origin",

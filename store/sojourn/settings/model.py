@@ -18,19 +18,22 @@ from pydantic_settings import (
 
 from sojourn.codec import Models
 from sojourn.errors import SettingsError
-from sojourn.keys import PartitionKeys, TenantKeys, check_tenant
+from sojourn.keys import PartitionKeys, TenantKeys, check_kind, check_tenant
 from sojourn.limits import Limits, milliseconds
-from sojourn.models import DocumentationSession, Session
+from sojourn.models import LIVE, DocumentationSession, Session, Status
 from sojourn.operations.core import Context
+from sojourn.operations.dead import check_hook
 from sojourn.settings.files import config_file
 from sojourn.settings.masking import masked
 from sojourn.settings.names import resolve
 
-__all__ = ["EventType", "HookSettings", "Seconds", "Settings"]
+__all__ = ["ArchiveRetention", "EventType", "HookSettings", "Seconds", "Settings"]
 
-_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _FUNCTION: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-EventType = Literal["created", "updated", "touched", "ended", "expired", "deleted", "lost", "damaged"]
+EventType = Literal[
+    "created", "updated", "touched", "ended", "expired", "deleted", "restored", "rehydrated", "lost", "damaged"
+]  # fmt: skip
+_LONGEST_KEEP: Final = timedelta(days=36_525)
 Seconds = Annotated[float, Field(gt=0)]
 
 
@@ -48,12 +51,47 @@ class HookSettings(BaseModel):
     """Seconds that one job may take."""
     retries: int = Field(default=5, ge=0, le=50)
     """How often a failing job is tried again, after 1, 2, 4 ... seconds, at most 5 minutes apart."""
+    memory_mb: int | None = Field(default=None, ge=1)
+    """Megabytes (2**20 bytes) that the hook may take beyond what its process holds before; None: what there is. A
+    hook that wants more gets MemoryError. What it keeps from one event to the next counts. Linux only."""
 
     @field_validator("function")
     @classmethod
     def _is_a_function(cls, value: str) -> str:
         if not _FUNCTION.fullmatch(value):
             raise ValueError("is not of the form module:function")
+        return value
+
+
+class ArchiveRetention(BaseModel):
+    """One rule of the archive's retention: for which ended sessions it is, and how long they are kept."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    status: Status | None = None
+    """Only sessions that ended so; None: all ended ones. Live ones are never removed."""
+    kind: str | None = None
+    """Only sessions of this kind; None: of every kind."""
+    keep: timedelta | None
+    """How long after their end; None: for ever."""
+
+    @field_validator("status")
+    @classmethod
+    def _is_an_end(cls, value: Status | None) -> Status | None:
+        if value in LIVE:
+            raise ValueError(f"'{value}' is no end, and only ended sessions are ever removed")
+        return value
+
+    @field_validator("kind")
+    @classmethod
+    def _is_a_kind(cls, value: str | None) -> str | None:
+        return value if value is None else check_kind(value)
+
+    @field_validator("keep")
+    @classmethod
+    def _is_a_time(cls, value: timedelta | None) -> timedelta | None:
+        if value is not None and not timedelta(0) < value <= _LONGEST_KEEP:
+            raise ValueError("is more than zero and at most 100 years; null keeps for ever")
         return value
 
 
@@ -94,6 +132,10 @@ class Settings(BaseSettings):
     """How long an ended session stays readable in Redis; longer, up to `grace`, while the archive waits for it."""
     events_cap: int = Field(default=10_000, ge=100)
     """Events kept per partition where no group reads them."""
+    events_alarm: int = Field(default=100_000, ge=100)
+    """Events of a partition that some group has not read yet, past which it is told: none of them is ever dropped."""
+    dirty_alarm: Seconds = 300.0
+    """For how long a change may wait for the archive before it is told."""
     socket_timeout: Seconds = 1.0
     """For one attempt of a library call to get its reply."""
     retries: int = Field(default=2, ge=0, le=10)
@@ -115,7 +157,10 @@ class Settings(BaseSettings):
     takeover_after: Seconds = 15.0
     """A dispatcher that leaves its events unacknowledged for so long is taken to be dead."""
     archive_interval: Seconds = 5.0
-    archive_batch: int = Field(default=500, ge=1, le=5_000)
+    archive_retention: tuple[ArchiveRetention, ...] = ()
+    """How long ended sessions stay in the archive; the first rule that matches a session counts. None: for ever."""
+    archive_retention_interval: Seconds = 3600.0
+    archive_batch: int = Field(default=2_000, ge=1, le=5_000)
     archive_timeout: Seconds = 10.0
     """For one statement, and for connecting."""
     backstop_interval: Seconds = 30.0
@@ -162,8 +207,7 @@ class Settings(BaseSettings):
     @classmethod
     def _are_names(cls, value: dict[str, HookSettings]) -> dict[str, HookSettings]:
         for name in value:
-            if not _NAME.fullmatch(name):
-                raise ValueError(f"hook name {name!r} does not match {_NAME.pattern}")
+            check_hook(name)
         return value
 
     @field_validator("models")

@@ -181,7 +181,7 @@ def test_events_come_back_as_they_were(settings: Settings, every: SessionStore[E
     every.terminate(session.id, reason="done {}")
     told = list(every.events("check", start="oldest", timeout=0))
     archive_once(settings)
-    found = Archive(settings).events(session.id)
+    found = Archive(settings).history(session.id)
     assert len(found) == 14
     assert [exactly(each.to_json()) for each in found] == [exactly(each.to_json()) for each in told]
     assert {type(each.at.tzinfo) for each in found} == {type(UTC)}

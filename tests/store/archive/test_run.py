@@ -16,7 +16,7 @@ from sojourn import DocumentationSession, SessionStore, Settings, Status
 from sojourn.archive import GROUP, Archive, archive_once, batch, init, run
 from sojourn.errors import LayoutMismatch, SessionNotFound, SettingsError
 from sojourn.events import acknowledge, read_new
-from sojourn.operations.expiry import claim_due, settle, trim_events
+from sojourn.operations.expiry import claim_due, settle_many, trim_events
 from sojourn.transport.blocking import Transport
 
 Query = Callable[..., list[tuple[Any, ...]]]
@@ -45,18 +45,19 @@ def test_archives_each_thing_once(redis_url: str, postgres_url: str) -> None:
             assert archive.entries(session.id, DocumentationSession.notes) == store.entries(
                 session.id, DocumentationSession.notes
             )
-            assert [event.type for event in archive.events(session.id)] == ["created", "updated", "updated"]
+            assert [event.type for event in archive.history(session.id)] == ["created", "updated", "updated"]
 
 
 def test_idle_run_needs_no_postgres(settings: Settings) -> None:
-    """With nothing to do, a run does not even connect."""
+    """With nothing to do, a run does not even connect, once this run of Redis was held against the archive."""
+    archive_once(settings)
     assert archive_once(settings.model_copy(update={"archive_url": "postgresql://127.0.0.1:1/none"})).complete
 
 
 def test_an_older_state_never_overwrites_a_newer_one(
     settings: Settings, store: Store, raw: redis.Redis, caplog: Any
 ) -> None:
-    """Redis restored from an older copy: the archive keeps the newer state, says so, and takes what comes after."""
+    """A session older than its archived state: Redis gets the newer one, it is told, and all goes on from there."""
     session = store.create(**_NEW, owner="ada")
     key = keys_of().session(session.id)
     older = raw.dump(key) or b""
@@ -68,17 +69,45 @@ def test_an_older_state_never_overwrites_a_newer_one(
     raw.zadd(keys_of().partition.dirty, {f"default/{session.id}": 1})
     with caplog.at_level(logging.ERROR):
         report = archive_once(settings)
-    assert (report.sessions, report.stale, report.settled) == (0, 1, 1)
+    assert (report.sessions, report.stale, report.settled) == (0, 1, 0)
+    assert raw.hget(keys_of().partition.counts, "stale") == "1"
     assert session.id in caplog.text
     assert Archive(settings).get(session.id).version == 6
     assert dirty_members(raw) == []
 
-    # From the older state on, under lower versions: later in time, so newer.
+    assert store.get(session.id).current_file == "4"
     store.update(session.id, current_file="after")
     assert archive_once(settings).sessions == 1
     found = Archive(settings).get(session.id)
     assert isinstance(found, DocumentationSession)
-    assert (found.version, found.current_file) == (2, "after")
+    assert (found.version, found.current_file) == (7, "after")
+
+
+def test_an_archive_restored_from_an_older_copy_catches_up(
+    settings: Settings, store: Store, raw: redis.Redis, caplog: Any
+) -> None:
+    """What the archive has lost of what it acknowledged: all sessions of that partition are archived again."""
+    sql = psycopg.connect(str(settings.archive_url), autocommit=True)
+    first, second = store.create(**_NEW), store.create(**_NEW)
+    archive_once(settings)
+    ((_, *noted, _),) = sql.execute("SELECT * FROM sojourn.partitions").fetchall()
+    sql.execute("CREATE TABLE kept AS TABLE sojourn.sessions")
+    store.update(first.id, owner="ada")
+    third = store.create(**_NEW)
+    archive_once(settings)
+    sql.execute("DELETE FROM sojourn.sessions")
+    sql.execute("INSERT INTO sojourn.sessions SELECT * FROM kept")
+    sql.execute("UPDATE sojourn.partitions SET last_ms = %s, last_sequence = %s", noted)
+    sql.execute("DROP TABLE kept")
+    sql.close()
+    assert archive_once(settings).again == 0  # nothing waits, so it did not look
+    store.update(second.id, owner="eve")
+    assert archive_once(settings).again == 2
+    assert "archive is behind" in caplog.text
+    archive_once(settings)
+    assert [Archive(settings).get(each.id).owner for each in (first, second, third)] == ["ada", "eve", None]
+    assert archive_once(settings).again == 0
+    assert dirty_members(raw) == []
 
 
 def test_the_same_state_is_settled(settings: Settings, store: Store, raw: redis.Redis) -> None:
@@ -98,12 +127,12 @@ def test_changed_while_archived_stays_dirty(
     hot, cold = store.create(**_NEW), store.create(**_NEW)
     changed: list[DocumentationSession] = []
 
-    def change_first(keys: Any, session_id: str, *rest: Any) -> Any:
-        if session_id == hot.id and not changed:
+    def change_first(partition: Any, archived: Any) -> Any:
+        if not changed:
             changed.append(store.update(hot.id, current_file="late"))
-        return settle(keys, session_id, *rest)
+        return settle_many(partition, archived)
 
-    monkeypatch.setattr(run, "settle", change_first)
+    monkeypatch.setattr(run, "settle_many", change_first)
     report = archive_once(settings)
     monkeypatch.undo()
     assert report.changed == 1
@@ -119,13 +148,13 @@ def test_hot_sessions_hold_nobody_up(settings: Settings, store: Store, monkeypat
     hot = [store.create(**_NEW) for _ in range(3)]
     cold = [store.create(**_NEW) for _ in range(5)]
 
-    def always_change(keys: Any, session_id: str, *rest: Any) -> Any:
-        if session_id in {each.id for each in hot}:
-            store.touch(session_id)
-            store.update(session_id, current_file="hot")
-        return settle(keys, session_id, *rest)
+    def always_change(partition: Any, archived: Any) -> Any:
+        for each in {each.session_id for each in archived} & {each.id for each in hot}:
+            store.touch(each)
+            store.update(each, current_file="hot")
+        return settle_many(partition, archived)
 
-    monkeypatch.setattr(run, "settle", always_change)
+    monkeypatch.setattr(run, "settle_many", always_change)
     report = archive_once(settings.model_copy(update={"archive_batch": 2}))
     assert report.complete
     assert {each.id for each in Archive(settings).list().sessions} == {each.id for each in hot + cold}
@@ -141,7 +170,8 @@ def test_ended_sessions_leave_no_key(settings: Settings, store: Store, raw: redi
     report = archive_once(settings)
     assert (report.sessions, report.entries, report.removed, report.settled) == (3, 3, 3, 0)
     left = {str(key).split("}:")[-1] for key in raw.scan_iter(count=1000)}
-    assert left <= {"events", "operations", "default:kinds", "sojourn:meta", "sojourn:tenants", "default:stats"}
+    shared = {f"sojourn:{name}" for name in ("meta", "tenants", "archive", "checked")}
+    assert left <= {"events", "operations", "default:kinds", "default:stats", *shared}
     archive = Archive(settings)
     assert {each.status for each in archive.list().sessions} == {Status.COMPLETED, Status.FAILED, Status.DELETED}
     assert archive.counts() == {"documentation": {"completed": 1, "deleted": 1, "failed": 1}}

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import psycopg
 import pytest
 from tests.store.cli.conftest import Run
 
 
 def test_without_an_archive(run: Run) -> None:
     """Each command says that none is set."""
-    for command in (["init"], ["run"], ["get", "0b0e7f0e-6c1f-4c6e-9c53-0d4e5d6f7a8b"], ["list"]):
+    for command in (
+        ["init"], ["migrate"], ["run"], ["status"], ["retention"], ["get", "0b0e7f0e-6c1f-4c6e-9c53-0d4e5d6f7a8b"],
+        ["list"],
+    ):  # fmt: skip
         assert "archive_url is not set" in run("archive", *command, code=2).err
 
 
@@ -42,15 +46,100 @@ def test_from_tables_to_a_session_seen_again(
     run("archive", "get", made, "--tenant", "other", code=1)
     run("archive", "get", made, "--events", "--entries", "notes", code=2)
 
-    assert "DROP TABLE" in run("archive", "init", "--downgrade", "base", "--sql").out
-    run("archive", "init", "--downgrade", "base")
+    assert "DROP TABLE" in run("archive", "migrate", "--to", "base", "--sql").out
+    run("archive", "migrate", "--to", "base", "--yes")
     run("archive", "list", code=4)
 
 
-def test_archive_away(run: Run, free_port: int) -> None:
+@pytest.fixture
+def archive_url(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Put an archive into the settings."""
+    monkeypatch.setenv("SOJOURN_ARCHIVE_URL", postgres_url)
+    return postgres_url
+
+
+def test_migrate(run: Run, archive_url: str) -> None:
+    """Up without a question, down only after one; the SQL of both; and what is not a version."""
+    assert run("archive", "migrate", "--to", "0001", "--json").json == {"version": "0001"}
+    assert "CREATE TABLE sojourn.session_snapshots" in run("archive", "migrate", "--sql").out
+    assert "version 0002" in run("archive", "migrate").out
+    assert run("archive", "migrate", "--to", "0002", "--sql").out == "\n"
+    asked = run("archive", "migrate", "--to", "0001", stdin="n\n", code=130).err
+    assert "drops what version 0001 has no place for" in asked
+    run("archive", "migrate", "--to", "0001", stdin="", code=130)
+    assert run("archive", "list").out == ""
+    run("archive", "migrate", "--to", "0001", stdin="y\n")
+    run("archive", "list", code=4)
+    assert "drops all that is archived" in run("archive", "migrate", "--to", "base", stdin="n\n", code=130).err
+    run("archive", "migrate", "--to", "base", "--yes")
+    assert "no version '4711'" in run("archive", "migrate", "--to", "4711", code=2).err
+    assert archive_url
+
+
+def test_where(run: Run, archive_url: str, own_models: None) -> None:
+    """An indexed field of a model of one's own is a filter here as it is of `list`."""
+    run("archive", "init")
+    made = run("create", "--kind", "job", "--set", "queue=mail", "--set", "priority=3").out.strip()
+    run("create", "--kind", "job", "--set", "queue=print")
+    run("archive", "run")
+    assert run("archive", "list", "--kind", "job", "--where", "queue=mail", "--ids").out == made + "\n"
+    assert run("archive", "list", "--kind", "job", "--where", "priority=3", "--ids").out == made + "\n"
+    assert "not an indexed field" in run("archive", "list", "--where", "queue=mail", code=2).err
+    assert archive_url
+
+
+def test_status(run: Run, store: Any, archive_url: str, monkeypatch: pytest.MonkeyPatch, free_port: int) -> None:
+    """Exit code 0 where all is well, else 4, with what can be told all the same."""
+    assert "run 'sojourn archive init'" in run("archive", "status", code=4).out
+    run("archive", "init")
+    store.create()
+    found = run("archive", "status", "--json").json
+    assert (found["dirty"], found["schema_held"], found["last_run"]) == (1, "0002", None)
+    run("archive", "run")
+    told = run("archive", "status").out
+    assert "sessions waiting  0" in told
+    assert "sessions 1, events 1" in told
+    assert "available" in told
+    monkeypatch.setenv("SOJOURN_ARCHIVE_URL", f"postgresql://ada:geheim@127.0.0.1:{free_port}/x")
+    store.create()
+    assert "is not available" in run("archive", "run", code=4).err
+    away = run("archive", "status", code=4)
+    assert "last error" in away.out
+    assert "geheim" not in away.out + away.err
+    monkeypatch.setenv("SOJOURN_ARCHIVE_URL", archive_url)
+    monkeypatch.setenv("SOJOURN_REDIS_URL", f"redis://127.0.0.1:{free_port}/0")
+    found = run("archive", "status", "--json", code=4).json
+    assert (found["dirty"], found["schema_held"], found["archive_problem"]) == (None, "0002", None)
+    assert str(free_port) in found["redis_problem"]
+
+
+def test_retention(run: Run, store: Any, archive_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Per rule what would go, then what went."""
+    run("archive", "init")
+    assert "everything is kept" in run("archive", "retention").err
+    for _ in range(3):
+        store.complete(store.create().id)
+    store.fail(store.create().id)
+    run("archive", "run")
+    with psycopg.connect(archive_url) as connection:
+        connection.execute("UPDATE sojourn.sessions SET ended_at = now() - interval '2 days'")
+    monkeypatch.setenv("SOJOURN_ARCHIVE_RETENTION", '[{"status": "failed", "keep": null}, {"keep": "P1DT12H"}]')
+    dry = run("archive", "retention", "--dry-run")
+    assert [line.split() for line in dry.out.splitlines()] == [
+        ["STATUS", "KIND", "KEEP", "SESSIONS"], ["failed", "any", "for", "ever", "0"], ["any", "any", "1d12h", "3"],
+    ]  # fmt: skip
+    assert run("archive", "retention", "--dry-run", "--json").json["rules"][1]["sessions"] == 3
+    done = run("archive", "retention", "--json").json
+    assert [each["sessions"] for each in done["rules"]] == [0, 3]
+    assert done["rules"][1]["events"] == 6
+    assert len(run("archive", "list", "--ids").out.splitlines()) == 1
+
+
+def test_archive_away(run: Run, free_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit code 4, without the password."""
+    monkeypatch.setenv("SOJOURN_ARCHIVE_RETENTION", '[{"keep": 60}]')
     url = f"postgresql://ada:geheim@127.0.0.1:{free_port}/x"
-    for command in (["init"], ["list"]):
+    for command in (["init"], ["migrate"], ["retention"], ["list"]):
         failed = run("archive", *command, "--archive-url", url, code=4)
         assert failed.err.count("\n") == 1
         assert "geheim" not in failed.err

@@ -13,7 +13,7 @@ from sojourn import errors
 from sojourn.cli.failures import exit_code
 
 SPECIAL = {
-    errors.SessionNotFound: 1, errors.SessionCorrupt: 5, errors.WrongKind: 2,
+    errors.SessionNotFound: 1, errors.VersionNotFound: 1, errors.SessionCorrupt: 5, errors.WrongKind: 2,
     errors.VersionConflict: 3, errors.SessionEnded: 3, errors.InvalidTransition: 3, errors.SessionExists: 3,
     errors.LogFull: 3, errors.CounterOutOfRange: 3, errors.SessionError: 3,
     errors.StoreUnavailable: 4, errors.StoreFull: 4, errors.LayoutMismatch: 4, errors.StoreError: 4,

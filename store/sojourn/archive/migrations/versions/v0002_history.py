@@ -11,8 +11,8 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-# What the changed fields held before, as hash texts: from a known state one goes back event by event.
-_BEFORE: Final = "ALTER TABLE sojourn.session_events ADD COLUMN before jsonb NOT NULL DEFAULT '{}'"
+# What the changed fields held before, as hash texts: from a known state one goes back event by event. NULL: not known.
+_BEFORE: Final = "ALTER TABLE sojourn.session_events ADD COLUMN before jsonb"
 
 # States that a newer one with a lower version took the place of: Redis was restored from an older copy and went on
 # from there, and the versions that were given out twice could otherwise not be told apart any more.
@@ -32,29 +32,43 @@ CREATE TABLE sojourn.session_snapshots (
 # to a Redis that was restored from an older copy.
 _PARTITIONS: Final = """
 CREATE TABLE sojourn.partitions (
-    number      integer     PRIMARY KEY,
-    last_event  text        NOT NULL,
-    archived_at timestamptz NOT NULL DEFAULT now()
+    number        integer     PRIMARY KEY,
+    last_ms       bigint      NOT NULL,
+    last_sequence bigint      NOT NULL,
+    archived_at   timestamptz NOT NULL DEFAULT now()
 )
 """
 
-# "<tenant>/<field>:<value>" for each value of each field that the session's model marks as indexed.
+# "<tenant>/<field>:<value>" for each value of each field that the session's model marks as indexed. A list that was
+# damaged by hand gives no values, as in an archive run.
 _INDEXED: Final = "ALTER TABLE sojourn.sessions ADD COLUMN indexed text[] NOT NULL DEFAULT '{}'"
+_STRINGS: Final = """
+CREATE FUNCTION sojourn.strings_of(list jsonb) RETURNS text[] LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    IF jsonb_typeof(list) = 'string' THEN
+        list := (list #>> '{}')::jsonb;
+    END IF;
+    RETURN ARRAY(
+        SELECT value #>> '{}' FROM jsonb_array_elements(list) WHERE jsonb_typeof(value) = 'string'
+    );
+EXCEPTION WHEN data_exception OR statement_too_complex THEN
+    RETURN '{}';
+END
+$$
+"""
 _FILL_INDEXED: Final = """
 UPDATE sojourn.sessions SET indexed = ARRAY(
     SELECT tenant || '/' || name || ':' || value
     FROM string_to_table(data->>'_indexes', ',') AS spec,
         LATERAL (SELECT rtrim(spec, '[]') AS name) AS named,
         LATERAL (
-            SELECT data->>name AS value WHERE spec NOT LIKE '%[]'
+            SELECT data->>name AS value WHERE spec NOT LIKE '%[]' AND data->>name <> ''
             UNION ALL
-            SELECT jsonb_array_elements_text(
-                CASE jsonb_typeof(data->name) WHEN 'array' THEN data->name ELSE (data->>name)::jsonb END
-            ) WHERE spec LIKE '%[]'
+            SELECT unnest(sojourn.strings_of(data->name)) WHERE spec LIKE '%[]'
         ) AS valued
-    WHERE value <> ''
 )
 """
+_NO_STRINGS: Final = "DROP FUNCTION sojourn.strings_of"
 
 _INDEXES: Final = (
     "DROP INDEX sojourn.sessions_by_tag",
@@ -67,7 +81,7 @@ _INDEXES: Final = (
 
 def upgrade() -> None:
     """Add them."""
-    for each in (_BEFORE, _SNAPSHOTS, _PARTITIONS, _INDEXED, _FILL_INDEXED, *_INDEXES):
+    for each in (_BEFORE, _SNAPSHOTS, _PARTITIONS, _INDEXED, _STRINGS, _FILL_INDEXED, _NO_STRINGS, *_INDEXES):
         op.execute(each.strip())
 
 

@@ -1,0 +1,20 @@
+-- Has sessions archived again, as far as their records are there.
+-- KEYS[1]  dirty      zset    "<tenant>/<id>" by first unarchived change
+-- ARGV[1]  prefix     string  the partition's prefix
+-- ARGV[2]  tenant     string
+-- ARGV[3...] id       string  the sessions
+-- Returns  how many are in line now that were not
+-- Errors   none
+-- @include include/keys
+-- @include include/clock
+local dirty = KEYS[1]
+local prefix, tenant = ARGV[1], ARGV[2]
+
+local now, marked = text(now_ms()), 0
+for i = 3, #ARGV do
+  local k = session_keys(prefix, tenant, ARGV[i])
+  if redis.call('EXISTS', k.session) == 1 then
+    marked = marked + redis.call('ZADD', dirty, 'NX', now, k.member)
+  end
+end
+return marked

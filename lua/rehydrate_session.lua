@@ -1,0 +1,73 @@
+-- Puts a session back as the archive holds it, unless Redis holds it as new or newer. One that ended is not put back;
+-- an older live state of it goes. A session past its deadline comes back as such, for a worker to claim.
+-- KEYS[1]  session    hash    the session's record
+-- ARGV[1]  prefix     string  the partition's prefix
+-- ARGV[2]  tenant     string
+-- ARGV[3]  id         string
+-- ARGV[4]  grace      ms
+-- ARGV[5]  actor      string
+-- ARGV[6]  trace      string
+-- ARGV[7]  logs       count   how many pairs of a log's name and the key of its staged entries follow
+-- ARGV[8...] log, key, field, value    those pairs, then the whole record as archived
+-- Returns  'loaded', 'replaced' (an older state), 'removed' (an older state of one that ended), 'same' or 'newer' (it
+--          was left alone), 'ended', 'damaged' (what Redis or the archive holds), 'unstaged' (stage the logs again)
+-- Errors   none
+-- @include include/keys
+-- @include include/record
+-- @include include/remove
+-- @include include/deadline
+-- @include include/event
+-- @include include/stage
+local session = KEYS[1]
+local prefix, tenant, id = ARGV[1], ARGV[2], ARGV[3]
+local grace, actor, trace, logs = tonumber(ARGV[4]), ARGV[5], ARGV[6], tonumber(ARGV[7])
+local first_field = 8 + 2 * logs
+
+local k = session_keys(prefix, tenant, id)
+local now = now_ms()
+local texts = texts_from(first_field)
+local version, updated, created = positive(texts.version), positive(texts.updated_at_ms), positive(texts.created_at_ms)
+local expires = texts.expires_at_ms and integer(texts.expires_at_ms)
+if not (version and updated and created and texts.kind and (expires or not texts.expires_at_ms)
+  and (LIVE[texts.status] or ENDED[texts.status])) then
+  return 'damaged'
+end
+local core, damage = load_core(k)
+if damage then
+  return 'damaged'
+end
+if core then
+  if core.updated == updated and core.version == version then
+    return 'same'
+  end
+  if core.updated > updated or (core.updated == updated and core.version > version) then
+    return 'newer'
+  end
+end
+if ENDED[texts.status] then
+  if core then
+    remove(k)
+    return 'removed'
+  end
+  return 'ended'
+end
+if not are_staged(8, logs) then
+  return 'unstaged'
+end
+
+if core then
+  unlist(k)
+  redis.call('DEL', session)
+  redis.call('HSET', session, unpack(ARGV, first_field))
+else
+  redis.call('HSET', session, unpack(ARGV, first_field)) -- grows first: a full server refuses it as a whole
+  forget(k) -- what a record that was lost left behind
+  forget_status(k)
+end
+take_staged(k, 8, logs)
+-- The record of one that is long overdue must stay until a worker has claimed it.
+place_deadline(k, expires, expires and math.max(grace, now - expires + HOUSEKEEPING_MS), texts._logs or '')
+enlist(k, texts.kind, texts.status, texts._indexes or '', texts, text(created))
+redis.call('SREM', k.lost, k.member)
+emit(k, 'rehydrated', texts.kind, version, now, actor, trace, '', '')
+return core and 'replaced' or 'loaded'

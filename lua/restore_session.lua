@@ -1,0 +1,92 @@
+-- Makes an earlier state of a session its newest version, live, whether Redis still holds the session or not. Its logs
+-- stay as they are.
+-- KEYS[1]  session    hash    the session's record
+-- ARGV[1]  prefix     string  the partition's prefix
+-- ARGV[2]  tenant     string
+-- ARGV[3]  id         string
+-- ARGV[4]  operation  string  this write's random id
+-- ARGV[5]  kinds      string  comma-separated, those that the caller writes to; '' for all
+-- ARGV[6]  version    count   the highest version that the archive knows of
+-- ARGV[7]  updated_at ms      of the state that the archive holds
+-- ARGV[8]  ttl        ms      '' for a session without an end
+-- ARGV[9]  max_lifetime ms    '' for none; from now on
+-- ARGV[10] grace      ms
+-- ARGV[11] actor      string
+-- ARGV[12] trace      string
+-- ARGV[13] changes    JSON    for the event: which state it is
+-- ARGV[14] before     JSON    for the event, if Redis does not hold the session: what differs in the archived state
+-- ARGV[15] logs       count   how many pairs of a log's name and the key of its staged entries follow
+-- ARGV[16...] log, key, field, value    those pairs, then the state's fields
+-- Returns  the record: {field, value, ...}; 'unstaged' if Redis does not hold the session, and its logs are not staged
+-- Errors   KIND, CORRUPT
+-- @include include/keys
+-- @include include/operation
+-- @include include/record
+-- @include include/remove
+-- @include include/deadline
+-- @include include/event
+-- @include include/stage
+local session = KEYS[1]
+local prefix, tenant, id, operation = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local kinds, version, updated = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
+local ttl, max_lifetime, grace = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
+local actor, trace, changes, before, logs = ARGV[11], ARGV[12], ARGV[13], ARGV[14], tonumber(ARGV[15])
+local first_field = 16 + 2 * logs
+
+local k = session_keys(prefix, tenant, id)
+local now = now_ms()
+if is_repeat(k, operation) then
+  return redis.call('HGETALL', session)
+end
+local core, refusal = load_core(k)
+if core then
+  refusal = kind_error(core, kinds)
+end
+if refusal then
+  return refusal
+end
+if not core and not are_staged(16, logs) then
+  return 'unstaged'
+end
+
+local texts = texts_from(first_field)
+if core then
+  version, updated = math.max(version, core.version), math.max(updated, core.updated)
+end
+local deadline = deadline_from(now, ttl, now, max_lifetime)
+texts.version, texts.updated_at_ms, texts.accessed_at_ms = text(version + 1), text(math.max(now, updated)), text(now)
+texts.ttl_ms, texts.max_lifetime_ms = ttl and text(ttl), max_lifetime and text(max_lifetime)
+texts.expires_at_ms = deadline and text(deadline)
+if core then
+  local old, differing = redis.call('HGETALL', session), {}
+  for name in pairs(texts) do
+    differing[name] = false
+  end
+  for i = 1, #old, 2 do
+    if string.sub(old[i], 1, 1) == '_' then
+      texts[old[i]] = old[i + 1] -- its logs, and what of them is archived, are as they were
+    end
+    differing[old[i]] = texts[old[i]] ~= old[i + 1] and old[i + 1] or nil
+  end
+  differing.version, differing.updated_at_ms, differing._logs = nil, nil, nil
+  before = told(differing)
+end
+local flat = {}
+for name, value in pairs(texts) do
+  flat[#flat + 1] = name
+  flat[#flat + 1] = value
+end
+
+unlist(k)
+redis.call('DEL', session)
+redis.call('HSET', session, unpack(flat))
+if not core then
+  take_staged(k, 16, logs)
+end
+place_deadline(k, deadline, grace, texts._logs or '')
+enlist(k, texts.kind, texts.status, texts._indexes or '', texts, texts.created_at_ms)
+redis.call('ZADD', k.dirty, 'NX', text(now), k.member)
+redis.call('SREM', k.lost, k.member)
+remember(k, operation, now)
+emit(k, 'restored', texts.kind, version + 1, now, actor, trace, changes, before)
+return redis.call('HGETALL', session)

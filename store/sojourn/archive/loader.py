@@ -1,0 +1,118 @@
+"""Putting archived sessions back into Redis: what `rehydrate` does with many, and an archive run with a few."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+
+from sojourn.archive.database import Connection, statement
+from sojourn.archive.exact import from_jsonb
+from sojourn.archive.rows import ARCHIVED, rows_json, session_key
+from sojourn.codec import Models
+from sojourn.keys import TenantKeys
+from sojourn.operations.core import Operation
+from sojourn.operations.revival import new_token, rehydrate, stage
+from sojourn.settings import Settings
+
+__all__ = ["Execute", "Loader", "Row"]
+
+Execute = Callable[[Sequence[Operation[Any]]], list[list[Any]]]
+Row = tuple[str, str, dict[str, str]]
+"""Tenant, id, and the texts of the record's hash."""
+
+_ENTRIES_AT_ONCE: Final = 500
+"""An entry may take 64 KiB."""
+
+
+class Loader:
+    """Puts sessions back as the archive holds them, and never over something newer.
+
+    Args:
+        settings: the settings.
+        execute: executes operations on Redis.
+        connection: to the archive, in autocommit mode.
+        actor: who, for the events.
+    """
+
+    def __init__(self, settings: Settings, execute: Execute, connection: Connection, actor: str) -> None:
+        self._settings = settings
+        self._execute = execute
+        self._connection = connection
+        self._context = settings.context(Models([]), actor=actor)
+        self._token = new_token()
+
+    def read(self, name: str, **values: Any) -> list[Row]:
+        """The sessions that the statement `name` finds."""
+        found = self._connection.execute(statement(name), values)
+        return [
+            (tenant, str(session_id), {field: from_jsonb(text) for field, text in (stored or {}).items()})
+            for tenant, session_id, stored in found
+        ]
+
+    def named(self, keys: Iterable[tuple[str, str]]) -> list[Row]:
+        """Sessions by tenant and id; those that the archive does not hold are left out."""
+        return self.read("named_sessions", keys=rows_json([session_key(*each) for each in keys]))
+
+    def load(self, rows: Sequence[Row]) -> list[str]:
+        """Put sessions back; what became of each (see ``lua/rehydrate_session.lua``).
+
+        Raises:
+            StoreUnavailable, StoreFull: Redis could not take them all; do it again.
+            psycopg.Error: the archive could not be read.
+        """
+        outcomes = self._load(rows)
+        loaded = {row[:2]: row for row, outcome in zip(rows, outcomes, strict=True) if outcome == "loaded"}
+        if loaded:
+            # One that ended, and was archived and removed, after we had read it must not live again.
+            changed = [row for row in self.named(loaded) if row[2] != loaded[row[:2]][2]]
+            again = dict(zip([row[:2] for row in changed], self._load(changed), strict=True))
+            outcomes = [again.get(row[:2], outcome) for row, outcome in zip(rows, outcomes, strict=True)]
+        return outcomes
+
+    def _load(self, rows: Sequence[Row]) -> list[str]:
+        # Most have no logs to stage, or are there already; the script tells which are to be staged first.
+        staged = [{name: self._key(row, name) for name in _logs(row)} for row in rows]
+        outcomes = self._put(rows, staged)
+        for index in [index for index, outcome in enumerate(outcomes) if outcome == "unstaged"]:
+            keys, counts = self._stage(rows[index])
+            tenant, session_id, texts = rows[index]
+            texts = texts | {ARCHIVED + name: str(count) for name, count in counts.items()}
+            outcomes[index] = self._put([(tenant, session_id, texts)], [keys])[0]
+        return outcomes
+
+    def _put(self, rows: Sequence[Row], staged: Sequence[dict[str, str]]) -> list[str]:
+        operations = [
+            rehydrate(self._context, self._keys(tenant), session_id, texts, keys)
+            for (tenant, session_id, texts), keys in zip(rows, staged, strict=True)
+        ]
+        replies = self._execute(operations)
+        return [operation.parse(own) for operation, own in zip(operations, replies, strict=True)]
+
+    def _stage(self, row: Row) -> tuple[dict[str, str], dict[str, int]]:
+        keys: dict[str, str] = {}
+        counts: dict[str, int] = {}
+        for name in _logs(row):
+            start = 0
+            while entries := self.entries(row[0], row[1], name, start):
+                operation = stage(self._key(row, name), entries, first=start == 0)
+                operation.parse(self._execute([operation])[0])
+                start += len(entries)
+                keys[name], counts[name] = self._key(row, name), start
+                if len(entries) < _ENTRIES_AT_ONCE:
+                    break
+        return keys, counts
+
+    def entries(self, tenant: str, session_id: str, log: str, start: int) -> list[str]:
+        """A stretch of an archived log, as texts."""
+        values = {"tenant": tenant, "id": session_id, "log": log, "start": start, "count": _ENTRIES_AT_ONCE}
+        return [from_jsonb(row[0]) for row in self._connection.execute(statement("get_entry_texts"), values)]
+
+    def _keys(self, tenant: str) -> TenantKeys:
+        return TenantKeys.of(tenant, self._settings.partitions)
+
+    def _key(self, row: Row, log: str) -> str:
+        return self._keys(row[0]).partition.staged(f"{self._token}.{row[1]}", log)
+
+
+def _logs(row: Row) -> list[str]:
+    return [name for name in row[2].get("_logs", "").split(",") if name]

@@ -1,0 +1,3 @@
+-- How many sessions a list would find.
+SELECT count(*)
+-- @include matching_sessions
