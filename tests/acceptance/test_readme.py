@@ -44,7 +44,7 @@ def test_the_tour_works_from_top_to_bottom(environment: dict[str, str]) -> None:
         for command in typed:
             if not command.endswith("&") and command != "sojourn archive init":
                 run(command, environment)
-        assert "completed" in run("sojourn archive list --json", environment)
+        assert "a greeting" in run("sojourn archive list --json", environment)
     finally:
         worker.terminate()
         assert worker.wait(30) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 import redis
 from tests.census import strays
@@ -97,6 +98,32 @@ def test_redis_restarts_under_all_roles(
         "notification setting, scripts and subscribers forgotten", injected=3, lost=lost + untold,
         duplicated=doubled + repeated, recovery_s=forgotten_s, within_s=5, note="clients saw no error",
     )  # fmt: skip
+
+
+@pytest.mark.long
+def test_redis_restarts_during_a_job(own_redis: OwnRedis, processes: Processes, report: Report) -> None:
+    """Redis goes while a worker has a job in hand, which ends meanwhile: the job runs again within 5 s."""
+    server = own_redis(_AOF)
+    settings = deployed(server.url, hook="linger")
+    deployment = Deployment(processes, settings, ("listen", "dispatch", "jobs:hooks"))
+    deployment.ready()
+    with redis.Redis.from_url(server.url, decode_responses=True) as client:
+        with SessionStore(settings=settings) as store:
+            store.create(ttl=0.05)
+        eventually(lambda: client.get("holding"), what="a hook at work")
+        server.stop()
+        worker = psutil.Process(deployment.roles["jobs:hooks"].pid)
+        eventually(lambda: not any(each.status() != psutil.STATUS_ZOMBIE for each in worker.children()))
+        deployment.roles["jobs:hooks"].logged("the queues' Redis is away")
+        server.restart()
+        began = time.monotonic()
+        eventually(lambda: len(effects(client)) == 1, deadline_s=20)
+        recovery_s = time.monotonic() - began
+        assert deployment.alive()
+        report.row(
+            "Redis restarted during a job", injected=1, lost=1 - len(effects(client)),
+            duplicated=sum(calls(client).values()) - 1, recovery_s=recovery_s, within_s=5,
+        )  # fmt: skip
 
 
 def test_redis_killed_under_load(own_redis: OwnRedis, report: Report) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
+import time
+from resource import struct_rusage
 from types import FrameType
 from typing import Any, Final
 
 from redis import Redis
 from redis.exceptions import RedisError
 from rq import Queue, Worker
-from rq.exceptions import AbandonedJobError, StopRequested
+from rq.exceptions import AbandonedJobError, NoSuchJobError, StopRequested
 from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.timeouts import BaseTimeoutException
@@ -69,6 +72,7 @@ class JobsWorker(Worker):
         self._error: BaseException | None = None
         self._lifeline: int | None = None
         self._theirs = -1
+        self._ended: tuple[int | None, int | None, struct_rusage | None] | None = None
 
     @property
     def dequeue_timeout(self) -> int:
@@ -245,10 +249,34 @@ class JobsWorker(Worker):
             threading.Thread(target=_die_with, args=(self._theirs,), daemon=True).start()
         super().main_work_horse(job, queue)
 
+    def wait_for_horse(self) -> tuple[int | None, int | None, struct_rusage | None]:
+        """Wait for the child's end. How it ended is kept: it can be asked for only once, and Redis may be away then."""
+        if self._ended is None:
+            self._ended = super().wait_for_horse()
+        return self._ended
+
     def monitor_work_horse(self, job: Job, queue: Queue) -> None:
-        """Wait for the child."""
+        """Wait for the child, and for Redis, should it be away meanwhile.
+
+        RQ's worker would quit then; its job would count as running until its last sign of life is old enough.
+        """
+        self._ended = None
+        outage = Outage(LOG, "the queues' Redis")
         try:
-            super().monitor_work_horse(job, queue)
+            while True:
+                try:
+                    if outage.lasts:
+                        # What a try that came to nothing has noted in the job is not so. It may be done, and gone.
+                        with contextlib.suppress(NoSuchJobError):
+                            job.refresh()  # type: ignore[no-untyped-call]
+                    super().monitor_work_horse(job, queue)
+                except RedisError as error:
+                    if self._hurry:
+                        raise
+                    time.sleep(outage.failed(error))
+                else:
+                    outage.over()
+                    break
         finally:
             if self._lifeline is not None:
                 os.close(self._lifeline)
