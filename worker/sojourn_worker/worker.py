@@ -182,6 +182,8 @@ class JobsWorker(Worker):
         link = RedisLink(self._settings)
         try:
             name, raws = job.args
+            if name not in self._settings.hooks:
+                count(self.connection, "refused_jobs")
             left = self._bury_rest(link, job.id, check_hook(name), raws, stopped=stopped)
         except StoreError as error:
             LOG.warning("job %s: its events cannot be buried yet: %s", job.id, first_line(error))

@@ -34,7 +34,7 @@ from sojourn.archive.sink import (
 )
 from sojourn.archive.status import noted
 from sojourn.codec import Models, datetime_from
-from sojourn.errors import SettingsError, SojournError, StoreFull
+from sojourn.errors import SettingsError, SojournError, StoreFull, StoreUnavailable
 from sojourn.events import ARCHIVE_GROUP, join_group
 from sojourn.keys import PartitionKeys
 from sojourn.operations.core import Operation
@@ -253,6 +253,8 @@ class _Run:
         outcomes = [each for operation, own in zip(operations, replies, strict=False) for each in operation.parse(own)]
         later: list[tuple[str, int]] = []
         for item, outcome in zip(sound, outcomes, strict=True):
+            if isinstance(outcome, StoreUnavailable):
+                raise outcome
             if isinstance(outcome, SojournError):  # out of memory, say: what is committed stays committed
                 log.warning("session %s of tenant '%s' cannot be settled: %s", item.id, item.keys.tenant, outcome)
                 self._skip.add(item.member)
