@@ -12,23 +12,5 @@ FROM jsonb_to_recordset(%(rows)s::jsonb) AS new (
     ttl interval, max_lifetime interval, ended_at timestamptz, end_reason text, data jsonb
 )
 ORDER BY tenant, id
-ON CONFLICT (tenant, id) DO UPDATE SET
-    kind = excluded.kind,
-    status = excluded.status,
-    version = excluded.version,
-    owner = excluded.owner,
-    client_type = excluded.client_type,
-    tags = excluded.tags,
-    indexed = excluded.indexed,
-    created_at = excluded.created_at,
-    updated_at = excluded.updated_at,
-    accessed_at = excluded.accessed_at,
-    expires_at = excluded.expires_at,
-    ttl = excluded.ttl,
-    max_lifetime = excluded.max_lifetime,
-    ended_at = excluded.ended_at,
-    end_reason = excluded.end_reason,
-    data = excluded.data,
-    archived_at = now()
-WHERE (held.updated_at, held.version) < (excluded.updated_at, excluded.version)
+-- @include unless_newer
 RETURNING tenant, id
