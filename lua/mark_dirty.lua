@@ -1,4 +1,4 @@
--- Has sessions archived again, as far as their records are there.
+-- Has sessions archived again, logs from their beginning on, as far as their records are there.
 -- KEYS[1]  dirty      zset    "<tenant>/<id>" by first unarchived change
 -- ARGV[1]  prefix     string  the partition's prefix
 -- ARGV[2]  tenant     string
@@ -13,8 +13,12 @@ local prefix, tenant = ARGV[1], ARGV[2]
 local now, marked = text(now_ms()), 0
 for i = 3, #ARGV do
   local k = session_keys(prefix, tenant, ARGV[i])
-  if redis.call('EXISTS', k.session) == 1 then
+  local logs = redis.pcall('HGET', k.session, '_logs')
+  if logs and not logs.err or redis.call('EXISTS', k.session) == 1 then
     marked = marked + redis.call('ZADD', dirty, 'NX', now, k.member)
+    for name in string.gmatch(type(logs) == 'string' and logs or '', '[^,]+') do
+      redis.call('HDEL', k.session, '_archived:' .. name)
+    end
   end
 end
 return marked

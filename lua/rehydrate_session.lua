@@ -7,10 +7,12 @@
 -- ARGV[4]  grace      ms
 -- ARGV[5]  actor      string
 -- ARGV[6]  trace      string
--- ARGV[7]  logs       count   how many pairs of a log's name and the key of its staged entries follow
--- ARGV[8...] log, key, field, value    those pairs, then the whole record as archived
+-- ARGV[7]  read_at    ms      when the record was read from the archive; since then its partition is guarded
+-- ARGV[8]  logs       count   how many pairs of a log's name and the key of its staged entries follow
+-- ARGV[9...] log, key, field, value    those pairs, then the whole record as archived
 -- Returns  'loaded', 'replaced' (an older state), 'removed' (an older state of one that ended), 'same' or 'newer' (it
---          was left alone), 'ended', 'damaged' (what Redis or the archive holds), 'unstaged' (stage the logs again)
+--          was left alone), 'ended', 'damaged' (what Redis or the archive holds), 'unstaged' (stage the logs again),
+--          'outdated' (it went since it was read, or that was too long ago: read it again)
 -- Errors   none
 -- @include include/keys
 -- @include include/record
@@ -20,23 +22,28 @@
 -- @include include/stage
 local session = KEYS[1]
 local prefix, tenant, id = ARGV[1], ARGV[2], ARGV[3]
-local grace, actor, trace, logs = tonumber(ARGV[4]), ARGV[5], ARGV[6], tonumber(ARGV[7])
-local first_field = 8 + 2 * logs
+local grace, actor, trace = tonumber(ARGV[4]), ARGV[5], ARGV[6]
+local read_at, logs = tonumber(ARGV[7]), tonumber(ARGV[8])
+local first_field = 9 + 2 * logs
+local FRESH_MS = 60000
 
 local k = session_keys(prefix, tenant, id)
 local now = now_ms()
 local texts = texts_from(first_field)
 local version, updated, created = positive(texts.version), positive(texts.updated_at_ms), positive(texts.created_at_ms)
-local expires = texts.expires_at_ms and integer(texts.expires_at_ms)
-if not (version and updated and created and texts.kind and (expires or not texts.expires_at_ms)
-  and (LIVE[texts.status] or ENDED[texts.status])) then
+local expires = texts.expires_at_ms and positive(texts.expires_at_ms)
+if damage_in(texts, id, tenant) or (texts.expires_at_ms and not expires) then
   return 'damaged'
 end
 local core, damage = load_core(k)
-if damage then
+if damage or not logs_are_sound(k, texts._logs) then
   return 'damaged'
 end
-if core then
+-- An expiry that was claimed by an outdated deadline, as after Redis was restored from an older copy, is none: the
+-- archive knows of a later one, which only a touch, or a version that Redis lost, can have brought.
+local mistaken = core and core.status == 'expired' and LIVE[texts.status] and core.expires
+  and version >= core.version - 1 and (not expires or expires > core.expires)
+if core and not mistaken then
   if core.updated == updated and core.version == version then
     return 'same'
   end
@@ -51,12 +58,19 @@ if ENDED[texts.status] then
   end
   return 'ended'
 end
-if not are_staged(8, logs) then
+if now > read_at + FRESH_MS or (not core and redis.call('ZSCORE', k.removed, k.member)) then
+  return 'outdated'
+end
+if not are_staged(9, logs) then
   return 'unstaged'
 end
 
 if core then
-  unlist(k)
+  for name in string.gmatch(unlist(k), '[^,]+') do
+    if not string.find(',' .. (texts._logs or '') .. ',', ',' .. name .. ',', 1, true) then
+      redis.call('DEL', k.log .. name)
+    end
+  end
   redis.call('DEL', session)
   redis.call('HSET', session, unpack(ARGV, first_field))
 else
@@ -64,7 +78,7 @@ else
   forget(k) -- what a record that was lost left behind
   forget_status(k)
 end
-take_staged(k, 8, logs)
+take_staged(k, 9, logs)
 -- The record of one that is long overdue must stay until a worker has claimed it.
 place_deadline(k, expires, expires and math.max(grace, now - expires + HOUSEKEEPING_MS), texts._logs or '')
 enlist(k, texts.kind, texts.status, texts._indexes or '', texts, text(created))

@@ -42,6 +42,11 @@ local core, refusal = load_core(k)
 if core then
   refusal = kind_error(core, kinds)
 end
+local texts = texts_from(first_field)
+if not refusal then
+  local damage = damage_in(texts, id, tenant) or (not logs_are_sound(k, texts._logs) and '_logs')
+  refusal = damage and redis.error_reply('CORRUPT ' .. damage)
+end
 if refusal then
   return refusal
 end
@@ -49,13 +54,14 @@ if not core and not are_staged(16, logs) then
   return 'unstaged'
 end
 
-local texts = texts_from(first_field)
 if core then
   version, updated = math.max(version, core.version), math.max(updated, core.updated)
 end
 local deadline = deadline_from(now, ttl, now, max_lifetime)
 texts.version, texts.updated_at_ms, texts.accessed_at_ms = text(version + 1), text(math.max(now, updated)), text(now)
-texts.ttl_ms, texts.max_lifetime_ms = ttl and text(ttl), max_lifetime and text(max_lifetime)
+texts.ttl_ms = ttl and text(ttl)
+-- Counted from the creation, as ever; the new time begins now.
+texts.max_lifetime_ms = max_lifetime and text(now - tonumber(texts.created_at_ms) + max_lifetime)
 texts.expires_at_ms = deadline and text(deadline)
 if core then
   local old, differing = redis.call('HGETALL', session), {}
@@ -87,6 +93,7 @@ place_deadline(k, deadline, grace, texts._logs or '')
 enlist(k, texts.kind, texts.status, texts._indexes or '', texts, texts.created_at_ms)
 redis.call('ZADD', k.dirty, 'NX', text(now), k.member)
 redis.call('SREM', k.lost, k.member)
+redis.call('ZREM', k.removed, k.member)
 remember(k, operation, now)
 emit(k, 'restored', texts.kind, version + 1, now, actor, trace, changes, before)
 return redis.call('HGETALL', session)

@@ -17,6 +17,8 @@ local function session_keys(prefix, tenant, id)
     removals = prefix .. 'removals',
     lost = prefix .. 'lost',
     counts = prefix .. 'counts',
+    guard = prefix .. '/guard',
+    removed = prefix .. '/removed',
     operations = prefix .. 'operations',
     events = prefix .. 'events',
   }

@@ -36,7 +36,14 @@ local function unlist(k)
   return raw[3] or ''
 end
 
+-- While sessions come back from the archive, those that go are noted: what was read of them before must not come back.
+local REMOVED_MS = 600000
+
 local function remove(k)
+  if redis.call('EXISTS', k.guard) == 1 then
+    redis.call('ZADD', k.removed, text(now_ms()), k.member)
+    redis.call('PEXPIRE', k.removed, REMOVED_MS)
+  end
   for name in string.gmatch(unlist(k), '[^,]+') do
     redis.call('DEL', k.log .. name)
   end

@@ -16,7 +16,18 @@ end
 -- Whether all of them are there.
 local function are_staged(first, count)
   for i = first, first + 2 * count - 1, 2 do
-    if redis.call('EXISTS', ARGV[i + 1]) == 0 then
+    if redis.call('TYPE', ARGV[i + 1]).ok ~= 'list' then
+      return false
+    end
+  end
+  return true
+end
+
+-- Whether a session's logs are lists, or not there at all; `names` as in its record.
+local function logs_are_sound(k, names)
+  for name in string.gmatch(names or '', '[^,]+') do
+    local kind = redis.call('TYPE', k.log .. name).ok
+    if kind ~= 'list' and kind ~= 'none' then
       return false
     end
   end

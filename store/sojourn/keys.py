@@ -24,6 +24,9 @@ key                                                           type    holds
 ``sojourn:{NN}:/ledger:<hook>``                               zset    events a hook is done with, by time
 ``sojourn:{NN}:/running:<hook>:<event>``                      string  the job in which the hook has the event in hand
 ``sojourn:{NN}:/tries:<hook>:<event>``                        string  how often the hook failed on the event
+``sojourn:{NN}:/batches``                                     hash    how many batches the archive took, the last when
+``sojourn:{NN}:/guard``                                       string  there while sessions come back from the archive
+``sojourn:{NN}:/removed``                                     zset    ``<tenant>/<id>`` that went meanwhile, by time
 ``sojourn:{NN}:/staged:<token>:<log>``                        list    entries on their way back from the archive
 ``sojourn:{NN}:/dead:<hook>``                                 stream  events that the hook was given up on
 ============================================================  ======  ==========================================
@@ -199,6 +202,16 @@ class PartitionKeys:
     def dead(self, hook: str) -> str:
         """The events that a hook was given up on."""
         return f"{self.prefix}/dead:{hook}"
+
+    @cached_property
+    def guard(self) -> str:
+        """While it is there, sessions that are removed are noted: some may be on their way back from the archive."""
+        return self.prefix + "/guard"
+
+    @cached_property
+    def batches(self) -> str:
+        """How many batches the archive has taken, and when it took the last."""
+        return self.prefix + "/batches"
 
     def staged(self, token: str, log: str) -> str:
         """Entries of a log on their way back from the archive; `token` is of those who bring them."""

@@ -1,26 +1,25 @@
 """When one of the two, Redis or the archive, was restored from an older copy: finding out, and bringing it up.
 
-The archive notes the last event of each partition that it holds, in the transaction that stores it, before the
-archive's consumer group acknowledges it in Redis. So in two that went on as they were, the note is never behind what
-is acknowledged, and never ahead of what the group was given.
+The archive counts the batches that it takes from each partition, in the transaction that stores one; Redis is told the
+count afterwards, when the batch's events are acknowledged. So in two that went on as they were, Redis's count is the
+archive's, or one less where a run died in between.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import closing
-from datetime import timedelta
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sojourn.archive import source
-from sojourn.archive.database import Connection, statement
+from sojourn.archive.database import Connection, connected, statement
 from sojourn.archive.loader import Execute, Loader
 from sojourn.archive.rows import rows_json, session_key
-from sojourn.archive.sink import note_partition, place_of
-from sojourn.codec import datetime_from
-from sojourn.events import ARCHIVE_GROUP
+from sojourn.archive.schema import check_schema
+from sojourn.errors import StoreFull
 from sojourn.keys import CHECKED, PartitionKeys, partition_for
 from sojourn.operations.core import Operation, raise_for
 from sojourn.operations.read import open_layout
@@ -28,26 +27,45 @@ from sojourn.operations.strays import mark_flow
 from sojourn.settings import Settings
 from sojourn.transport.blocking import Transport
 
-__all__ = ["archive_again", "bring_up_archive", "bring_up_redis", "mark_all", "note_checked", "unchecked_run"]
+__all__ = ["archive_again", "batches_taken", "bring_up_archive", "bring_up_redis", "current_run"]
 
-_BATCH: Final = 200
+_LOOKED_AT: Final = 5_000
+_AT_ONCE: Final = 200
 _MARGIN: Final = timedelta(minutes=1)
-"""Clocks of two servers may differ by so much."""
+_LOCK: Final = 0x50_4A_52_01
+"""The advisory lock under which one process at a time brings Redis up."""
 _NOBODY: Final = "00000000-0000-0000-0000-000000000000"
+_EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 log = logging.getLogger("sojourn.archive")
 
-Noted = Mapping[int, tuple[int, int]]
+
+@dataclass(frozen=True)
+class Run:
+    """A run of the Redis server. A restored Redis is another run."""
+
+    id: str
+    is_checked: bool
+    """Whether it has been held against the archive."""
 
 
-def unchecked_run() -> Operation[str | None]:
-    """The server's run, if it has not been held against the archive yet: a restored Redis is another run."""
+@dataclass(frozen=True)
+class Taken:
+    """What Redis knows of the batches that the archive took from a partition."""
 
-    def parse(replies: list[Any]) -> str | None:
+    count: int
+    at: datetime | None
+    """When the last was taken, by the archive's clock; None: Redis knows of none."""
+
+
+def current_run() -> Operation[Run]:
+    """Which run of the server this is."""
+
+    def parse(replies: list[Any]) -> Run:
         for reply in replies:
             raise_for(reply, "-", "-")
         told, checked = replies
         run = told.get("run_id") if isinstance(told, dict) else _field(str(told), "run_id")
-        return None if run == checked else str(run)
+        return Run(str(run), run == checked)
 
     return Operation((("INFO", "server"), ("GET", CHECKED)), parse)
 
@@ -56,33 +74,36 @@ def _field(told: str, name: str) -> str:
     return next((line.partition(":")[2] for line in told.splitlines() if line.startswith(f"{name}:")), "")
 
 
-def note_checked(run: str) -> Operation[None]:
-    """Note that this run of the server was held against the archive."""
+def batches_taken(partitions: Sequence[PartitionKeys]) -> Operation[dict[PartitionKeys, Taken]]:
+    """What Redis knows of the batches that the archive took."""
 
-    def parse(replies: list[Any]) -> None:
-        raise_for(replies[0], "-", "-")
+    def parse(replies: list[Any]) -> dict[PartitionKeys, Taken]:
+        found = {}
+        for partition, reply in zip(partitions, replies, strict=True):
+            raise_for(reply, "-", "-")
+            count, at = reply
+            try:
+                found[partition] = Taken(int(count or 0), datetime.fromisoformat(at) if at else None)
+            except ValueError:  # other hands wrote it: as if nothing were known
+                found[partition] = Taken(0, None)
+        return found
 
-    return Operation((("SET", CHECKED, run),), parse)
+    return Operation(tuple(("HMGET", each.batches, "count", "at") for each in partitions), parse)
 
 
-def _noted(connection: Connection) -> Noted:
-    found = connection.execute("SELECT number, last_ms, last_sequence FROM sojourn.partitions").fetchall()
-    return {number: (last_ms, last_sequence) for number, last_ms, last_sequence in found}
+def _held(connection: Connection) -> dict[int, int]:
+    return dict(connection.execute("SELECT number, batches FROM sojourn.partitions").fetchall())
 
 
 def bring_up_archive(
-    settings: Settings, execute: Execute, connection: Connection, seen: Mapping[PartitionKeys, source.Waiting]
+    settings: Settings, execute: Execute, connection: Connection, known: Mapping[PartitionKeys, Taken]
 ) -> int:
-    """Where the archive is behind what was acknowledged, have all sessions archived again; how many.
+    """Where the archive has counted fewer batches than Redis was told, have all sessions archived again; how many.
 
-    `seen` was read from Redis before; other runs may have gone on since.
+    `known` was read from Redis before; other runs may have gone on since, but a count never goes back.
     """
-    noted = _noted(connection)
-    behind = {
-        each: found.delivered
-        for each, found in seen.items()
-        if found.joined and not found.pending and noted.get(each.number, (0, 0)) < place_of(found.delivered)
-    }
+    held = _held(connection)
+    behind = {each: taken.count for each, taken in known.items() if taken.count > held.get(each.number, 0)}
     if not behind:
         return 0
     log.error(
@@ -90,8 +111,12 @@ def bring_up_archive(
         "their sessions are archived again; events that Redis no longer holds are missing", len(behind),
     )  # fmt: skip
     marked = mark_all(settings, execute, list(behind))
-    for partition, delivered in behind.items():
-        note_partition(connection, partition.number, delivered)
+    for partition, count in behind.items():
+        connection.execute(
+            "INSERT INTO sojourn.partitions AS held (number, batches) VALUES (%s, %s) "
+            "ON CONFLICT (number) DO UPDATE SET batches = greatest(held.batches, excluded.batches)",
+            (partition.number, count),
+        )
     return marked
 
 
@@ -127,57 +152,111 @@ def archive_again(settings: Settings) -> int:
         return mark_all(settings, transport.execute, settings.all_partitions)
 
 
-def bring_up_redis(settings: Settings, execute: Execute, connection: Connection) -> Counter[str]:
-    """Where Redis is behind the archive, put back what is newer in there.
+def bring_up_redis(settings: Settings, execute: Execute) -> Counter[str]:
+    """Hold this run of Redis against the archive, once; where Redis is behind, put back what is newer in there.
 
     Returns:
         How many sessions came to which outcome (see ``lua/rehydrate_session.lua``); empty where Redis is not behind.
+
+    Raises:
+        ArchiveUnavailable, ArchiveSchemaMismatch: the archive cannot be read.
+        StoreUnavailable: Redis did not answer in time.
     """
-    noted = _noted(connection)
-    # In this order: another run may be at work, and both go forward.
-    partitions = [each for each in settings.all_partitions if each.number in noted]
-    probes = [source.probe(each, ARCHIVE_GROUP) for each in partitions]
-    given = [probe.parse(own).delivered for probe, own in zip(probes, execute(probes), strict=True)]
-    behind = {
-        each: delivered
-        for each, delivered in zip(partitions, given, strict=True)
-        if place_of(delivered) < noted[each.number]
-    }
-    emptied = [each for each, delivered in behind.items() if place_of(delivered) == (0, 0)]
-    if emptied:  # somebody may have meant to; and filling it runs the hooks of all that has expired since
+    run = _one(execute, current_run())
+    if run.is_checked or settings.archive_url is None:
+        return Counter()
+    with connected(settings.archive_url, settings.archive_timeout) as connection:
+        check_schema(connection, settings.archive_url)
+        with _alone(connection) as alone:
+            outcomes = _bring_up(settings, execute, connection) if alone else None
+    if outcomes is None:  # somebody else is at it
+        return Counter()
+    try:
+        _one(execute, Operation((("SET", CHECKED, run.id),), _raised))
+    except StoreFull:
+        log.warning("Redis is full: that it was held against the archive cannot be noted, so it will be again")
+    return outcomes
+
+
+@contextmanager
+def _alone(connection: Connection) -> Iterator[bool]:
+    row = connection.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,)).fetchone()
+    taken = bool(row and row[0])
+    try:
+        yield taken
+    finally:
+        if taken:
+            connection.execute("SELECT pg_advisory_unlock(%s)", (_LOCK,))
+
+
+def _bring_up(settings: Settings, execute: Execute, connection: Connection) -> Counter[str]:
+    known = _one(execute, batches_taken(settings.all_partitions))
+    held = _held(connection)
+    behind = {each: taken for each, taken in known.items() if held.get(each.number, 0) > taken.count}
+    if not any(taken.at for taken in known.values()):
+        if behind:  # somebody may have meant to; and filling it runs the hooks of all that has expired since
+            log.error(
+                "this Redis is empty, but the archive has taken sessions from it: if it lost its data, 'sojourn "
+                "rehydrate' puts the live ones back"
+            )
+        return Counter()
+    ((at,),) = connection.execute("SELECT now()").fetchall()
+    outcomes = _put_back(settings, execute, connection, behind)
+    replaced = sum(outcomes[each] for each in ("loaded", "replaced", "removed"))
+    if replaced:  # else only the last batch was not told of, as after a crash
         log.error(
-            "%d partitions of Redis are empty, but the archive knows of events in them: if Redis lost its data, "
-            "'sojourn rehydrate' puts the live sessions back", len(emptied),
+            "Redis was behind the archive in %d partitions, as when restored from an older copy; put back what the "
+            "archive held newer: %s", len(behind), dict(outcomes),
         )  # fmt: skip
-    restored = {each: delivered for each, delivered in behind.items() if each not in emptied}
-    outcomes: Counter[str] = Counter()
-    if restored:
-        log.error("Redis is behind the archive in %d partitions, as when restored from an older copy", len(restored))
-        outcomes = _put_back(settings, execute, connection, restored)
-        log.error("put back into Redis what the archive held newer: %s", dict(outcomes) or "nothing")
-        execute([Operation(tuple(("HINCRBY", each.counts, "restored", 1) for each in restored), lambda _: None)])
-    for partition, delivered in behind.items():
-        note_partition(connection, partition.number, delivered, force=True)
+    try:
+        for partition in behind:
+            told = ("HSET", partition.batches, "count", held[partition.number], "at", at.isoformat())
+            count = (("HINCRBY", partition.counts, "restored", 1),) if replaced else ()
+            _one(execute, Operation((told, *count), _raised))
+    except StoreFull:
+        log.warning("Redis is full: that it was brought up to the archive cannot be noted, so it will be again")
     return outcomes
 
 
 def _put_back(
-    settings: Settings, execute: Execute, connection: Connection, restored: Mapping[PartitionKeys, str]
+    settings: Settings, execute: Execute, connection: Connection, behind: Mapping[PartitionKeys, Taken]
 ) -> Counter[str]:
     loader = Loader(settings, execute, connection, "archive")
-    since = {each.number: datetime_from(place_of(delivered)[0]) - _MARGIN for each, delivered in restored.items()}
+    since = {each.number: taken.at - _MARGIN if taken.at else _EVER for each, taken in behind.items()}
     outcomes: Counter[str] = Counter()
-    for (tenant,) in connection.execute(statement("tenants")).fetchall():
+    for (tenant,) in connection.execute(statement("tenants")).fetchall() if since else ():
         number = partition_for(tenant, "", settings.partitions)
         after = _NOBODY
         while number in since:
-            rows = loader.read("changed_sessions", tenant=tenant, since=since[number], after_id=after, limit=_BATCH)
+            rows = loader.read(
+                "changed_sessions", tenant=tenant, since=since[number], after_id=after, looked_at=_LOOKED_AT
+            )
             if not rows:
                 break
-            found = loader.load(rows)
-            outcomes.update(found)
-            # What went on in Redis from the older state takes the place of the newer one's later versions.
-            kept = [row[:2] for row, outcome in zip(rows, found, strict=True) if outcome == "newer"]
-            connection.execute(statement("keep_snapshots"), {"keys": rows_json([session_key(*each) for each in kept])})
+            for start in range(0, len(rows), _AT_ONCE):
+                part = rows[start : start + _AT_ONCE]
+                found = _loaded(loader, part)
+                outcomes.update(found)
+                # What went on in Redis from the older state takes the place of the newer one's later versions.
+                kept = [row[:2] for row, outcome in zip(part, found, strict=True) if outcome == "newer"]
+                keys = rows_json([session_key(*each) for each in kept])
+                connection.execute(statement("keep_snapshots"), {"keys": keys})
             after = rows[-1][1]
     return outcomes
+
+
+def _loaded(loader: Loader, rows: Sequence[Any]) -> list[str]:
+    try:
+        return loader.load(rows)
+    except StoreFull:
+        log.warning("Redis is full: %d sessions cannot be put back", len(rows))
+        return ["full"] * len(rows)
+
+
+def _one(execute: Execute, operation: Operation[Any]) -> Any:
+    return operation.parse(execute([operation])[0])
+
+
+def _raised(replies: list[Any]) -> None:
+    for reply in replies:
+        raise_for(reply, "-", "-")

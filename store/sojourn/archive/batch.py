@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import islice
 from typing import Any, Final, TypeVar
 
@@ -58,6 +59,10 @@ class Item:
     """The field that cannot be archived."""
     is_stored: bool = False
     """Whether the archive holds its record."""
+    goes_on: bool = False
+    """Whether the archive is to hold the beginning of one of its logs already."""
+    again: bool = False
+    """Whether it is to be archived again, logs from the beginning on: the archive turned out not to know it."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -106,6 +111,8 @@ class Batch:
     event_ids: list[str] = field(default_factory=list)
     """Ids in the stream, to be acknowledged."""
     damaged_events: int = 0
+    taken: tuple[int, datetime] | None = None
+    """How many batches the archive has taken with this one, and when."""
     more: bool = False
     size: int = 0
     """Bytes, about."""
@@ -250,6 +257,10 @@ def _read_logs(execute: Execute, models: Models, items: list[Item]) -> int:
                 continue
             length, each = found
             start = _archived(item, name)
+            if length < start:  # it is not the list that it was: which of these are archived nobody can tell
+                item.damaged(name)
+                continue
+            item.goes_on = item.goes_on or start > 0
             fitting = min(left, max(room // max(each, 1), 0 if wanted else 1))
             count = min(fitting, length - start)
             item.partial = item.partial or length - start > fitting

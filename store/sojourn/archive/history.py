@@ -42,13 +42,21 @@ class State:
 
 
 def find_state(
-    bases: Sequence[Mapping[str, str]], events: Sequence[Event], *, version: int | None, at: datetime | None
+    bases: Sequence[Mapping[str, str]],
+    events: Sequence[Event],
+    session_id: str,
+    tenant: str,
+    *,
+    version: int | None,
+    at: datetime | None,
 ) -> tuple[State, Iterator[State]]:
     """The state at a version, or at a moment, and the ones before it, going back.
 
     Args:
         bases: the states that the archive holds whole, the newest first, not none.
         events: all of the session's events, in order.
+        session_id: whose, for errors.
+        tenant: whose.
         version: which version; where it was given out twice, the later one. None and `at` None: the newest state.
         at: the moment.
 
@@ -56,7 +64,6 @@ def find_state(
         VersionNotFound: the archive does not hold the events that lead there.
 
     """
-    session_id, tenant = bases[0]["id"], bases[0]["tenant"]
     if version is None and (at is None or ms_from(at) >= int(bases[0]["updated_at_ms"])):
         lineage = _going_back(bases[0], events)
         return next(lineage), lineage
@@ -78,9 +85,14 @@ def _going_back(base: Mapping[str, str], events: Sequence[Event]) -> Iterator[St
     wanted, not_after_ms = int(texts["version"]), int(texts["updated_at_ms"])
     made = None
     for event in reversed(events):
-        # A version that was given out twice has two events; the one that led here is the latest that is not too late.
-        if event.type not in _VERSIONED or event.version != wanted or ms_from(event.at) > not_after_ms:
+        # A version that was given out twice has two events. Of the base's, the one that is not later than it led here;
+        # from there on the order in the outbox tells, since clocks may go back.
+        if event.type not in _VERSIONED or event.version != wanted:
             continue
+        if made is None and ms_from(event.at) > not_after_ms:
+            continue
+        if made is not None:
+            texts["updated_at_ms"] = str(ms_from(event.at))
         made = event
         yield State(dict(texts), ms_from(event.at), event.id)
         if event.before is None or event.type == "created":
@@ -91,8 +103,7 @@ def _going_back(base: Mapping[str, str], events: Sequence[Event]) -> Iterator[St
             elif not name.startswith(_INTERNAL):
                 texts[name] = text
         wanted -= 1
-        texts["version"], texts["updated_at_ms"] = str(wanted), str(ms_from(event.at))
-        not_after_ms = ms_from(event.at)
+        texts["version"] = str(wanted)
     if made is None:
         yield State(dict(texts), not_after_ms, None)
 
@@ -107,7 +118,7 @@ def live_again(state: State, before: Iterator[State]) -> dict[str, str]:
     if texts["status"] in ENDED:
         live = next((each for each in before if each.texts["status"] in LIVE), None)
         if live is None:
-            raise VersionNotFound(texts["id"], texts["tenant"], "a version at which it was live")
+            raise VersionNotFound(texts.get("id", "?"), texts.get("tenant", "?"), "a version at which it was live")
         texts["status"] = live.texts["status"]
     return texts
 

@@ -9,9 +9,10 @@ from sojourn.archive.database import Connection, statement
 from sojourn.archive.exact import from_jsonb
 from sojourn.archive.rows import ARCHIVED, rows_json, session_key
 from sojourn.codec import Models
-from sojourn.keys import TenantKeys
+from sojourn.errors import SojournError
+from sojourn.keys import TenantKeys, check_id, check_tenant
 from sojourn.operations.core import Operation
-from sojourn.operations.revival import new_token, rehydrate, stage
+from sojourn.operations.revival import guard, new_token, rehydrate, stage
 from sojourn.settings import Settings
 
 __all__ = ["Execute", "Loader", "Row"]
@@ -20,6 +21,7 @@ Execute = Callable[[Sequence[Operation[Any]]], list[list[Any]]]
 Row = tuple[str, str, dict[str, str]]
 """Tenant, id, and the texts of the record's hash."""
 
+_TRIES: Final = 3
 _ENTRIES_AT_ONCE: Final = 500
 """An entry may take 64 KiB."""
 
@@ -40,9 +42,12 @@ class Loader:
         self._connection = connection
         self._context = settings.context(Models([]), actor=actor)
         self._token = new_token()
+        self._read_at_ms = 0
 
     def read(self, name: str, **values: Any) -> list[Row]:
-        """The sessions that the statement `name` finds."""
+        """The sessions that the statement `name` finds; `load` them within a minute."""
+        operation = guard(self._settings.all_partitions)
+        self._read_at_ms = operation.parse(self._execute([operation])[0])
         found = self._connection.execute(statement(name), values)
         return [
             (tenant, str(session_id), {field: from_jsonb(text) for field, text in (stored or {}).items()})
@@ -61,29 +66,37 @@ class Loader:
             psycopg.Error: the archive could not be read.
         """
         outcomes = self._load(rows)
-        loaded = {row[:2]: row for row, outcome in zip(rows, outcomes, strict=True) if outcome == "loaded"}
-        if loaded:
-            # One that ended, and was archived and removed, after we had read it must not live again.
-            changed = [row for row in self.named(loaded) if row[2] != loaded[row[:2]][2]]
-            again = dict(zip([row[:2] for row in changed], self._load(changed), strict=True))
-            outcomes = [again.get(row[:2], outcome) for row, outcome in zip(rows, outcomes, strict=True)]
-        return outcomes
+        for _ in range(_TRIES):
+            again = [index for index, outcome in enumerate(outcomes) if outcome in ("outdated", "unstaged")]
+            if not again:
+                return outcomes
+            # Of one that ended, and was archived and removed, after it was read, the archive tells that now.
+            known = {row[:2]: row for row in self.named(rows[index][:2] for index in again)}
+            fresh = self._load([known.get(rows[index][:2], rows[index]) for index in again])
+            for index, outcome in zip(again, fresh, strict=True):
+                outcomes[index] = outcome
+        return ["damaged" if each in ("outdated", "unstaged") else each for each in outcomes]
 
     def _load(self, rows: Sequence[Row]) -> list[str]:
+        outcomes = ["damaged"] * len(rows)
+        sound = [index for index, row in enumerate(rows) if _is_named(row)]
         # Most have no logs to stage, or are there already; the script tells which are to be staged first.
-        staged = [{name: self._key(row, name) for name in _logs(row)} for row in rows]
-        outcomes = self._put(rows, staged)
-        for index in [index for index, outcome in enumerate(outcomes) if outcome == "unstaged"]:
-            keys, counts = self._stage(rows[index])
-            tenant, session_id, texts = rows[index]
-            texts = texts | {ARCHIVED + name: str(count) for name, count in counts.items()}
-            outcomes[index] = self._put([(tenant, session_id, texts)], [keys])[0]
+        first = self._put([(rows[index], {name: self._key(rows[index], name) for name in _logs(rows[index])})
+                           for index in sound])  # fmt: skip
+        for index, outcome in zip(sound, first, strict=True):
+            outcomes[index] = self._with_logs(rows[index]) if outcome == "unstaged" else outcome
         return outcomes
 
-    def _put(self, rows: Sequence[Row], staged: Sequence[dict[str, str]]) -> list[str]:
+    def _with_logs(self, row: Row) -> str:
+        keys, counts = self._stage(row)
+        tenant, session_id, texts = row
+        texts = texts | {ARCHIVED + name: str(count) for name, count in counts.items()}
+        return self._put([((tenant, session_id, texts), keys)])[0]
+
+    def _put(self, rows: Sequence[tuple[Row, dict[str, str]]]) -> list[str]:
         operations = [
-            rehydrate(self._context, self._keys(tenant), session_id, texts, keys)
-            for (tenant, session_id, texts), keys in zip(rows, staged, strict=True)
+            rehydrate(self._context, self._keys(tenant), session_id, texts, keys, self._read_at_ms)
+            for (tenant, session_id, texts), keys in rows
         ]
         replies = self._execute(operations)
         return [operation.parse(own) for operation, own in zip(operations, replies, strict=True)]
@@ -112,6 +125,16 @@ class Loader:
 
     def _key(self, row: Row, log: str) -> str:
         return self._keys(row[0]).partition.staged(f"{self._token}.{row[1]}", log)
+
+
+def _is_named(row: Row) -> bool:
+    """Whether its tenant and id can be ours: other hands may have written the row."""
+    try:
+        check_tenant(row[0])
+        check_id(row[1])
+    except SojournError:
+        return False
+    return True
 
 
 def _logs(row: Row) -> list[str]:

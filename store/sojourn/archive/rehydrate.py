@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from sojourn.archive.database import connected, statement
-from sojourn.archive.loader import Execute, Loader
+from sojourn.archive.loader import Execute, Loader, Row
 from sojourn.archive.schema import check_schema
 from sojourn.errors import InvalidInput, SettingsError
 from sojourn.keys import REHYDRATING, check_id, check_tenant
@@ -21,7 +21,7 @@ from sojourn.transport.blocking import Transport
 __all__ = ["RehydrateReport", "rehydrate"]
 
 _BATCH: Final = 200
-_REMEMBERED_S: Final = 7 * 86400
+_REMEMBERED_S: Final = 3600
 _FIRST: Final = ("", "00000000-0000-0000-0000-000000000000")
 
 Progress = Callable[[int, int], None]
@@ -154,16 +154,26 @@ class _All:
         if not restart:
             self._resume()
         self.tell(self.done, self.total)
-        while rows := self.loader.read(
-            "live_sessions", after_tenant=self.after[0], after_id=self.after[1], tenant=self.tenant, limit=_BATCH
-        ):
+        resumed_at = self.after
+        while rows := self._next():
             self.report.add(self.loader.load(rows))
             self.done += len(rows)
-            self.after = rows[-1][:2]
             self._remember()
             self.tell(self.done, max(self.total, self.done))
+        # What was put back before it was cut short may be gone again.
+        self.after = _FIRST
+        while self.after < resumed_at and (rows := self._next()):
+            self.report.add(self.loader.load(rows))
         self._do(("DEL", REHYDRATING))
         return self.report
+
+    def _next(self) -> list[Row]:
+        rows = self.loader.read(
+            "live_sessions", after_tenant=self.after[0], after_id=self.after[1], tenant=self.tenant, limit=_BATCH
+        )
+        if rows:
+            self.after = rows[-1][:2]
+        return rows
 
     def _resume(self) -> None:
         text = self._do(("GET", REHYDRATING))

@@ -13,12 +13,20 @@ from sojourn.archive.exact import from_jsonb
 from sojourn.archive.history import State, difference, find_state, live_again
 from sojourn.archive.rows import ARCHIVED, archived_event
 from sojourn.archive.schema import check_schema
-from sojourn.errors import InvalidField, InvalidInput, SessionNotFound, SettingsError, StoreUnavailable
+from sojourn.errors import (
+    InvalidField,
+    InvalidInput,
+    SessionCorrupt,
+    SessionNotFound,
+    SettingsError,
+    StoreUnavailable,
+)
 from sojourn.events import Event
 from sojourn.keys import check_id
-from sojourn.models import Session
+from sojourn.models import Session, Status
 from sojourn.operations.core import Context, new_operation_id
 from sojourn.operations.flows import Ask, Flow
+from sojourn.operations.record import decode_record
 from sojourn.operations.revival import new_token, restore, stage
 from sojourn.settings import Settings
 
@@ -27,6 +35,8 @@ __all__ = ["check_when", "past_state", "restore_flow"]
 S = TypeVar("S", bound=Session)
 _ENTRIES_AT_ONCE = 500
 _TRIES = 3
+_RENEWED = ("ttl_ms", "expires_at_ms", "max_lifetime_ms", "accessed_at_ms")
+"""What a restored session has anew, whatever it was."""
 
 
 @dataclass(frozen=True)
@@ -80,14 +90,16 @@ def restore_flow(
     check_when(version, at)
     found: _Found = yield Ask(partial(_find, settings, context.tenant, session_id, version, at, live=True))
     texts = found.live
+    decode_record(context, model, texts, session_id)  # what cannot be read is not written
     ttl_ms, max_ms = lifetimes or (_integer(texts.get("ttl_ms")), _integer(texts.get("max_lifetime_ms")))
+    before = difference(found.held, texts) | {name: found.held.get(name) for name in _RENEWED}
     operation_id, token = new_operation_id(), new_token()
     logs = [name for name in texts.get("_logs", "").split(",") if name]
     staged = {name: context.keys.partition.staged(token, name) for name in logs}
     for _ in range(_TRIES):
         session: S | None = yield restore(
             context, model, session_id, operation_id, texts, staged, restored=found.state.version, held=found.held,
-            before=difference(found.held, texts), ttl_ms=ttl_ms, max_lifetime_ms=max_ms,
+            before=before, ttl_ms=ttl_ms, max_lifetime_ms=max_ms,
         )  # fmt: skip
         if session is not None:
             return session
@@ -124,9 +136,16 @@ def _find(
     if not newest:
         raise SessionNotFound(session_id, tenant)
     bases = [_texts(stored) for (stored,) in (*newest, *older)]
+    for name in ("version", "updated_at_ms", "status"):
+        if not all(_is_sound(name, base.get(name, "")) for base in bases):
+            raise SessionCorrupt(session_id, tenant, name)
     events: list[Event] = [archived_event(row) for row in rows]
-    state, before = find_state(bases, events, version=version, at=at)
+    state, before = find_state(bases, events, session_id, tenant, version=version, at=at)
     return _Found(bases[0], state, live_again(state, before) if live else {})
+
+
+def _is_sound(name: str, text: str) -> bool:
+    return text in set(Status) if name == "status" else text.isascii() and text.isdecimal() and len(text) < 16
 
 
 def _texts(stored: Mapping[str, Any] | None) -> dict[str, str]:

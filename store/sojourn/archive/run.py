@@ -15,7 +15,8 @@ from functools import partial
 from typing import Any, Final
 
 from sojourn.archive import source
-from sojourn.archive.agree import bring_up_archive, bring_up_redis, note_checked, unchecked_run
+from sojourn.archive.agree import Taken as Known
+from sojourn.archive.agree import batches_taken, bring_up_archive, bring_up_redis, current_run
 from sojourn.archive.batch import Batch, Item, Part, Reader, damaged_event, results
 from sojourn.archive.database import Connection, connected
 from sojourn.archive.loader import Loader
@@ -28,7 +29,7 @@ from sojourn.archive.sink import (
     Stored,
     held_sessions,
     lock_partition,
-    note_partition,
+    note_batch,
     store,
     storing,
 )
@@ -40,6 +41,7 @@ from sojourn.keys import PartitionKeys
 from sojourn.operations.core import Operation
 from sojourn.operations.expiry import Archived, settle_many
 from sojourn.operations.read import open_layout
+from sojourn.operations.strays import mark_dirty
 from sojourn.settings import Settings
 from sojourn.transport.blocking import Transport
 
@@ -85,10 +87,9 @@ def archive_once(settings: Settings, *, models: Models | None = None, max_second
     with closing(transport), noted(transport.execute) as note_success:
         run = _Run(settings, settings.load_models() if models is None else models, transport, began + max_seconds)
         partitions = run.prepare()
-        if partitions or run.unchecked:
+        if partitions:
             with connected(settings.archive_url, settings.archive_timeout) as connection:
                 check_schema(connection, settings.archive_url)
-                run.catch_up(connection)
                 run.work(connection, partitions)
         run.report.duration_s = time.monotonic() - began
         note_success(run.report)
@@ -106,22 +107,31 @@ class _Run:
         self._skip: set[str] = set()
         """Members that this run cannot bring any further."""
         self._with_events: set[int] = set()
-        self.unchecked: str | None = None
-        """The server's run, where it is to be held against the archive first."""
-        self._waiting: dict[PartitionKeys, source.Waiting] = {}
+        self._server = ""
+        """Which run of the server this one began with."""
+        self._known: dict[PartitionKeys, Known] = {}
 
     def prepare(self) -> list[PartitionKeys]:
-        """The partitions where something waits. One round trip, so that idle ones cost next to nothing."""
+        """The partitions where something waits. One round trip, so that idle ones cost next to nothing.
+
+        Raises:
+            What `bring_up_redis` does, the first time in a run of the server.
+        """
         partitions = self._settings.all_partitions
-        (look, lay_out), clock, unchecked = open_layout(self._settings.partitions), source.time(), unchecked_run()
+        outcomes = bring_up_redis(self._settings, self._execute)
+        self.report.restored = sum(outcomes[each] for each in ("loaded", "replaced", "removed"))
+        (look, lay_out), clock = open_layout(self._settings.partitions), source.time()
+        server, known = current_run(), batches_taken(partitions)
         probes = [source.probe(each, GROUP) for each in partitions]
-        layout_replies, clock_replies, run_replies, *replies = self._execute([look, clock, unchecked, *probes])
+        layout_replies, clock_replies, server_replies, known_replies, *replies = self._execute(
+            [look, clock, server, known, *probes]
+        )
         if not look.parse(layout_replies):
             results(self._execute, [lay_out])
         self._until_ms = clock.parse(clock_replies)
-        self.unchecked = unchecked.parse(run_replies)
+        self._server = server.parse(server_replies).id
+        self._known = known.parse(known_replies)
         waiting = [probe.parse(own) for probe, own in zip(probes, replies, strict=True)]
-        self._waiting = dict(zip(partitions, waiting, strict=True))
         # A group keeps events from being trimmed, so it must be there before the first event is.
         newcomers = [each for each, own in zip(partitions, waiting, strict=True) if not own.joined]
         if newcomers:
@@ -129,19 +139,12 @@ class _Run:
         self._with_events = {each.number for each, own in zip(partitions, waiting, strict=True) if own.events}
         return [each for each, own in zip(partitions, waiting, strict=True) if own.sessions or own.events]
 
-    def catch_up(self, connection: Connection) -> None:
-        """Bring up whichever of Redis and the archive was restored from an older copy."""
-        self.report.again = bring_up_archive(self._settings, self._execute, connection, self._waiting)
-        if self.unchecked is not None:
-            outcomes = bring_up_redis(self._settings, self._execute, connection)
-            self.report.restored = sum(outcomes[each] for each in ("loaded", "replaced", "removed"))
-            results(self._execute, [note_checked(self.unchecked)])
-
     def work(self, connection: Connection, partitions: list[PartitionKeys]) -> None:
         """Take turns between the partitions, so that none starves behind a long one.
 
         Those that another run holds come last, and are then waited for.
         """
+        self.report.again = bring_up_archive(self._settings, self._execute, connection, self._known)
         turns = deque((partition, False) for partition in partitions)
         while turns:
             if time.monotonic() >= self._deadline_s:
@@ -169,7 +172,8 @@ class _Run:
             limit = self._settings.archive_batch
             reader = Reader(self._execute, self._models, partition, self._until_ms, limit, self._skip, read_events)
             newer = self._write(connection, reader)
-        self._settle(reader.batch, self._put_back(connection, reader.batch, newer))
+        self._put_back(connection, reader.batch, newer)
+        self._settle(reader.batch, newer)
         return reader.batch
 
     def _write(self, connection: Connection, reader: Reader) -> set[str]:
@@ -183,15 +187,15 @@ class _Run:
             newer |= self._written(connection, reader.batch, part, sent)
             part = following
         self.report.damaged += reader.batch.damaged_events
-        if reader.batch.event_ids:
-            note_partition(connection, reader.batch.partition.number, reader.batch.event_ids[-1])
+        if reader.batch.items or reader.batch.event_ids:
+            reader.batch.taken = note_batch(connection, reader.batch.partition.number)
         return newer
 
-    def _put_back(self, connection: Connection, batch: Batch, newer: set[str]) -> set[str]:
-        """Give Redis the newer states that the archive holds; the members for which that was done."""
+    def _put_back(self, connection: Connection, batch: Batch, newer: set[str]) -> None:
+        """Give Redis the newer states that the archive holds."""
         keys = {item.key: item for item in batch.items if item.member in newer}
         if not keys:
-            return set()
+            return
         loader = Loader(self._settings, self._execute, connection, "archive")
         rows = loader.named(keys)
         done = set()
@@ -206,7 +210,6 @@ class _Run:
         self.report.stale += len(done)
         if done:
             results(self._execute, [source.count(batch.partition, "stale", len(done))])
-        return done
 
     def _written(self, connection: Connection, batch: Batch, part: Part, sent: Sent) -> set[str]:
         """Note what came of a part; the members of which the archive holds a newer state are returned."""
@@ -215,7 +218,7 @@ class _Run:
         self.report.sessions += sessions.written
         self.report.entries += stored["store_entries"].written
         self.report.events += stored["store_events"].written
-        written = {(tenant, str(session_id)) for tenant, session_id in sessions.returned}
+        written = {(tenant, str(session_id)): inserted for tenant, session_id, inserted in sessions.returned}
         open_questions = {
             item.key: item for item in part.items if item.is_gone or (item.row and item.key not in written)
         }
@@ -227,6 +230,7 @@ class _Run:
             elif _is_newer(held[key], item):
                 newer.add(item.member)
         for item in part.items:
+            item.again = item.goes_on and written.get(item.key, False)
             item.let_go()
         return newer
 
@@ -238,17 +242,20 @@ class _Run:
                 item.id, item.keys.tenant,
             )  # fmt: skip
 
-    def _settle(self, batch: Batch, settled: set[str]) -> None:
-        """Tell Redis what is committed, but for members that are settled already."""
-        sound = [item for item in batch.items if (item.is_stored or item.is_gone) and item.member not in settled]
+    def _settle(self, batch: Batch, left: set[str]) -> None:
+        """Tell Redis what is committed; members in `left` stay as they are."""
+        settled = [item for item in batch.items if not item.again and item.member not in left]
+        sound = [item for item in settled if item.is_stored or item.is_gone]
+        self._skip |= left
         # What only notes something comes first: in a full Redis a script that has made room may write, and the outcome
         # would hang on who its neighbours are.
         sound.sort(key=lambda item: not (item.partial or item.damage))
         groups = [sound[at : at + _SETTLED_AT_ONCE] for at in range(0, len(sound), _SETTLED_AT_ONCE)]
         operations = [settle_many(batch.partition, [_archived(item) for item in each]) for each in groups]
-        told: list[Operation[None]] = [source.forget(batch.partition, each) for each in batch.strangers]
-        if batch.event_ids:
-            told.append(source.acknowledge_ids(batch.partition, GROUP, batch.event_ids))
+        told: list[Operation[Any]] = [source.forget(batch.partition, each) for each in batch.strangers]
+        told += [mark_dirty(item.keys, [item.id]) for item in batch.items if item.again]
+        if batch.taken is not None:
+            told.append(source.acknowledge(batch.partition, GROUP, self._server, batch.taken, batch.event_ids))
         replies = self._execute([*operations, *told])
         outcomes = [each for operation, own in zip(operations, replies, strict=False) for each in operation.parse(own)]
         later: list[tuple[str, int]] = []
@@ -267,8 +274,9 @@ class _Run:
         self.report.damaged += len(damaged) + len(batch.strangers)
         self._skip |= {item.member for item in damaged}
         later += [(item.member, self._until_ms + _DAMAGED_AGAIN_MS) for item in damaged]
-        for each, own in zip(told, replies[len(operations) :], strict=True):
-            each.parse(own)
+        heard = [each.parse(own) for each, own in zip(told, replies[len(operations) :], strict=True)]
+        if batch.taken is not None and not heard[-1]:
+            raise StoreUnavailable("Redis was started anew during the archive run: the next one goes on")
         if later:
             self._move_back(batch.partition, later)
 

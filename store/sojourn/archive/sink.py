@@ -22,8 +22,7 @@ __all__ = [
     "Stored",
     "held_sessions",
     "lock_partition",
-    "note_partition",
-    "place_of",
+    "note_batch",
     "store",
     "storing",
 ]
@@ -158,17 +157,10 @@ def _chunks(rows: Sequence[tuple[K, str]]) -> Iterator[Sequence[tuple[K, str]]]:
         yield rows[start:]
 
 
-def note_partition(connection: Connection, number: int, last_event: str, *, force: bool = False) -> None:
-    """Note the last event of a partition that is archived once this is committed; `force`: an earlier one, too."""
-    last_ms, last_sequence = place_of(last_event)
-    values = {"number": number, "last_ms": last_ms, "last_sequence": last_sequence, "force": force}
-    connection.execute(statement("note_partition"), values)
-
-
-def place_of(event: str) -> tuple[int, int]:
-    """A stream id as numbers that can be compared."""
-    milliseconds, _, sequence = event.partition("-")
-    return int(milliseconds), int(sequence or 0)
+def note_batch(connection: Connection, number: int) -> tuple[int, datetime]:
+    """Count a batch of a partition; how many there are with it, and when it is taken."""
+    count, at = connection.execute(statement("note_batch"), {"number": number}).fetchall()[0]
+    return count, at
 
 
 def held_sessions(connection: Connection, sessions: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Held]:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from redis.exceptions import ResponseError
 
 from sojourn.errors import SessionCorrupt
 from sojourn.keys import PartitionKeys, TenantKeys
-from sojourn.operations.core import Operation, pairs, raise_for
+from sojourn.operations.core import Argument, Operation, call, pairs, raise_for
 from sojourn.operations.record import now_ms
 
 __all__ = [
     "Taken",
     "Waiting",
-    "acknowledge_ids",
+    "acknowledge",
     "count",
     "dirty",
     "forget",
@@ -39,10 +40,6 @@ class Waiting:
     events: bool
     joined: bool
     """Whether the group is there already."""
-    delivered: str = "0-0"
-    """The last event that the group was given."""
-    pending: int = 0
-    """How many it was given and has not acknowledged."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +78,7 @@ def probe(partition: PartitionKeys, group: str) -> Operation[Waiting]:
             return Waiting(bool(dirty_count), events=True, joined=False)
         # Redis 6.2 does not tell the lag.
         unread = ours[0]["last-delivered-id"] != pairs(stream)["last-generated-id"]
-        pending = int(ours[0]["pending"])
-        return Waiting(bool(dirty_count), unread or pending > 0, True, ours[0]["last-delivered-id"], pending)
+        return Waiting(bool(dirty_count), events=unread or int(ours[0]["pending"]) > 0, joined=True)
 
     commands = (
         ("ZCARD", partition.dirty), ("XINFO", "STREAM", partition.events), ("XINFO", "GROUPS", partition.events),
@@ -173,13 +169,18 @@ def read_events(partition: PartitionKeys, group: str, consumer: str, count: int,
     return Operation((command,), parse)
 
 
-def acknowledge_ids(partition: PartitionKeys, group: str, ids: Sequence[str]) -> Operation[None]:
-    """The group is done with these entries of the stream."""
+def acknowledge(
+    partition: PartitionKeys, group: str, run: str, taken: tuple[int, datetime], ids: Sequence[str]
+) -> Operation[bool]:
+    """Tell Redis of a batch; whether this is still the `run` of the server with which the archive run began."""
 
-    def parse(replies: list[Any]) -> None:
-        raise_for(replies[0], "-", "-")
+    def parse(reply: Any) -> bool:
+        raise_for(reply, "-", "-")
+        return bool(reply)
 
-    return Operation((("XACK", partition.events, group, *ids),), parse)
+    count, at = taken
+    args: list[Argument] = [run, group, count, at.isoformat(), *ids]
+    return call("acknowledge_batch", [partition.events, partition.batches], args, parse)
 
 
 def move_back(partition: PartitionKeys, members: Iterable[tuple[str, int]]) -> Operation[None]:

@@ -72,7 +72,7 @@ def new_operation_id() -> str:
 
 def call(
     name: str,
-    keys: Sequence[str],
+    keys: Sequence[Argument],
     args: Sequence[Argument],
     parse: Callable[[Any], T],
     before: tuple[Command, ...] = (),

@@ -7,16 +7,17 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-from sojourn.keys import TENANTS, TenantKeys
+from sojourn.keys import TENANTS, PartitionKeys, TenantKeys
 from sojourn.models import Session
 from sojourn.operations.core import Argument, Command, Context, Operation, call, raise_for
-from sojourn.operations.record import decode_written
+from sojourn.operations.record import decode_written, now_ms
 
-__all__ = ["Staged", "new_token", "rehydrate", "restore", "stage"]
+__all__ = ["Staged", "guard", "new_token", "rehydrate", "restore", "stage"]
 
 S = TypeVar("S", bound=Session)
 Staged = Mapping[str, str]
 """Staged logs: their names, and the keys that hold the entries."""
+_GUARD_MS: Final = 120_000
 _STAGED_MS: Final = 600_000
 """After so long without another entry, nobody comes back to what was staged."""
 
@@ -38,6 +39,20 @@ def stage(key: str, entries: Sequence[str], *, first: bool) -> Operation[None]:
     return Operation((*begin, ("RPUSH", key, *texts), ("PEXPIRE", key, _STAGED_MS)), parse)
 
 
+def guard(partitions: Sequence[PartitionKeys]) -> Operation[int]:
+    """From now on for two minutes, have it noted what is removed; Redis's time, ms.
+
+    What is read from the archive after this can be put back: had it ended and gone before, it would read as ended.
+    """
+
+    def parse(replies: list[Any]) -> int:
+        for reply in replies:
+            raise_for(reply, "-", "-")
+        return now_ms(replies[0])
+
+    return Operation((("TIME",), *(("SET", each.guard, "", "PX", _GUARD_MS) for each in partitions)), parse)
+
+
 def _flat(staged: Staged, texts: Mapping[str, str]) -> list[Argument]:
     arguments: list[Argument] = [len(staged)]
     for pair in (*staged.items(), *texts.items()):
@@ -45,17 +60,20 @@ def _flat(staged: Staged, texts: Mapping[str, str]) -> list[Argument]:
     return arguments
 
 
-def rehydrate(context: Context, keys: TenantKeys, session_id: str, texts: Mapping[str, str], staged: Staged) -> (
-    Operation[str]
-):  # fmt: skip
-    """Put a session back as archived; the outcome is told in a word (see the script)."""
+def rehydrate(
+    context: Context, keys: TenantKeys, session_id: str, texts: Mapping[str, str], staged: Staged, read_at_ms: int
+) -> Operation[str]:
+    """Put a session back as archived; the outcome is told in a word (see the script).
+
+    `read_at_ms`: what `guard` said before the session was read.
+    """
 
     def parse(reply: Any) -> str:
         raise_for(reply, session_id, keys.tenant)
         return str(reply)
 
     args = [
-        keys.partition.prefix, keys.tenant, session_id, context.grace_ms, context.actor, context.trace,
+        keys.partition.prefix, keys.tenant, session_id, context.grace_ms, context.actor, context.trace, read_at_ms,
         *_flat(staged, texts),
     ]  # fmt: skip
     return call("rehydrate_session", [keys.session(session_id)], args, parse, (("SADD", TENANTS, keys.tenant),))

@@ -3,8 +3,7 @@
 Nothing tells of a key deleted by hand. So indexes are held against records, a stretch of each at a time.
 
 With the record its field values are gone, which would name the indexes that it was in. So the tenant's indexes are
-looked through, outside of any script and in small steps. Ids are never used twice, so what belongs to no
-record is a stray.
+looked through, in small steps.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from sojourn.keys import TENANTS, PartitionKeys, TenantKeys, parse_member
 from sojourn.models import Status
 from sojourn.operations.core import Command, Operation, call, raise_for
 
-__all__ = ["comb_flow", "mark_flow", "miss_flow", "miss_session"]
+__all__ = ["comb_flow", "mark_dirty", "mark_flow", "miss_flow", "miss_session"]
 
 _SCAN_COUNT: Final = 1_000
 _AT_ONCE: Final = 1_000
@@ -45,6 +44,20 @@ def miss_session(keys: TenantKeys, session_id: str) -> Operation[str]:
     return call("miss_session", [keys.session(session_id)], args, parse)
 
 
+def _status_indexes(partitions: int) -> Generator[Operation[Any], Any, list[tuple[TenantKeys, list[str]]]]:
+    """The indexes by kind and status of every tenant: together they list all sessions."""
+    found = []
+    (tenants,) = yield _plain([("SMEMBERS", TENANTS)])
+    for tenant in tenants:
+        try:
+            keys = TenantKeys.of(tenant, partitions)
+        except SojournError:
+            continue  # no tenant of ours is called so
+        (kinds,) = yield _plain([("SMEMBERS", keys.kinds)])
+        found.append((keys, [keys.status_index(kind, status) for kind in kinds for status in Status]))
+    return found
+
+
 def miss_flow(partitions: int, at_once: int) -> Generator[Operation[Any], Any, int]:
     """Hold a stretch of each index of a kind and status against the records; how many sessions are told as lost.
 
@@ -53,14 +66,7 @@ def miss_flow(partitions: int, at_once: int) -> Generator[Operation[Any], Any, i
         at_once: index entries looked at in each, from a random place on; all where there are no more.
     """
     missed = 0
-    (tenants,) = yield _plain([("SMEMBERS", TENANTS)])
-    for tenant in tenants:
-        try:
-            keys = TenantKeys.of(tenant, partitions)
-        except SojournError:
-            continue
-        (kinds,) = yield _plain([("SMEMBERS", keys.kinds)])
-        indexes = [keys.status_index(kind, status) for kind in kinds for status in Status]
+    for keys, indexes in (yield from _status_indexes(partitions)):
         sizes = yield _plain(("ZCARD", each) for each in indexes)
         for index, size in zip(indexes, sizes, strict=True):
             first = random.randrange(size - at_once) if size > at_once else 0  # noqa: S311
@@ -80,27 +86,21 @@ def mark_flow(partitions: int, wanted: Sequence[PartitionKeys]) -> Generator[Ope
         wanted: those.
     """
     marked = 0
-    (tenants,) = yield _plain([("SMEMBERS", TENANTS)])
-    for tenant in tenants:
-        try:
-            keys = TenantKeys.of(tenant, partitions)
-        except SojournError:
-            continue
-        if keys.partition not in wanted:
-            continue
-        (kinds,) = yield _plain([("SMEMBERS", keys.kinds)])
-        for index in [keys.status_index(kind, status) for kind in kinds for status in Status]:
+    for keys, indexes in (yield from _status_indexes(partitions)):
+        for index in indexes if keys.partition in wanted else ():
             cursor = "0"
             while True:
                 ((cursor, found),) = yield _plain([("ZSCAN", index, cursor, "COUNT", _LOOKS)])
                 for start in range(0, len(found), 2 * _LOOKS):
-                    marked += yield _mark(keys, found[start : start + 2 * _LOOKS : 2])
+                    marked += yield mark_dirty(keys, found[start : start + 2 * _LOOKS : 2])
                 if cursor == "0":
                     break
     return marked
 
 
-def _mark(keys: TenantKeys, ids: Sequence[str]) -> Operation[int]:
+def mark_dirty(keys: TenantKeys, ids: Sequence[str]) -> Operation[int]:
+    """Have sessions archived again, their logs from the beginning on; how many were not in line before."""
+
     def parse(reply: Any) -> int:
         raise_for(reply, "-", keys.tenant)
         return int(reply)
@@ -108,7 +108,7 @@ def _mark(keys: TenantKeys, ids: Sequence[str]) -> Operation[int]:
     return call("mark_dirty", [keys.partition.dirty], (keys.partition.prefix, keys.tenant, *ids), parse)
 
 
-def comb_flow(partitions: Sequence[PartitionKeys]) -> Generator[Operation[list[Any]], list[Any], int]:
+def comb_flow(partitions: Sequence[PartitionKeys]) -> Generator[Operation[Any], Any, int]:
     """Remove what lost sessions left behind in these partitions; how many sessions were combed out."""
     done = 0
     found = yield _plain(("SRANDMEMBER", each.lost, _AT_ONCE) for each in partitions)
@@ -126,7 +126,16 @@ def comb_flow(partitions: Sequence[PartitionKeys]) -> Generator[Operation[list[A
     return done
 
 
-def _comb_tenant(keys: TenantKeys, ids: list[str]) -> Generator[Operation[list[Any]], list[Any], int]:
+def _comb(keys: TenantKeys, key: str, ids: Sequence[str], *, log: bool) -> Operation[int]:
+    def parse(reply: Any) -> int:
+        raise_for(reply, "-", keys.tenant)
+        return int(reply)
+
+    name = key.encode(errors="surrogateescape")
+    return call("comb_strays", [name], (keys.partition.prefix, keys.tenant, int(log), *ids), parse)
+
+
+def _comb_tenant(keys: TenantKeys, ids: list[str]) -> Generator[Operation[Any], Any, int]:
     there = yield _plain(("EXISTS", keys.session(each)) for each in ids)
     # A record that is damaged but there stays in mind until it goes.
     gone = [each for each, exists in zip(ids, there, strict=True) if not exists]
@@ -143,12 +152,11 @@ def _comb_tenant(keys: TenantKeys, ids: list[str]) -> Generator[Operation[list[A
             ]
         )
         (cursor, found_indexes), (_, found_logs) = replies
-        stray_logs = [each for each in found_logs if any(f":log:{own}:" in each for own in gone)]
-        commands: list[Command] = [("ZREM", index, *gone) for index in found_indexes]
-        if stray_logs:
-            commands.append(("DEL", *stray_logs))
-        if commands:
-            yield _plain(commands)
+        for index in found_indexes:
+            yield _comb(keys, index, gone, log=False)
+        for log in found_logs:
+            for own in [each for each in gone if f":log:{each}:" in log]:
+                yield _comb(keys, log, [own], log=True)
         if cursor == "0":
             break
     yield _plain([("SREM", keys.partition.lost, *[keys.member(each) for each in gone])])

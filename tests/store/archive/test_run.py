@@ -90,14 +90,14 @@ def test_an_archive_restored_from_an_older_copy_catches_up(
     sql = psycopg.connect(str(settings.archive_url), autocommit=True)
     first, second = store.create(**_NEW), store.create(**_NEW)
     archive_once(settings)
-    ((_, *noted, _),) = sql.execute("SELECT * FROM sojourn.partitions").fetchall()
+    ((_, taken, _),) = sql.execute("SELECT * FROM sojourn.partitions").fetchall()
     sql.execute("CREATE TABLE kept AS TABLE sojourn.sessions")
     store.update(first.id, owner="ada")
     third = store.create(**_NEW)
     archive_once(settings)
     sql.execute("DELETE FROM sojourn.sessions")
     sql.execute("INSERT INTO sojourn.sessions SELECT * FROM kept")
-    sql.execute("UPDATE sojourn.partitions SET last_ms = %s, last_sequence = %s", noted)
+    sql.execute("UPDATE sojourn.partitions SET batches = %s", [taken])
     sql.execute("DROP TABLE kept")
     sql.close()
     assert archive_once(settings).again == 0  # nothing waits, so it did not look
@@ -171,7 +171,7 @@ def test_ended_sessions_leave_no_key(settings: Settings, store: Store, raw: redi
     assert (report.sessions, report.entries, report.removed, report.settled) == (3, 3, 3, 0)
     left = {str(key).split("}:")[-1] for key in raw.scan_iter(count=1000)}
     shared = {f"sojourn:{name}" for name in ("meta", "tenants", "archive", "checked")}
-    assert left <= {"events", "operations", "default:kinds", "default:stats", *shared}
+    assert left <= {"events", "operations", "/batches", "default:kinds", *shared}
     archive = Archive(settings)
     assert {each.status for each in archive.list().sessions} == {Status.COMPLETED, Status.FAILED, Status.DELETED}
     assert archive.counts() == {"documentation": {"completed": 1, "deleted": 1, "failed": 1}}

@@ -13,4 +13,4 @@ FROM jsonb_to_recordset(%(rows)s::jsonb) AS new (
 )
 ORDER BY tenant, id
 -- @include unless_newer
-RETURNING tenant, id
+RETURNING tenant, id, xmax = 0 AS inserted

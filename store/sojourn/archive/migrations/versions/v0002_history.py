@@ -1,4 +1,4 @@
-"""History that can be gone back in, every indexed field as a filter, and how far each outbox was archived."""
+"""History that can be gone back in, every indexed field as a filter, and how many batches each partition has given."""
 
 from __future__ import annotations
 
@@ -28,14 +28,13 @@ CREATE TABLE sojourn.session_snapshots (
 )
 """
 
-# The last event of each partition's outbox that is archived. An outbox whose newest event is older than that belongs
-# to a Redis that was restored from an older copy.
+# How many batches were taken from each partition. Redis is told, too: where the two differ, one of them was restored
+# from an older copy.
 _PARTITIONS: Final = """
 CREATE TABLE sojourn.partitions (
-    number        integer     PRIMARY KEY,
-    last_ms       bigint      NOT NULL,
-    last_sequence bigint      NOT NULL,
-    archived_at   timestamptz NOT NULL DEFAULT now()
+    number      integer     PRIMARY KEY,
+    batches     bigint      NOT NULL,
+    archived_at timestamptz NOT NULL DEFAULT now()
 )
 """
 
