@@ -62,6 +62,7 @@ class Listener:
             try:
                 with self._subscribed() as pubsub:
                     self._link.open()
+                    self._sweeper.reconnect()
                     self._switch_on()
                     outage.over()
                     self._sweeper.sweep()

@@ -9,7 +9,7 @@ from typing import Any, Final
 from redis.exceptions import ResponseError
 
 from sojourn.codec import Models
-from sojourn.errors import StoreError, StoreUnavailable
+from sojourn.errors import ArchiveError, StoreError, StoreUnavailable
 from sojourn.events import ARCHIVE_GROUP, dispatch_group
 from sojourn.keys import PartitionKeys
 from sojourn.operations.core import Operation, raise_for
@@ -25,6 +25,8 @@ __all__ = ["Sweeper"]
 
 _TRIM_EVERY_S: Final = 1.0
 _TELL_EVERY_S: Final = 60.0
+_ARCHIVE_S: Final = 2.0
+"""For so long claims may wait for an archive that does not answer."""
 _SHORTEST_PAUSE: Final = 0.25
 """Of the interval: with thousands of deadlines a second, each look would otherwise find only the next one."""
 
@@ -62,6 +64,7 @@ class Sweeper:
         self._trim_at = 0.0
         self._tell_at = 0.0
         self._told: dict[str, float] = {}
+        self._agreed = False
         self._expired = self._removed = 0
 
     def run(self, stop: Stop) -> None:
@@ -74,11 +77,32 @@ class Sweeper:
                 pause_s = self.step()
                 outage.over()
             except StoreUnavailable as error:
+                self.reconnect()
                 pause_s = outage.failed(error)
             stop.wait(pause_s)
 
+    def reconnect(self) -> None:
+        """Redis was away: it may have come back as an older copy, whose deadlines are not the last ones."""
+        self._agreed = False
+
+    def _agree(self) -> None:
+        """Before anything is claimed, have Redis brought up to the archive if it is behind. Once a connection."""
+        if self._agreed:
+            return
+        self._agreed = True
+        if not self._archived:
+            return
+        from sojourn.archive.agree import bring_up_redis
+
+        soon = min(self._settings.archive_timeout, _ARCHIVE_S)
+        try:
+            bring_up_redis(self._settings.model_copy(update={"archive_timeout": soon}), self._link.execute)
+        except ArchiveError as error:  # the archive run tries again, and tells then that a claim was by mistake
+            LOG.warning("claims before Redis was held against the archive: %s", first_line(error))
+
     def step(self) -> float:
         """Claim one batch in each partition where something is due; the seconds until the next look."""
+        self._agree()
         due = self._look()
         more = False
         for partition in due.partitions:
@@ -96,6 +120,7 @@ class Sweeper:
 
     def sweep(self) -> Swept:
         """Claim all that is due now; what was done."""
+        self._agree()
         total = Swept(0, 0, 0, more=False)
         waiting = self._look().partitions
         while waiting:

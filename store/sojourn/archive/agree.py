@@ -168,13 +168,14 @@ def bring_up_redis(settings: Settings, execute: Execute) -> Counter[str]:
     with connected(settings.archive_url, settings.archive_timeout) as connection:
         check_schema(connection, settings.archive_url)
         with _alone(connection) as alone:
-            outcomes = _bring_up(settings, execute, connection) if alone else None
-    if outcomes is None:  # somebody else is at it
-        return Counter()
-    try:
-        _one(execute, Operation((("SET", CHECKED, run.id),), _raised))
-    except StoreFull:
-        log.warning("Redis is full: that it was held against the archive cannot be noted, so it will be again")
+            if not alone:  # somebody else is at it
+                return Counter()
+            try:
+                outcomes = _bring_up(settings, execute, connection)
+                _one(execute, Operation((("SET", CHECKED, run.id),), _raised))
+            except StoreFull:  # archiving makes room
+                log.warning("Redis is full, and cannot be held against the archive: that is tried again")
+                return Counter()
     return outcomes
 
 
@@ -208,13 +209,10 @@ def _bring_up(settings: Settings, execute: Execute, connection: Connection) -> C
             "Redis was behind the archive in %d partitions, as when restored from an older copy; put back what the "
             "archive held newer: %s", len(behind), dict(outcomes),
         )  # fmt: skip
-    try:
-        for partition in behind:
-            told = ("HSET", partition.batches, "count", held[partition.number], "at", at.isoformat())
-            count = (("HINCRBY", partition.counts, "restored", 1),) if replaced else ()
-            _one(execute, Operation((told, *count), _raised))
-    except StoreFull:
-        log.warning("Redis is full: that it was brought up to the archive cannot be noted, so it will be again")
+    for partition in behind:
+        told = ("HSET", partition.batches, "count", held[partition.number], "at", at.isoformat())
+        count = (("HINCRBY", partition.counts, "restored", 1),) if replaced else ()
+        _one(execute, Operation((told, *count), _raised))
     return outcomes
 
 
@@ -235,7 +233,7 @@ def _put_back(
                 break
             for start in range(0, len(rows), _AT_ONCE):
                 part = rows[start : start + _AT_ONCE]
-                found = _loaded(loader, part)
+                found = loader.load(part)
                 outcomes.update(found)
                 # What went on in Redis from the older state takes the place of the newer one's later versions.
                 kept = [row[:2] for row, outcome in zip(part, found, strict=True) if outcome == "newer"]
@@ -243,14 +241,6 @@ def _put_back(
                 connection.execute(statement("keep_snapshots"), {"keys": keys})
             after = rows[-1][1]
     return outcomes
-
-
-def _loaded(loader: Loader, rows: Sequence[Any]) -> list[str]:
-    try:
-        return loader.load(rows)
-    except StoreFull:
-        log.warning("Redis is full: %d sessions cannot be put back", len(rows))
-        return ["full"] * len(rows)
 
 
 def _one(execute: Execute, operation: Operation[Any]) -> Any:

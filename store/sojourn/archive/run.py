@@ -134,9 +134,13 @@ class _Run:
         waiting = [probe.parse(own) for probe, own in zip(probes, replies, strict=True)]
         # A group keeps events from being trimmed, so it must be there before the first event is.
         newcomers = [each for each, own in zip(partitions, waiting, strict=True) if not own.joined]
-        if newcomers:
-            results(self._execute, [join_group(newcomers, GROUP, "oldest")])
         self._with_events = {each.number for each, own in zip(partitions, waiting, strict=True) if own.events}
+        if newcomers:
+            try:
+                results(self._execute, [join_group(newcomers, GROUP, "oldest")])
+            except StoreFull:  # archiving sessions makes room
+                log.warning("Redis is full: the archive cannot join %d outboxes yet", len(newcomers))
+                self._with_events -= {each.number for each in newcomers}
         return [each for each, own in zip(partitions, waiting, strict=True) if own.sessions or own.events]
 
     def work(self, connection: Connection, partitions: list[PartitionKeys]) -> None:
@@ -197,9 +201,14 @@ class _Run:
         if not keys:
             return
         loader = Loader(self._settings, self._execute, connection, "archive")
-        rows = loader.named(keys)
+        try:
+            rows = loader.named(keys)
+            outcomes = loader.load(rows)
+        except StoreFull:  # they stay in line
+            log.warning("Redis is full: %d sessions that the archive holds newer cannot be put back yet", len(keys))
+            return
         done = set()
-        for row, outcome in zip(rows, loader.load(rows), strict=True):
+        for row, outcome in zip(rows, outcomes, strict=True):
             item = keys[row[:2]]
             if outcome in ("replaced", "removed"):
                 done.add(item.member)
@@ -207,6 +216,8 @@ class _Run:
                     "session %s of tenant '%s': Redis held an older state than the archive, and has the newer one now; "
                     "was Redis restored from an older copy?", item.id, item.keys.tenant,
                 )  # fmt: skip
+            elif outcome != "newer":  # the archive's row contradicts itself, and was not written by a run
+                item.damaged("record")
         self.report.stale += len(done)
         if done:
             results(self._execute, [source.count(batch.partition, "stale", len(done))])
