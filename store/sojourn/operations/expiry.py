@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sojourn.errors import SojournError
 from sojourn.events import ARCHIVE_GROUP
@@ -47,8 +47,7 @@ def claim_session(context: Context, keys: TenantKeys, session_id: str) -> Operat
     return call("claim_session", [keys.session(session_id)], args, parse)
 
 
-@dataclass(frozen=True, slots=True)
-class Archived:
+class Archived(NamedTuple):
     """What the archive holds of a session: its state, and how many entries of its logs."""
 
     keys: TenantKeys
