@@ -50,10 +50,22 @@ def examine(settings: Settings) -> Iterator[Finding]:
         yield Finding("redis", "error", str(error), "nothing works without it", "redis-cli -u $SOJOURN_REDIS_URL PING")
     else:
         yield Finding("redis", "ok", "answers, and is laid out as the settings say")
+        yield from _odd_keys(metrics)
         for check in _CHECKS:
             yield check(metrics, settings)
     if settings.archive_url is not None:
         yield _archive(settings)
+
+
+def _odd_keys(metrics: Metrics) -> Iterator[Finding]:
+    for key in metrics.odd_keys:
+        yield Finding(
+            "keys",
+            "error",
+            f"the key {key} is not of the type that it should be",
+            "other hands wrote it; calls that need it fail, and what it should hold is not looked at here",
+            f"see what it is (redis-cli TYPE '{key}'), and delete or rename it",
+        )
 
 
 def _outbox(metrics: Metrics, settings: Settings) -> Finding:
@@ -128,13 +140,20 @@ def _restored(metrics: Metrics, settings: Settings) -> Finding:
 def _jobs(metrics: Metrics, settings: Settings) -> Finding:
     if metrics.queue is None:
         return Finding("jobs", "error", "the queues' Redis does not answer", "no hook runs", "check queue_url")
+    found, why, mend = [], [], []
+    deserted = {name: n for name, n in metrics.waiting.items() if n and not metrics.workers.get(name)}
+    if deserted:
+        found += [f"{n} jobs wait in {name} and no worker is there" for name, n in deserted.items()]
+        why.append("nothing is done until one comes")
+        mend.append("start sojourn worker")
     refused = {name: metrics.queue.get(name, 0) for name in ("refused_jobs", "set_aside_jobs", "unreadable_jobs")}
-    if not any(refused.values()):
+    if any(refused.values()):
+        found += [f"{number} {name.replace('_', ' ')}" for name, number in refused.items() if number]
+        why.append("somebody else writes to the queues, by mistake or on purpose")
+        mend.append(f"see the workers' logs, and who may write to keys {settings.queue_prefix}* and rq:*")
+    if not found:
         return Finding("jobs", "ok", "no job was refused or set aside")
-    found = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in refused.items() if number)
-    why = "somebody else writes to the queues, by mistake or on purpose"
-    mend = f"see the workers' logs, and who may write to keys {settings.queue_prefix}* and rq:*"
-    return Finding("jobs", "warning", found, why, mend)
+    return Finding("jobs", "warning", ", ".join(found), "; ".join(why), "; ".join(mend))
 
 
 _CHECKS: Final[tuple[Callable[[Metrics, Settings], Finding], ...]] = (

@@ -29,7 +29,9 @@ __all__ = [
     "forget_group",
     "join_group",
     "read_new",
+    "read_pending",
     "take_over",
+    "without_entry",
 ]
 
 Start = Literal["oldest", "new"]
@@ -97,7 +99,16 @@ class Event:
             KeyError, TypeError: it did not.
         """
         rest = {name: value for name, value in data.items() if name != "at_ms"}
-        return cls(at=datetime_from(data["at_ms"]), **rest)
+        made = cls(at=datetime_from(data["at_ms"]), **rest)
+        texts = (made.id, made.type, made.tenant, made.session_id, made.kind, made.actor, made.trace_id)
+        if not (
+            all(isinstance(each, str) for each in texts)
+            and isinstance(made.version, int)
+            and isinstance(made.changes, Mapping)
+            and isinstance(made.before, Mapping | None)
+        ):
+            raise TypeError("a field of the event is of another type")
+        return made
 
 
 def _integer(text: str | None) -> int:
@@ -175,6 +186,43 @@ def read_new(
     return Operation((command,), parse)
 
 
+def read_pending(
+    partitions: Sequence[PartitionKeys], group: str, consumer: str, count: int
+) -> Operation[tuple[Taken, list[tuple[PartitionKeys, str]]]]:
+    """What this consumer got and never acknowledged: events, and ids of those that are gone from the outbox.
+
+    Nobody else will acknowledge the latter, and Redis 6.2 keeps them pending: see `without_entry`.
+    """
+    streams = {each.events: each for each in partitions}
+
+    def parse(replies: list[Any]) -> tuple[Taken, list[tuple[PartitionKeys, str]]]:
+        raise_for(replies[0], "-", "-")
+        held: Taken = []
+        gone: list[tuple[PartitionKeys, str]] = []
+        for name, entries in replies[0] or []:
+            for stream_id, fields in entries:
+                if fields is None:
+                    gone.append((streams[name], stream_id))
+                else:
+                    held.append((streams[name], Event.from_stream(streams[name].number, stream_id, pairs(fields))))
+        return held, gone
+
+    command: Command = (
+        "XREADGROUP", "GROUP", group, consumer, "COUNT", count, "STREAMS", *streams, *["0"] * len(streams),
+    )  # fmt: skip
+    return Operation((command,), parse)
+
+
+def without_entry(gone: Sequence[tuple[PartitionKeys, str]], group: str) -> Operation[None]:
+    """Acknowledge what `read_pending` found gone: as long as it is pending, nothing after it is trimmed."""
+
+    def parse(replies: list[Any]) -> None:
+        for reply in replies:
+            raise_for(reply, "-", "-")
+
+    return Operation(tuple(("XACK", each.events, group, stream_id) for each, stream_id in gone), parse)
+
+
 def take_over(
     partitions: Sequence[PartitionKeys], group: str, consumer: str, idle_s: float, count: int
 ) -> Operation[list[tuple[PartitionKeys, Event]]]:
@@ -187,7 +235,8 @@ def take_over(
             found += [
                 (partition, Event.from_stream(partition.number, entry[0], pairs(entry[1])))
                 for entry in reply[1]
-                if entry is not None and entry[1] is not None  # Redis 6.2 tells trimmed ones as nothing
+                # Redis 6.2 tells those that are gone as nothing; `read_pending` then knows their ids.
+                if entry is not None and entry[1] is not None
             ]
         return found
 
@@ -275,6 +324,9 @@ def event_flow(
         if until_takeover_s <= 0:
             taken = yield take_over(partitions, name, consumer, takeover_s, count)
             until_takeover_s = takeover_s / 2
+            _, gone = yield read_pending(partitions, name, consumer, count)
+            if gone:
+                yield without_entry(gone, name)
         if not taken:
             wait_s = block_s if timeout_s is None else min(block_s, max(0.001, timeout_s - idle_s))
             taken = yield read_new(partitions, name, consumer, count, wait_s)

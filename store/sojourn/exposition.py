@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from sojourn.errors import SojournError
@@ -58,16 +58,20 @@ class _Found:
             "sojourn_outbox_events": ("Events in all outboxes", sum(found.outbox.values())),
             "sojourn_outbox_largest_events": ("Events in the largest outbox", max(found.outbox.values(), default=0)),
             "sojourn_outbox_past_alarm": ("Outboxes with more events than events_alarm", len(found.past_alarm)),
+            "sojourn_odd_keys": ("Keys of another type than they should be", len(found.odd_keys)),
         }
         for metric, (told, value) in gauges.items():
             yield GaugeMetricFamily(metric, told, value=value)
-        lag = GaugeMetricFamily(
-            "sojourn_group_lag_seconds", "Age of the oldest event that a group has not acknowledged", labels=["group"]
-        )
-        for name, group in found.groups.items():
-            lag.add_metric([name], group.lag_s)
-        yield lag
-        dead = GaugeMetricFamily("sojourn_dead_letters", "Dead letters that are there now", labels=["hook"])
-        for hook, number in found.dead_letters.items():
-            dead.add_metric([hook], number)
-        yield dead
+        lags = {name: group.lag_s for name, group in found.groups.items()}
+        lag = "Age of the oldest event that a group has not acknowledged"
+        yield _by("sojourn_group_lag_seconds", lag, "group", lags)
+        yield _by("sojourn_dead_letters", "Dead letters that are there now", "hook", found.dead_letters)
+        yield _by("sojourn_jobs_waiting", "Jobs that wait", "queue", found.waiting)
+        yield _by("sojourn_workers", "Workers that are alive", "queue", found.workers)
+
+
+def _by(name: str, told: str, label: str, values: Mapping[str, float]) -> Metric:
+    gauge = GaugeMetricFamily(name, told, labels=[label])
+    for each, value in values.items():
+        gauge.add_metric([each], value)
+    return gauge

@@ -76,7 +76,7 @@ CHECKED: Final = "sojourn:checked"
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _KIND = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-_OF_SESSION = re.compile(rf"sojourn:\{{(\d+)\}}:({_TENANT.pattern}):(lease|session):({_ID.pattern})")
+_OF_SESSION = re.compile(rf"sojourn:\{{(\d{{2}})\}}:({_TENANT.pattern}):(lease|session):({_ID.pattern})")
 
 
 def check_tenant(tenant: str) -> str:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-import redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
-from sojourn.keys import PartitionKeys, queue_counts
-from sojourn.operations.core import Command, Operation, pairs, raise_for
+from sojourn.jobqueues import read_job_queues, whole
+from sojourn.keys import PartitionKeys
+from sojourn.operations.core import Command, Operation, is_of_another_type, pairs, raise_for
+from sojourn.operations.dead import counted_hook, hook_scope
 from sojourn.operations.read import open_layout
 from sojourn.operations.record import now_ms
 from sojourn.settings import Settings
@@ -20,8 +20,8 @@ from sojourn.transport.blocking import Transport
 
 __all__ = ["GroupState", "Metrics", "read_metrics"]
 
-_DEAD: Final = "dead_letters:"
-"""Counts that begin so are of one hook each; the rest names it, as in keys."""
+_ALL_DEAD: Final = "dead_letters"
+"""The count of all deployments' together."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,18 @@ class Metrics:
     counts: Mapping[str, int] = field(default_factory=dict)
     """How often something went wrong since this Redis was laid out: ``lost`` (a record was gone), ``damaged`` (it
     could not be read), ``stale`` and ``restored`` (Redis was behind the archive: sessions, and partitions),
-    ``dead_letters``."""
+    ``dead_letters`` (of this deployment's hooks)."""
     dead_letters: Mapping[str, int] = field(default_factory=dict)
-    """Dead letters that are there now, by hook."""
+    """Dead letters that are there now, by hook; those of this deployment, which the setting `queue_prefix` names."""
     queue: Mapping[str, int] | None = field(default_factory=dict)
     """The same of the jobs: ``refused_jobs``, ``set_aside_jobs``, ``unreadable_jobs``, ``lost_workers``; None where the
     queues' Redis does not answer."""
+    waiting: Mapping[str, int] = field(default_factory=dict)
+    """Jobs that wait, by queue."""
+    workers: Mapping[str, int] = field(default_factory=dict)
+    """Workers that are alive, by queue."""
+    odd_keys: tuple[str, ...] = ()
+    """Keys of another type than they should be; what they should hold is not among these numbers."""
 
     @property
     def past_alarm(self) -> tuple[int, ...]:
@@ -76,11 +82,12 @@ class Metrics:
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
-        return asdict(self) | {"past_alarm": list(self.past_alarm), "slowest_group": self.slowest_group}
+        more = {"past_alarm": list(self.past_alarm), "slowest_group": self.slowest_group}
+        return asdict(self) | {"odd_keys": list(self.odd_keys)} | more
 
 
 def read_metrics(settings: Settings) -> Metrics:
-    """Read the numbers; three round trips.
+    """Read the numbers; five round trips. What other hands have written is left out, not taken for a failure.
 
     Raises:
         StoreUnavailable: Redis did not answer in time.
@@ -98,7 +105,7 @@ def read_metrics(settings: Settings) -> Metrics:
         look.parse(layout_replies)
         clock_ms = _clock().parse(clock_replies)
         found = {each: one.parse(own) for each, one, own in zip(partitions, looks, replies, strict=True)}
-        more = _closer(found)
+        more = _closer(settings.queue_prefix, found)
         closer = more.parse(transport.execute([more])[0])
     finally:
         transport.close()
@@ -112,6 +119,7 @@ class _Partition:
     oldest_dirty_ms: float | None
     counts: dict[str, int]
     groups: list[dict[str, Any]]
+    odd_keys: tuple[str, ...]
 
 
 def _clock() -> Operation[int]:
@@ -123,21 +131,46 @@ def _clock() -> Operation[int]:
 
 
 def _look(partition: PartitionKeys) -> Operation[_Partition]:
-    def parse(replies: list[Any]) -> _Partition:
-        length, dirty, oldest, counts, groups = replies
-        for reply in replies[:4]:
-            raise_for(reply, "-", "-")
-        if not (isinstance(groups, ResponseError) and "no such key" in str(groups)):
-            raise_for(groups, "-", "-")
-        known = [] if isinstance(groups, ResponseError) else [pairs(each) for each in groups]
-        numbers = {name: int(text) for name, text in pairs(counts).items() if text.isascii() and text.isdecimal()}
-        return _Partition(length, dirty, float(oldest[1]) if oldest else None, numbers, known)
-
-    commands: tuple[Command, ...] = (
-        ("XLEN", partition.events), ("ZCARD", partition.dirty), ("ZRANGE", partition.dirty, 0, 0, "WITHSCORES"),
-        ("HGETALL", partition.counts), ("XINFO", "GROUPS", partition.events),
+    events, dirty, counts = partition.events, partition.dirty, partition.counts
+    # Scores that are no moment are passed over: they would hide the sessions behind them.
+    oldest: Command = ("ZRANGEBYSCORE", dirty, 0, "+inf", "WITHSCORES", "LIMIT", 0, 1)
+    asked: tuple[tuple[str, Command, Any], ...] = (
+        (events, ("XLEN", events), 0), (dirty, ("ZCARD", dirty), 0), (dirty, oldest, ()),
+        (counts, ("HGETALL", counts), ()), (events, ("XINFO", "GROUPS", events), ()),
     )  # fmt: skip
-    return Operation(commands, parse)
+
+    def parse(replies: list[Any]) -> _Partition:
+        odd: dict[str, None] = {}
+        found: list[Any] = []
+        for (key, _, nothing), reply in zip(asked, replies, strict=True):
+            if is_of_another_type(reply):
+                odd[key] = None
+                found.append(nothing)
+            elif isinstance(reply, ResponseError) and "no such key" in str(reply):
+                found.append(nothing)
+            else:
+                raise_for(reply, "-", "-")
+                found.append(reply)
+        length, dirty_sessions, first, texts, groups = found
+        numbers = {_shown(name): whole(text) for name, text in pairs(texts).items()}
+        return _Partition(
+            length=length,
+            dirty=dirty_sessions,
+            oldest_dirty_ms=float(first[1]) if first else None,
+            counts={name: number for name, number in numbers.items() if number is not None},
+            groups=[pairs(each) for each in groups],
+            odd_keys=tuple(odd),
+        )
+
+    return Operation(tuple(command for _, command, _ in asked), parse)
+
+
+def _shown(name: str) -> str:
+    """A name that other hands gave, as text that every format takes."""
+    if name.isprintable():
+        return name
+    told = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in told)
 
 
 @dataclass(frozen=True)
@@ -145,38 +178,43 @@ class _Closer:
     waiting: list[tuple[str, int, str | None]]
     """Group, events pending, and the oldest event that it has not acknowledged; for each partition."""
     dead: Counter[str]
+    odd_keys: tuple[str, ...]
 
 
-def _closer(found: Mapping[PartitionKeys, _Partition]) -> Operation[_Closer]:
+def _closer(queue_prefix: str, found: Mapping[PartitionKeys, _Partition]) -> Operation[_Closer]:
     """What only the first replies tell how to ask: the oldest event that each group still needs, and dead letters."""
     commands: list[Command] = []
     groups: list[tuple[str, int]] = []
-    hooks: list[str] = []
+    hooks: list[tuple[str, str]] = []
     for partition, state in found.items():
         for group in state.groups:
             name, pending = str(group["name"]), int(group["pending"])
-            groups.append((name, pending))
+            groups.append((_shown(name), pending))
             if pending:
-                commands.append(("XPENDING", partition.events, name))
+                commands.append(("XPENDING", partition.events, name.encode("utf-8", "surrogateescape")))
             else:
                 commands.append(("XRANGE", partition.events, f"({group['last-delivered-id']}", "+", "COUNT", 1))
     for partition, state in found.items():
-        for name in state.counts:
-            if name.startswith(_DEAD):
-                hooks.append(name.removeprefix(_DEAD))
-                commands.append(("XLEN", partition.dead(hooks[-1])))
+        for hook in filter(None, (counted_hook(queue_prefix, name) for name in state.counts)):
+            hooks.append((hook, partition.dead(hook_scope(queue_prefix, hook))))
+            commands.append(("XLEN", hooks[-1][1]))
 
     def parse(replies: list[Any]) -> _Closer:
         for reply in replies:
-            raise_for(reply, "-", "-")
+            if not is_of_another_type(reply):
+                raise_for(reply, "-", "-")
         waiting = [
             (name, pending, reply[1] if pending else (reply[0][0] if reply else None))
             for (name, pending), reply in zip(groups, replies, strict=False)
         ]
         dead: Counter[str] = Counter()
-        for hook, length in zip(hooks, replies[len(groups) :], strict=False):
-            dead[hook] += length
-        return _Closer(waiting, dead)
+        odd = []
+        for (hook, key), length in zip(hooks, replies[len(groups) :], strict=False):
+            if is_of_another_type(length):
+                odd.append(key)
+            else:
+                dead[hook] += length
+        return _Closer(waiting, dead, tuple(odd))
 
     return Operation(tuple(commands) or (("PING",),), parse)
 
@@ -190,7 +228,8 @@ def _put_together(
         age_s = 0.0 if oldest is None else max(0, clock_ms - int(oldest.partition("-")[0])) / 1000
         groups[name] = GroupState(so_far.pending + pending, max(so_far.lag_s, age_s))
     since = [each.oldest_dirty_ms for each in found.values() if each.oldest_dirty_ms is not None]
-    counts = _sum(each.counts for each in found.values())
+    queues = read_job_queues(settings)
+    odd = [key for each in found.values() for key in each.odd_keys]
     return Metrics(
         outbox={each.number: state.length for each, state in found.items() if state.length},
         events_alarm=settings.events_alarm,
@@ -198,27 +237,22 @@ def _put_together(
         dirty=sum(each.dirty for each in found.values()),
         # Damaged sessions wait for a moment that is yet to come.
         dirty_age_s=max(0.0, clock_ms - min(since)) / 1000 if since else 0.0,
-        counts={name: number for name, number in counts.items() if not name.startswith(_DEAD)},
-        dead_letters={hook.removeprefix(f"{settings.queue_prefix}."): number for hook, number in closer.dead.items()},
-        queue=_queue(settings),
+        counts=_counts(settings.queue_prefix, (each.counts for each in found.values())),
+        dead_letters=dict(closer.dead),
+        queue=None if queues is None else queues.counts,
+        waiting={} if queues is None else queues.waiting,
+        workers={} if queues is None else queues.workers,
+        odd_keys=(*odd, *closer.odd_keys, *(() if queues is None else queues.odd_keys)),
     )
 
 
-def _sum(counts: Iterable[Mapping[str, int]]) -> Counter[str]:
+def _counts(queue_prefix: str, counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """The sums over all partitions; of dead letters only this deployment's, which are counted by hook."""
     total: Counter[str] = Counter()
     for each in counts:
-        total.update(each)
-    return total
-
-
-def _queue(settings: Settings) -> dict[str, int] | None:
-    url = settings.queue_url or settings.redis_url
-    client: Any = redis.Redis.from_url(
-        url, decode_responses=True, protocol=2, socket_timeout=settings.socket_timeout,
-        socket_connect_timeout=settings.socket_timeout,
-    )  # fmt: skip
-    with contextlib.closing(client):
-        try:
-            return {name: int(text) for name, text in client.hgetall(queue_counts(settings.queue_prefix)).items()}
-        except (RedisError, OSError, ValueError):
-            return None
+        for name, number in each.items():
+            if counted_hook(queue_prefix, name) is not None:
+                total[_ALL_DEAD] += number
+            elif not name.startswith(_ALL_DEAD):
+                total[name] += number
+    return dict(total)

@@ -15,6 +15,7 @@ import redis
 from tests.census import strays
 from tests.faults.deployment import ROLES, Deployment, catch_up, deployed, rows, unindexed
 from tests.faults.hook_functions import calls, effects
+from tests.faults.noted_hooks import repeated
 from tests.faults.report import Report
 from tests.waiting import eventually
 from tests.worker.processes import Process, Processes
@@ -72,17 +73,18 @@ def test_two_hundred_kills(
     any_redis_url: str, archive_url: str, client: redis.Redis, processes: Processes, report: Report
 ) -> None:
     """Any role or job's child is killed 200 times during 2,000 expiries: each is claimed and takes effect once."""
-    settings = deployed(any_redis_url, archive_url, hook="record_slowly", retention=0)
+    told_slowly = {"events": ["expired", "lost"], "function": "tests.faults.noted_hooks:record_noted", "batch": 20}
+    settings = deployed(any_redis_url, archive_url, hooks={"told": told_slowly}, retention=0)
     deployment = Deployment(processes, settings)
     deployment.ready()
     ids = _sessions(settings, _EXPIRIES, ttl=(3.0, 80.0))
     chance = random.Random(20)
-    busy = 0
+    busy: Counter[str] = Counter()
     targets = [*ROLES, "child of jobs:hooks", "child of jobs:archive"]
     for _ in range(_KILLS):
         target = chance.choice(targets)
         role = target.removeprefix("child of ")
-        busy += _strike(deployment.roles[role], chance, child=target != role)
+        busy[role] += _strike(deployment.roles[role], chance, child=target != role)
         pause_until = time.monotonic() + chance.uniform(0.1, 0.5)
         eventually(lambda until=pause_until: time.monotonic() >= until)  # type: ignore[misc]
         for each, process in deployment.roles.items():
@@ -93,7 +95,7 @@ def test_two_hundred_kills(
     recovery_s = catch_up(client, settings, deadline_s=120)
 
     told = Counter(each["session"] for each in effects(client))
-    again = sum(count - 1 for count in calls(client).values())
+    inexcusable, again = repeated(client)
     claimed = rows(
         settings, "SELECT session_id::text, count(*) FROM sojourn.session_events WHERE type = 'expired' GROUP BY 1"
     )
@@ -105,14 +107,17 @@ def test_two_hundred_kills(
     lost = (
         len(set(ids) - set(told)) + len(set(ids) - {each for each, _ in claimed}) + len(set(ids) - {i for (i,) in last})
     )
-    twice = sum(count - 1 for count in told.values()) + sum(count - 1 for _, count in claimed)
+    # A kill in the midst of a job leaves one call at most that must be made again: the last of its process.
+    inexcusable += max(0, again - busy["jobs:hooks"])
+    twice = sum(count - 1 for count in told.values()) + sum(count - 1 for _, count in claimed) + inexcusable
     assert strays(any_redis_url) == []
     assert unindexed(client) == []
     assert not list(client.scan_iter("sojourn:*running:*"))
     report.row(
         "200 random SIGKILLs of roles and jobs during 2,000 expiries", injected=_KILLS, lost=lost, duplicated=twice,
         recovery_s=recovery_s,
-        note=f"{busy} of them in the midst of a job; {again} hook calls repeated, told apart by event.id",
+        note=f"{busy.total()} of them in the midst of a job, {busy['jobs:hooks']} of hooks: {again} hook calls were "
+        "cut short and made again; duplicated: claims, and calls made again for no such reason",
     )  # fmt: skip
 
 

@@ -17,12 +17,20 @@ from tests.worker.processes import Processes
 from sojourn import SessionStore
 from sojourn.archive import init, migrate
 from sojourn.embedded import PostgresServer
+from sojourn.events import ARCHIVE_GROUP
 from sojourn.settings import Settings
 
 _DISK_FULL = """
 CREATE FUNCTION sojourn.full_disk() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$;
 CREATE TRIGGER full_disk BEFORE INSERT ON sojourn.sessions FOR EACH STATEMENT EXECUTE FUNCTION sojourn.full_disk()
+"""
+
+_REFUSED_AT_COMMIT = """
+CREATE FUNCTION sojourn.refuse() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$;
+CREATE CONSTRAINT TRIGGER refuse AFTER INSERT OR UPDATE ON sojourn.sessions DEFERRABLE INITIALLY DEFERRED
+FOR EACH ROW EXECUTE FUNCTION sojourn.refuse()
 """
 
 
@@ -43,6 +51,31 @@ class _Archiving:
         """Make sessions, and change all that there are."""
         self._ids += [each.id for each in self._store.create_many([{"owner": "ada"}] * 100)]
         self._store.update_many({each: {"metadata": {"count": len(self._ids)}} for each in self._ids})
+
+    def end(self, count: int) -> None:
+        """End some of the sessions; Redis may let go of them once the archive has them."""
+        for each in self._ids[:count]:
+            self._store.complete(each)
+
+    def dirty(self) -> set[str]:
+        """The sessions of which the archive does not hold the last state, as far as Redis knows."""
+        found: set[str] = set()
+        for each in self.settings.all_partitions:
+            members: Any = self.client.zrange(each.dirty, 0, -1)
+            found.update(members)
+        return found
+
+    def unacknowledged(self) -> set[str]:
+        """The events that the archive has not confirmed."""
+        found: set[str] = set()
+        for partition in self.settings.all_partitions:
+            groups: Any = self.client.xinfo_groups(partition.events)
+            (last,) = [each["last-delivered-id"] for each in groups if each["name"] == ARCHIVE_GROUP]
+            pending: Any = self.client.xpending_range(partition.events, ARCHIVE_GROUP, "-", "+", 10_000)
+            unread: Any = self.client.xrange(partition.events, min=f"({last}")
+            ids = [*(each["message_id"] for each in pending), *(entry for entry, _ in unread)]
+            found.update(f"{partition.number:02d}-{each}" for each in ids)
+        return found
 
     def drained(self) -> float:
         """Wait until the archive has all there is; how long that took, in seconds."""
@@ -85,7 +118,9 @@ class _Archiving:
 def archiving(any_redis_url: str, own_postgres: PostgresServer, processes: Processes) -> Iterator[_Archiving]:
     """Give workers at work on a PostgreSQL to be broken."""
     init(own_postgres.url)
-    settings = deployed(any_redis_url, own_postgres.url, archive_timeout=1, archive_batch=50, events_cap=100_000)
+    settings = deployed(
+        any_redis_url, own_postgres.url, archive_timeout=1, archive_batch=50, events_cap=100_000, retention=0
+    )  # fmt: skip
     with redis.Redis.from_url(any_redis_url, decode_responses=True, protocol=2) as client:
         made = _Archiving(settings, client, processes)
         yield made
@@ -141,6 +176,31 @@ def test_disk_full(archiving: _Archiving, report: Report) -> None:
     report.row(
         "PostgreSQL's disk full (SQLSTATE 53100)", injected=1, lost=lost, duplicated=duplicated,
         recovery_s=recovery_s, within_s=5,
+    )  # fmt: skip
+
+
+def test_refused_at_the_commit(archiving: _Archiving, report: Report) -> None:
+    """PostgreSQL takes every statement and refuses the commit: until it is through, Redis keeps all as it was."""
+    before = set(rows(archiving.settings, "SELECT id, version FROM sojourn.sessions"))
+    with psycopg.connect(archiving.url, autocommit=True) as connection:
+        connection.execute(_REFUSED_AT_COMMIT)
+        archiving.change()
+        archiving.end(50)
+        changed, kept = archiving.dirty(), set(session_keys(archiving.client))
+        waiting = archiving.unacknowledged()
+        assert (len(changed), len(waiting)) == (200, 350)
+        for _ in range(2):
+            archiving.complained("No space left on device")
+        lost = len(changed - archiving.dirty()) + len(kept - set(session_keys(archiving.client)))
+        lost += len(waiting - archiving.unacknowledged())
+        assert set(rows(archiving.settings, "SELECT id, version FROM sojourn.sessions")) == before
+        connection.execute("DROP FUNCTION sojourn.refuse CASCADE")
+    recovery_s = archiving.drained()
+    assert len(kept - set(session_keys(archiving.client))) == 50  # those that ended may go now, and do
+    more_lost, duplicated = archiving.account()
+    report.row(
+        "PostgreSQL refuses at the commit", injected=1, lost=lost + more_lost, duplicated=duplicated,
+        recovery_s=recovery_s, within_s=5, note="meanwhile nothing counted as archived, and nothing left Redis",
     )  # fmt: skip
 
 

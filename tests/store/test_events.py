@@ -10,9 +10,12 @@ from tests.drivers import StoreOpener
 from tests.store.examples import JobSession, keys_of
 
 from sojourn import Event, InvalidField, InvalidInput, InvalidName, SessionStore
+from sojourn.events import dispatch_group
 from sojourn.keys import partition_for
 from sojourn.operations.expiry import trim_events
 from sojourn.transport.blocking import Transport
+from sojourn_worker.redis_link import RedisLink
+from sojourn_worker.sweep import Sweeper
 
 
 def drained(store: SessionStore[Any], group: str, **options: Any) -> list[Event]:
@@ -125,6 +128,27 @@ def test_groups_hold_events_back_until_forgotten(jobs: SessionStore[JobSession],
     assert jobs.forget_events("slow") is False
     trim()
     assert raw.xlen(stream) < 201
+
+
+def test_trimming_keeps_what_is_delivered_and_not_acknowledged(jobs: SessionStore[JobSession], raw: Any) -> None:
+    """A sweeper's step takes nothing away that a consumer still has in hand: another one gets all of it."""
+    stream, group = keys_of(jobs).partition.events, "default:g"
+    made = [jobs.create().id for _ in range(20)]
+    settings = jobs.settings
+    for awaited in (group, dispatch_group(settings.queue_prefix)):
+        raw.xgroup_create(stream, awaited, id="0")
+    for own, most in ((group, 15), (dispatch_group(settings.queue_prefix), 20)):
+        (_, taken), *_ = raw.xreadgroup(own, "dying", {stream: ">"}, count=most)
+        assert len(taken) == most
+    raw.xack(stream, group, *(entry for entry, _ in taken[:5]))
+    raw.xack(stream, dispatch_group(settings.queue_prefix), *(entry for entry, _ in taken))
+    link = RedisLink(settings)
+    Sweeper(settings, link).step()
+    link.close()
+    assert raw.xlen(stream) == 15  # it did trim what nobody wants any more
+    claimed = raw.xautoclaim(stream, group, "heir", 0)[1]
+    assert [fields["id"] for _, fields in claimed] == made[5:15]
+    assert [each.session_id for each in drained(jobs, "g", consumer="another")] == made[15:]
 
 
 def test_forget_without_any_event(jobs: SessionStore[JobSession]) -> None:

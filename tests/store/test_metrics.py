@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,8 +17,9 @@ from sojourn.archive import archive_once, init
 from sojourn.doctor import Finding, examine
 from sojourn.events import ARCHIVE_GROUP
 from sojourn.exposition import exposition
-from sojourn.keys import TenantKeys
+from sojourn.keys import PartitionKeys, TenantKeys
 from sojourn.metrics import Metrics, read_metrics
+from sojourn.operations.dead import hook_scope
 
 
 def _settings(url: str, **more: Any) -> Settings:
@@ -119,3 +122,116 @@ def test_a_server_that_is_away_is_a_finding(any_redis_url: str, free_port: int, 
     )
     found = _found(settings)
     assert found[{"queue": "jobs"}.get(away, away)].severity == "error"
+
+
+def _dead_letter(client: redis.Redis, scope: str) -> None:
+    partition = PartitionKeys(2)
+    client.hincrby(partition.counts, "dead_letters", 1)
+    client.hincrby(partition.counts, f"dead_letters:{scope}", 1)
+    client.xadd(partition.dead(scope), {"hook": "mail", "id": "02-1-1", "event": "{}"})
+
+
+def test_dead_letters_are_one_s_own(redis_url: str) -> None:
+    """Those of another deployment on the same Redis are neither listed nor counted, whatever its prefix."""
+    settings = _settings(redis_url)
+    with redis.Redis.from_url(redis_url) as client, SessionStore(settings=settings) as store:
+        store.count()
+        for prefix in ("staging", "sojourn.b", "sojourn2", "sojourn."):
+            _dead_letter(client, hook_scope(prefix, "mail"))
+        found = read_metrics(settings)
+        assert (found.dead_letters, found.counts.get("dead_letters", 0)) == ({}, 0)
+        assert _found(settings)["dead letters"].severity == "ok"
+        _dead_letter(client, hook_scope("sojourn", "mail"))
+    found = read_metrics(settings)
+    assert (found.dead_letters, found.counts["dead_letters"]) == ({"mail": 1}, 1)
+    assert _sample(found, "sojourn_dead_letters", hook="mail") == 1
+    assert _sample(found, "sojourn_dead_lettered_events_total") == 1
+    assert _found(settings)["dead letters"].severity == "warning"
+    assert json.loads(json.dumps(found.to_json()))["dead_letters"] == {"mail": 1}
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["sojourn:{02}:events", "sojourn:{02}:dirty", "sojourn:{02}:counts", "sojourn:{02}:/dead:sojourn.mail",
+     "sojourn:counts", "rq:queue:sojourn-hooks", "rq:workers:sojourn-archive"],
+)  # fmt: skip
+def test_a_key_of_another_type_is_named(redis_url: str, key: str) -> None:
+    """The doctor says which key it is, and goes on with the others; so do the metrics."""
+    settings = _settings(redis_url)
+    with redis.Redis.from_url(redis_url) as client, SessionStore(settings=settings) as store:
+        for tenant in map("tenant{}".format, range(20)):
+            store.for_tenant(tenant).create()
+        _dead_letter(client, hook_scope("sojourn", "mail"))
+        client.hincrby(PartitionKeys(3).counts, "lost", 4)
+        client.set(key, "x")
+    metrics = read_metrics(settings)
+    assert metrics.odd_keys == (key,)
+    assert 0 < metrics.dirty <= 20
+    assert _sample(metrics, "sojourn_odd_keys") == 1
+    findings = list(examine(settings))
+    assert [each.severity for each in findings if each.check == "keys"] == ["error"]
+    found = {each.check: each for each in findings}
+    assert key in found["keys"].found
+    assert found["lost records"].found.startswith("4 records")
+    assert found["jobs"].severity == "ok"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda client: client.hset("sojourn:{02}:counts", mapping={"damaged": "9" * 400, "lost": "-5", "stale": "x"}),
+        lambda client: client.hset("sojourn:{02}:counts", b"dead_letters:sojourn.\xff", 1),
+        lambda client: client.hset("sojourn:{02}:counts", b"\xff\n", 1),
+        lambda client: client.hset("sojourn:counts", "refused_jobs", "x"),
+        lambda client: client.hset("sojourn:counts", b"\xff", "\xff"),
+        lambda client: client.sadd("rq:workers:sojourn-hooks", b"\xff", "nobody"),
+        lambda client: client.xgroup_create("sojourn:{02}:events", b"g\xff", id="0", mkstream=True),
+        lambda client: client.xgroup_create("sojourn:{02}:events", b'g\n\r"\\', id="0", mkstream=True),
+    ],
+    ids=["numbers", "hook", "count", "queue", "queue's name", "workers", "group", "group's lines"],
+)
+def test_odd_data_is_no_failure(redis_url: str, spoil: Callable[[Any], object]) -> None:
+    """What other hands wrote is left out, or told so that every format takes it; nothing else is wrong."""
+    settings = _settings(redis_url)
+    with redis.Redis.from_url(redis_url) as client, SessionStore(settings=settings) as store:
+        store.create()
+        spoil(client)
+    found = read_metrics(settings)
+    assert _sample(found, "sojourn_dirty_sessions") == 1
+    json.dumps(found.to_json(), ensure_ascii=False, allow_nan=False).encode()
+    assert {each.severity for each in examine(settings)} == {"ok"}
+    assert all(name in ("g\\xff", 'g\\n\\r"\\') for name in found.groups)
+
+
+def test_a_score_that_is_no_time_hides_none(redis_url: str) -> None:
+    """The age is that of the first session that waits since a moment."""
+    settings = _settings(redis_url)
+    partition = TenantKeys.of("default", 8).partition
+    with redis.Redis.from_url(redis_url) as client, SessionStore(settings=settings) as store:
+        store.create()
+        client.zadd(partition.dirty, {"x": "-inf", "y": -5, "z": "inf"})
+    found = read_metrics(settings)
+    assert found.dirty == 4
+    assert 0 <= found.dirty_age_s < 60
+
+
+def test_jobs_without_a_worker_are_told(redis_url: str) -> None:
+    """Jobs that wait are nothing special while a worker of their queue is alive; a warning where none is."""
+    settings = _settings(redis_url)
+    with redis.Redis.from_url(redis_url) as client, SessionStore(settings=settings) as store:
+        store.count()
+        client.lpush("rq:queue:sojourn-hooks", "a", "b")
+        client.lpush("rq:queue:staging-hooks", "c")
+        finding = _found(settings)["jobs"]
+        assert (finding.severity, finding.found) == ("warning", "2 jobs wait in sojourn-hooks and no worker is there")
+        now = datetime.now(UTC)
+        for age_s, severity in ((120, "warning"), (1, "ok")):
+            client.sadd("rq:workers:sojourn-hooks", "rq:worker:w")
+            beat = (now - timedelta(seconds=age_s)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            client.hset("rq:worker:w", "last_heartbeat", beat)
+            assert _found(settings)["jobs"].severity == severity
+        client.lpush("rq:queue:sojourn-archive", "d")
+        assert "1 jobs wait in sojourn-archive" in _found(settings)["jobs"].found
+    found = read_metrics(settings)
+    assert _sample(found, "sojourn_jobs_waiting", queue="sojourn-hooks") == 2
+    assert _sample(found, "sojourn_workers", queue="sojourn-hooks") == 1

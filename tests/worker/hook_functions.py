@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import multiprocessing
 import os
+import signal
+import subprocess
 import time
+from collections.abc import Iterator
 
 import redis
 
@@ -18,12 +22,18 @@ __all__ = [
     "die",
     "eat_on_marked",
     "fail_on_marked",
+    "generate",
+    "generate_unseen",
     "hang_on_marked",
+    "kill_worker",
     "leak",
     "record",
     "record_async",
     "record_other",
     "record_slowly",
+    "spawn",
+    "tell_interrupted",
+    "tell_late",
     "wait_once",
 ]
 
@@ -118,4 +128,52 @@ def wait_once(event: Event, session: Session | None) -> None:
         if client.incr("calls") == 3:
             client.set("waiting", os.getpid())
             time.sleep(60)
+    record(event, session)
+
+
+def generate(event: Event, session: Session | None) -> Iterator[None]:
+    """Do nothing when called, for it yields."""
+    record(event, session)
+    yield
+
+
+def generate_unseen(event: Event, session: Session | None) -> object:
+    """Return what does nothing."""
+    return generate(event, session)
+
+
+def kill_worker(event: Event, session: Session | None) -> None:
+    """End the worker, and with it this process, for sessions in the set `marked`."""
+    with _client() as client:
+        if client.sismember("marked", event.session_id):
+            client.incr("kills")
+            os.kill(os.getppid(), signal.SIGKILL)
+            time.sleep(60)
+    record(event, session)
+
+
+def tell_late(event: Event, session: Session | None) -> None:
+    """Take for ever while handling an error that holds a secret."""
+    try:
+        int("the secret is 12345")
+    except ValueError:
+        time.sleep(60)
+
+
+def tell_interrupted(event: Event, session: Session | None) -> None:
+    """Raise what ends programs, with a secret."""
+    raise KeyboardInterrupt("the secret is 12345")
+
+
+def spawn(event: Event, session: Session | None) -> None:
+    """Wait a second, and start programs that have to end by SIGTERM."""
+    with _client() as client:
+        client.set("begun", os.getpid())
+    time.sleep(1)
+    with subprocess.Popen(["/bin/sleep", "60"]) as program:
+        program.terminate()
+    forked = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+    forked.start()
+    forked.terminate()
+    forked.join()
     record(event, session)

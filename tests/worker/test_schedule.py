@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -13,7 +14,7 @@ from tests.waiting import eventually
 from tests.worker.processes import Processes, settings_for
 
 from sojourn.settings import ArchiveRetention, Settings
-from sojourn_worker.queues import RUN_RETENTION, RUN_SWEEP, SafeJob, connect
+from sojourn_worker.queues import HOOKS, RUN_RETENTION, RUN_SWEEP, SafeJob, connect, open_queue
 from sojourn_worker.schedule import PeriodicScheduler, periodic_jobs
 
 SWEEPS = "rq:queue:sojourn-hooks"
@@ -75,15 +76,80 @@ def test_no_copy_beside_one_that_runs_or_is_to_be_retried(settings: Settings, cl
     assert not again()
     client.delete(f"{SWEEPS}:intermediate")
     client.zadd("rq:wip:sojourn-hooks", {f"{name}:abc": 9e9})
+    client.hset(f"rq:execution:{name}:abc", "created_at", 1)
     assert not again()
     client.delete("rq:wip:sojourn-hooks")
-    client.zadd("rq:scheduled:sojourn-hooks", {name: 9e9})
+    client.zadd("rq:wip:sojourn-hooks", {f"{name}:dead": time.time() + 5})  # soon to be found abandoned
+    assert not again()
+    client.delete("rq:wip:sojourn-hooks")
+    client.zadd("rq:scheduled:sojourn-hooks", {name: time.time() + 200})
     assert not again()
     client.delete("rq:scheduled:sojourn-hooks")
     client.zadd("rq:failed:sojourn-hooks", {name: 9e9})
     assert again()
     assert not client.zcard("rq:failed:sojourn-hooks")
     assert client.llen(SWEEPS) == 1
+
+
+def test_entries_with_which_no_worker_will_deal_do_not_count(settings: Settings, client: redis.Redis) -> None:
+    """A run that is gone but would be found so in years, and a retry in years, keep no job away, and are removed."""
+    scheduler = PeriodicScheduler(settings, client)
+    for key, entry in (("rq:wip:sojourn-hooks", "sojourn-sweep:gone"), ("rq:scheduled:sojourn-hooks", "sojourn-sweep")):
+        for score in ("+inf", 9e9):
+            client.flushall()
+            entries: dict[Any, Any] = {entry: score}
+            client.zadd(key, entries)
+            assert "sojourn-sweep" in scheduler.enqueue_jobs()
+            assert not client.exists(key)
+
+
+def test_a_key_of_another_type_costs_its_own_job_only(settings: Settings, client: redis.Redis) -> None:
+    """A queue that is no list keeps no other job from its time, nor itself once it is mended; it is counted."""
+    scheduler = PeriodicScheduler(settings, client)
+    for key in (SWEEPS, "rq:wip:sojourn-hooks", "rq:scheduled:sojourn-hooks", f"{SWEEPS}:intermediate"):
+        client.flushall()
+        client.set(key, "x")
+        for _ in range(3):
+            client.zadd(SET, dict.fromkeys(periodic_jobs(settings), 1))
+            scheduler.enqueue_jobs()
+            assert _finish(client, ARCHIVES)
+        assert int(client.hget("sojourn:counts", "failed_enqueues") or 0) == 3
+        client.delete(key)
+        client.zadd(SET, dict.fromkeys(periodic_jobs(settings), 1))
+        assert "sojourn-sweep" in scheduler.enqueue_jobs()
+
+
+def test_a_set_of_another_type_is_put_aside(settings: Settings, client: redis.Redis) -> None:
+    """What is no sorted set is renamed, counted, and made anew; counts that are none stop nothing."""
+    scheduler = PeriodicScheduler(settings, client)
+    client.set(SET, "x")
+    assert len(scheduler.enqueue_jobs()) == 2
+    (aside,) = client.keys("sojourn:scheduler:set-aside:*")
+    assert client.get(aside) == b"x"
+    assert client.hget("sojourn:counts", "set_aside_jobs") == b"1"
+    client.delete("sojourn:counts")
+    client.set("sojourn:counts", "x")
+    client.zadd(SET, {"foreign": 1})
+    scheduler.enqueue_jobs()
+    assert client.zscore("sojourn:scheduler:set-aside", "foreign")
+
+
+def test_locks_that_do_not_expire_are_made_to(settings: Settings, client: redis.Redis) -> None:
+    """The scheduler's and the workers': whatever they hold, nobody waits for ever."""
+    lock, cleaning = "sojourn:scheduler:lock", "rq:clean_registries:sojourn-hooks"
+    client.rpush(lock, "x")
+    client.set(cleaning, "1")
+    assert not PeriodicScheduler(settings, client).acquire_lock()
+    assert not open_queue(settings, HOOKS, client).acquire_maintenance_lock()
+    assert 0 < client.pttl(lock) <= 5_000
+    assert 0 < client.pttl(cleaning) <= 10_000
+
+
+def test_two_prefixes_have_jobs_of_their_own(any_redis_url: str) -> None:
+    """Also where they differ only in what may not be in a job's id."""
+    names = [set(periodic_jobs(settings_for(any_redis_url, queue_prefix=each))) for each in ("a.b", "a-b", "a_b")]
+    assert len(set.union(*names)) == 3
+    assert "a-b-sweep" in names[1]
 
 
 def test_two_schedulers_enqueue_no_doubles(settings: Settings, client: redis.Redis, processes: Processes) -> None:

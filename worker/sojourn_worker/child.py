@@ -11,11 +11,13 @@ from typing import Final
 
 from sojourn_worker.logs import LOG
 
-__all__ = ["Child"]
+__all__ = ["MISFIT", "Child"]
 
 _FIRST_PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 30.0
 _HEALTHY_S: Final = 60.0
+MISFIT: Final = 2
+"""The exit code of a role that the settings do not fit: started again, it would end so again."""
 
 
 class Child:
@@ -42,6 +44,11 @@ class Child:
     def pid(self) -> int | None:
         """Its process, while there is one."""
         return self._process.pid if self._process is not None else None
+
+    @property
+    def misfit(self) -> bool:
+        """Whether its process has ended because the settings do not fit."""
+        return self._process is not None and self._process.poll() == MISFIT
 
     def keep_running(self, now_s: float) -> None:
         """Start it if it does not run and it is time to."""

@@ -13,7 +13,17 @@ from redis.exceptions import RedisError, ResponseError
 from rq.exceptions import DuplicateJobError
 
 from sojourn.errors import InvalidField, LayoutMismatch, StoreError, StoreUnavailable
-from sojourn.events import Event, acknowledge, default_consumer, dispatch_group, join_group, read_new, take_over
+from sojourn.events import (
+    Event,
+    acknowledge,
+    default_consumer,
+    dispatch_group,
+    join_group,
+    read_new,
+    read_pending,
+    take_over,
+    without_entry,
+)
 from sojourn.keys import PartitionKeys
 from sojourn.limits import check_depth
 from sojourn.operations.core import Operation, pairs
@@ -106,7 +116,10 @@ class Dispatcher:
 
     def _take(self) -> Taken:
         if self._own_pending:
-            taken = self._link.run(_read_again(self._partitions, self._group, self._consumer))
+            taken, gone = self._link.run(read_pending(self._partitions, self._group, self._consumer, _BATCH))
+            if gone:
+                LOG.warning("%d events are gone from the outbox before they were dispatched", len(gone))
+                self._link.run(without_entry(gone, self._group))
             if taken:
                 return taken
             self._own_pending = False
@@ -114,6 +127,7 @@ class Dispatcher:
         if now >= self._tidy_at:
             self._tidy_at = now + _TIDY_EVERY_S
             self._forget_the_dead()
+            self._own_pending = True  # what was taken over and is gone from the outbox stays pending in Redis 6.2
         after_s = self._settings.takeover_after
         if now >= self._takeover_at:
             taken = self._link.run(take_over(self._partitions, self._group, self._consumer, after_s, _BATCH))
@@ -196,13 +210,6 @@ def enqueue_events(queue: SafeQueue, name: str, hook: HookSettings, events: Sequ
 def _job_id(prefix: str, hook: str, event_ids: Sequence[str]) -> str:
     digest = hashlib.sha256("\n".join([prefix, hook, *event_ids]).encode()).hexdigest()
     return f"{hook}-{digest[:40]}"
-
-
-def _read_again(partitions: Sequence[PartitionKeys], group: str, consumer: str) -> Operation[Taken]:
-    """What was delivered to this consumer and never acknowledged."""
-    fresh = read_new(partitions, group, consumer, _BATCH, 0)
-    command = tuple("0" if argument == ">" else argument for argument in fresh.commands[0])
-    return Operation((command,), fresh.parse)
 
 
 def _consumers(

@@ -18,20 +18,20 @@ from typing import Any, Final
 
 from rq.timeouts import BaseTimeoutException
 
-from sojourn.errors import SessionCorrupt, SessionNotFound, SojournError
+from sojourn.errors import ArchiveError, SessionCorrupt, SessionNotFound, SojournError
 from sojourn.events import Event
 from sojourn.keys import PartitionKeys, TenantKeys, parse_event_id
 from sojourn.models import Session
 from sojourn.operations.core import Command, Operation, raise_for
 from sojourn.operations.record import decode_record, now_ms
-from sojourn.settings import HookSettings, Settings, resolve
+from sojourn.settings import HookSettings, Settings, resolve_hook
 from sojourn_worker.burial import USED_UP, bury_event, kept_ms, scope, wait_s
 from sojourn_worker.logs import LOG
 from sojourn_worker.memory import MemoryBound
 from sojourn_worker.redis_link import RedisLink
 from sojourn_worker.tries import all_of
 
-__all__ = ["HookFailed", "HookRun", "Outcome", "place_of"]
+__all__ = ["HookFailed", "HookHeldUp", "HookRun", "Outcome", "place_of"]
 
 Hook = Callable[[Event, Session | None], object]
 _MARGIN_S: Final = 600
@@ -40,15 +40,32 @@ _SPARE: Final = 0.2
 
 
 class HookFailed(SojournError):
-    """A hook failed on some events of a batch; `event_ids` tells on which."""
+    """A hook failed on some events of a batch; `event_ids` tells on which, `aside` which wait for the archive."""
 
-    def __init__(self, hook: str, event_ids: Sequence[str]) -> None:
+    def __init__(self, hook: str, event_ids: Sequence[str], aside: Sequence[str] = ()) -> None:
         self.hook = hook
         self.event_ids = tuple(event_ids)
+        self.aside = tuple(aside)
         super().__init__(f"hook '{hook}' failed on {len(event_ids)} events: {', '.join(event_ids)}")
 
     def __reduce__(self) -> tuple[object, ...]:
-        return HookFailed, (self.hook, self.event_ids)
+        return HookFailed, (self.hook, self.event_ids, self.aside)
+
+
+class HookHeldUp(SojournError):
+    """All that a job has left is in the hands of other jobs, and it has waited for them for long enough."""
+
+
+class _Aside(Exception):
+    """The archive cannot tell the session now."""
+
+    def __init__(self, *, out_of_time: bool) -> None:
+        self.out_of_time = out_of_time
+        super().__init__()
+
+
+class _NoFunction(SojournError):
+    """Calling the hook has run nothing."""
 
 
 @dataclass
@@ -63,6 +80,8 @@ class Outcome:
     """Events for which this job's time does not suffice, or that failed before and wait for the others."""
     later_in_s: int = 0
     """When to go on with those."""
+    aside: list[str] = field(default_factory=list)
+    """Events whose sessions are in the archive, which is away."""
     given_up: list[str] = field(default_factory=list)
     """Events that had used up their tries before."""
 
@@ -74,6 +93,7 @@ class _Planned:
     record: Any
     tries: int
     suspect: bool
+    busy: bool
 
 
 class HookRun:
@@ -99,12 +119,13 @@ class HookRun:
         self._ends_at = time.monotonic() + time_s
         self._spare_s = _SPARE * time_s if time_s < math.inf else 0.0
         self._token = token
-        self._function: Hook = resolve(hook.function)
+        self._function: Hook = resolve_hook(hook.function)
         self._bound = MemoryBound(hook.memory_mb)
         self._context = settings.context(settings.load_models())
         self._hold_ms = int((hook.timeout + _MARGIN_S) * 1000)
         self._keep_ms = kept_ms(hook)
         self._clock = (0, 0.0)
+        self._archive_is_away = False
 
     def run(self, events: Sequence[Event]) -> Outcome:
         """Run the hook on each event that it is not done with.
@@ -131,14 +152,20 @@ class HookRun:
             finish = []
             try:
                 self._call(event, self._session(planned))
-            except BaseTimeoutException:
+            except _Aside as aside:
+                finish = [("DEL", planned.partition.running(self._scope, event.id))]
+                if aside.out_of_time:
+                    outcome.aside += [each.event.id for each in plan[index:]]
+                    break
+                outcome.aside.append(event.id)
+            except BaseTimeoutException as error:
                 LOG.error("hook %s: event %s took too long", self._name, event.id)
-                raise
-            except KeyboardInterrupt:
-                raise
+                raise error from None  # what it interrupted may tell what the hook was working on
+            except KeyboardInterrupt as error:
+                raise error from None
             except BaseException as error:  # noqa: BLE001 - a hook may raise anything; the others go on
                 outcome.failed.append(event.id)
-                reason = place_of(error)
+                reason = str(error) if isinstance(error, _NoFunction) else place_of(error)
                 LOG.warning("hook %s: event %s failed: %s", self._name, event.id, reason)
                 finish = self._failed(planned, reason)
                 # What the hook still holds would be the others' ruin: they get a new process.
@@ -156,14 +183,26 @@ class HookRun:
     def _choose(self, plan: Sequence[_Planned], outcome: Outcome) -> list[_Planned]:
         """Those that failed least. What kills a job comes after all that does not, and each waits its time."""
         used_up = [each for each in plan if each.tries > self._hook.retries]
-        outcome.given_up = [each.event.id for each in used_up if self._bury(each, each.tries, USED_UP) != "held"]
+        for each in used_up:
+            held = self._bury(each, each.tries, USED_UP) == "held"
+            (outcome.busy if held else outcome.given_up).append(each.event.id)
         left = [each for each in plan if each.tries <= self._hook.retries]
-        fewest = min((each.tries for each in left), default=0)
-        later = [each for each in left if each.tries > fewest]
+        outcome.busy += [each.event.id for each in left if each.busy]
+        now: list[_Planned] = []
+        later: list[_Planned] = []
+        # Those for which the archive is asked come last, and keep no others waiting while it is away.
+        for asks in (False, True):
+            group = [each for each in left if not each.busy and self._asks_archive(each) == asks]
+            fewest = min((each.tries for each in group), default=0)
+            now += [each for each in group if each.tries == fewest]
+            later += [each for each in group if each.tries > fewest]
         if later:
             outcome.later = [each.event.id for each in later]
             outcome.later_in_s = wait_s(min(each.tries for each in later))
-        return [each for each in left if each.tries == fewest]
+        return now
+
+    def _asks_archive(self, planned: _Planned) -> bool:
+        return not planned.record and self._settings.archive_url is not None
 
     def _is_short(self, longest_s: float) -> bool:
         """Whether the job's time may not suffice for one more event."""
@@ -174,6 +213,8 @@ class HookRun:
             result = self._function(event, session)
             if inspect.isawaitable(result):
                 asyncio.run(_awaited(result))
+            elif inspect.isgenerator(result) or inspect.isasyncgen(result):
+                raise _NoFunction("the hook returned a generator, so nothing of it has run")
 
     def _plan(self, events: Sequence[Event]) -> list[_Planned]:
         """What is not done, with the sessions' records; what this job had in hand when it ended comes last."""
@@ -199,7 +240,8 @@ class HookRun:
             score, running, tries, record = replies[4 * index : 4 * index + 4]
             raise_for(score, event.session_id, event.tenant)
             if score is None:
-                plan.append(_Planned(event, partition, record, int(tries or 0), suspect=running == self._token))
+                suspect, busy = running == self._token, running not in (None, self._token)
+                plan.append(_Planned(event, partition, record, int(tries or 0), suspect, busy))
         return sorted(plan, key=lambda each: each.suspect)
 
     def _take_in_hand(self, planned: _Planned, finish: list[Command], outcome: Outcome) -> bool:
@@ -261,11 +303,23 @@ class HookRun:
     def _archived(self, event: Event) -> Session | None:
         if self._settings.archive_url is None:
             return None
+        if self._archive_is_away:
+            raise _Aside(out_of_time=False)  # one wait for it is enough
         from sojourn.archive import Archive
 
         try:
             return Archive(self._settings).for_tenant(event.tenant).get(event.session_id)
         except SessionNotFound:
+            return None
+        except ArchiveError as error:
+            LOG.warning("hook %s: events wait, for the archive is away: %s", self._name, error)
+            self._archive_is_away = True
+            raise _Aside(out_of_time=False) from None
+        except BaseTimeoutException:
+            LOG.warning("hook %s: events wait, for the archive takes too long", self._name)
+            raise _Aside(out_of_time=True) from None
+        except SessionCorrupt as error:
+            LOG.warning("hook %s: event %s comes without its session: %s", self._name, event.id, error)
             return None
 
 

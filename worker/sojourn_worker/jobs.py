@@ -19,9 +19,12 @@ from sojourn.operations.strays import miss_flow as _miss_flow
 from sojourn_worker import config as _config
 from sojourn_worker.burial import bury_unreadable as _bury_unreadable
 from sojourn_worker.hooks import HookFailed as _HookFailed
+from sojourn_worker.hooks import HookHeldUp as _HookHeldUp
 from sojourn_worker.hooks import HookRun as _HookRun
 from sojourn_worker.hooks import Outcome as _Outcome
 from sojourn_worker.logs import LOG as _LOG
+from sojourn_worker.queues import note_one_more as _note_one_more
+from sojourn_worker.queues import pause_s as _pause_s
 from sojourn_worker.redis_link import RedisLink as _RedisLink
 from sojourn_worker.sweep import Sweeper as _Sweeper
 from sojourn_worker.tries import readable as _readable
@@ -47,6 +50,7 @@ def run_hook(hook: str, events: Sequence[Mapping[str, Any]]) -> Any:
     Raises:
         SettingsError: there is no such hook, or its function cannot be imported.
         HookFailed: it failed on some events, or has given up some.
+        HookHeldUp: other jobs have had the rest in hand for too long.
         StoreError: Redis is away, or refuses.
     """
     settings = _config.current()
@@ -64,7 +68,7 @@ def run_hook(hook: str, events: Sequence[Mapping[str, Any]]) -> Any:
         link.close()
     _LOG.info("hook %s: %d events done, %d failed", hook, len(outcome.done), len(outcome.failed))
     if outcome.failed:
-        raise _HookFailed(hook, outcome.failed)
+        raise _HookFailed(hook, outcome.failed, outcome.aside)
     again = _again(job, outcome) if job is not None else None
     if again is None and outcome.given_up:
         raise _HookFailed(hook, outcome.given_up)
@@ -79,14 +83,16 @@ def _time_left_s(job: _rq.job.Job | None) -> float:
 
 def _again(job: _rq.job.Job, outcome: _Outcome) -> _rq.Retry | None:
     """Give the job back if it is not at its end. That is no failure, and uses up no retry."""
-    returns = job.number_of_retries or 0
-    if outcome.busy and not (outcome.later and outcome.done):
-        waits = job.meta["waits"] = int(job.meta.get("waits", 0)) + 1
-        more = waits <= _WAITS_FOR_OTHERS
-        return _rq.Retry(max=returns + 1 if more else max(1, returns), interval=_WAIT_FOR_OTHERS_S)
+    more = (job.number_of_retries or 0) + 1
     if outcome.later:
-        # Each return has some events done, so their number bounds that of the returns.
-        return _rq.Retry(max=returns + 1, interval=outcome.later_in_s)
+        # Each return has some events done or tried, so their number bounds that of the returns.
+        return _rq.Retry(max=more, interval=outcome.later_in_s)
+    if outcome.aside:
+        return _rq.Retry(max=more, interval=_pause_s(_note_one_more(job, "away")))
+    if outcome.busy:
+        if _note_one_more(job, "waits") > _WAITS_FOR_OTHERS:
+            raise _HookHeldUp(f"other jobs have had {len(outcome.busy)} events in hand for too long")
+        return _rq.Retry(max=more, interval=_WAIT_FOR_OTHERS_S)
     return None
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from redis import Redis
 from redis.backoff import ExponentialBackoff
+from redis.client import Pipeline
 from redis.exceptions import ResponseError, WatchError
 from redis.retry import Retry as RedisRetry
 from rq import Queue, Retry
@@ -38,7 +39,11 @@ __all__ = [
     "backoff",
     "connect",
     "count",
+    "note_one_more",
+    "noted",
+    "notes",
     "open_queue",
+    "pause_s",
     "queue_name",
     "whole_seconds",
 ]
@@ -54,6 +59,12 @@ ALLOWED: Final = frozenset({RUN_HOOK, RUN_ARCHIVE, RUN_RETENTION, RUN_SWEEP})
 """What jobs may name, exactly so."""
 
 _LONGEST_RETRY_S: Final = 300
+_LONGEST_PAUSE_S: Final = 60
+_SLACK_S: Final = 60
+"""By how much the clocks of two machines may differ without harm."""
+_MOST_NOTED: Final = 10**6
+_NEVER: Final = -1
+"""What Redis tells of a key that does not expire."""
 _MAINTENANCE_LOCK_S: Final = 10
 _TAKEN_S: Final = 10.0
 _MOVED_AT_ONCE: Final = 100
@@ -74,7 +85,10 @@ class QueueRedis(Redis):
 def count(connection: Redis, what: str) -> None:
     """Count that something went wrong; for where it is logged."""
     if isinstance(connection, QueueRedis) and connection.counts_key is not None:
-        connection.hincrby(connection.counts_key, what, 1)
+        try:
+            connection.hincrby(connection.counts_key, what, 1)
+        except ResponseError as error:
+            LOG.error("cannot count %s: %s", what, error)  # what is counted matters more than that
 
 
 def connect(settings: Settings) -> QueueRedis:
@@ -94,11 +108,35 @@ def connect(settings: Settings) -> QueueRedis:
             protocol=2,
             client_name="sojourn-queue",
         )
-    except ValueError as error:
-        raise SettingsError(f"queue_url {masked(url)}: {error}") from None
+    except ValueError:
+        raise SettingsError(f"queue_url {masked(url)} is not a URL for Redis") from None
     assert isinstance(connection, QueueRedis)  # noqa: S101 - for the type checker
     connection.counts_key = queue_counts(settings.queue_prefix)
     return connection
+
+
+def notes(job: Job) -> dict[str, Any]:
+    """What workers note in a job about its runs. Anyone may have written there: what is no mapping is forgotten."""
+    found: Any = job.meta
+    job.meta = sound = dict(found) if isinstance(found, dict) else {}
+    return sound
+
+
+def noted(job: Job, name: str) -> int:
+    """A number from a job's notes; 0 for anything else."""
+    found = notes(job).get(name)
+    return found if type(found) is int and 0 <= found < _MOST_NOTED else 0
+
+
+def note_one_more(job: Job, name: str) -> int:
+    """Count something in a job's notes; how often so far."""
+    number = notes(job)[name] = noted(job, name) + 1
+    return number
+
+
+def pause_s(times: int) -> int:
+    """How long to wait for something that was away so many times: 2, 4, 8 ... seconds, at most a minute."""
+    return int(min(_LONGEST_PAUSE_S, 2 ** min(times, 10)))
 
 
 def backoff(retries: int) -> Retry | None:
@@ -275,7 +313,11 @@ class SafeQueue(Queue):
 
     def acquire_maintenance_lock(self) -> bool:
         """For a few seconds: a worker killed while it holds RQ's lock would stop all recovery for 15 minutes."""
-        return bool(self.connection.set(self.registry_cleaning_key, 1, nx=True, ex=_MAINTENANCE_LOCK_S))
+        if self.connection.set(self.registry_cleaning_key, 1, nx=True, ex=_MAINTENANCE_LOCK_S):
+            return True
+        if self.connection.ttl(self.registry_cleaning_key) == _NEVER:
+            self.connection.expire(self.registry_cleaning_key, _MAINTENANCE_LOCK_S)
+        return False
 
     def enqueue_due(self) -> int:
         """Move jobs whose time to be retried has come into the queue; how many.
@@ -302,15 +344,36 @@ class SafeQueue(Queue):
         return len(ids)
 
     def holds(self, job_id: str) -> bool:
-        """Whether a copy of a job waits, runs, or is to be retried."""
+        """Whether a copy of a job waits, runs, or is to be retried.
+
+        An entry that no worker can have made, or with which none will ever deal, does not count: a retry later than
+        any there is, or a run that is gone and would not be found abandoned for long.
+        """
         with self.connection.pipeline(transaction=False) as pipe:
             pipe.lpos(self.key, job_id)
             pipe.lpos(self.intermediate_queue_key, job_id)
             pipe.zscore(self.scheduled_job_registry.key, job_id)
-            pipe.zrange(self.started_job_registry.key, 0, -1)
+            pipe.zrange(self.started_job_registry.key, 0, -1, withscores=True)
             waiting, taken, retried, started = pipe.execute()
-        running = any(each.partition(b":")[0] == job_id.encode() for each in started)
-        return running or any(each is not None for each in (waiting, taken, retried))
+        soon = current_timestamp() + _SLACK_S
+        if waiting is not None or taken is not None or (retried is not None and retried <= soon + _LONGEST_RETRY_S):
+            return True
+        runs = [(raw, score) for raw, score in started if raw.partition(b":")[0] == job_id.encode()]
+        return any(score <= soon or self._is_there(raw) for raw, score in runs)
+
+    def _is_there(self, run: bytes) -> bool:
+        job_id, _, execution_id = run.decode().partition(":")
+        return bool(self.connection.exists(Execution(execution_id, job_id, self.connection).key))
+
+    def forget(self, job_id: str, pipe: Pipeline) -> None:
+        """Have a transaction remove a job that `holds` does not find, and all that is left of it."""
+        raws: list[Any] = self.connection.zrange(self.started_job_registry.key, 0, -1)
+        for raw in raws:
+            if raw.partition(b":")[0] == job_id.encode():
+                pipe.zrem(self.started_job_registry.key, raw)
+        pipe.zrem(self.scheduled_job_registry.key, job_id)
+        pipe.zrem(self.failed_job_registry.key, job_id)
+        pipe.delete(self.job_class.key_for(job_id))
 
 
 def open_queue(settings: Settings, kind: str, connection: Redis) -> SafeQueue:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 from collections.abc import Callable
@@ -9,12 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from redis import Redis
-from redis.exceptions import RedisError, WatchError
+from redis.exceptions import ConnectionError, RedisError, TimeoutError, WatchError  # noqa: A004 - Redis's own
 from rq import Retry
 from rq.exceptions import DuplicateJobError
 from rq_scheduler.scheduler import Scheduler
 
-from sojourn.keys import queue_counts
 from sojourn.settings import Settings
 from sojourn_worker.logs import LOG
 from sojourn_worker.queues import (
@@ -26,6 +26,7 @@ from sojourn_worker.queues import (
     SafeJob,
     SafeQueue,
     connect,
+    count,
     open_queue,
 )
 from sojourn_worker.stop import Outage, Stop, first_line
@@ -36,6 +37,8 @@ _LOOP_S: Final = 0.5
 _LOCK_MS: Final = 5_000
 _FAILURE_S: Final = 3600
 _KEPT_ASIDE: Final = 1_000
+_NEVER: Final = -1
+"""What Redis tells of a key that does not expire."""
 
 _UNLOCK: Final = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then
@@ -61,6 +64,8 @@ class Periodic:
 def periodic_jobs(settings: Settings) -> dict[str, Periodic]:
     """The periodic jobs that the settings ask for, by id."""
     prefix = re.sub(r"[^A-Za-z0-9_-]", "-", settings.queue_prefix)
+    if prefix != settings.queue_prefix:  # so that two prefixes do not become one
+        prefix += f"-{hashlib.sha256(settings.queue_prefix.encode()).hexdigest()[:8]}"
     jobs = [Periodic(f"{prefix}-sweep", RUN_SWEEP, HOOKS, settings.backstop_interval, 300, None)]
     if settings.archive_url is not None:
         # While PostgreSQL is away one job tries again and again; no other one is enqueued beside it.
@@ -86,7 +91,6 @@ class PeriodicScheduler(Scheduler):  # type: ignore[misc]
         self.scheduler_lock_key = f"{prefix}:lock"
         self.scheduled_jobs_key = f"{prefix}:scheduled"
         self.set_aside_key = f"{prefix}:set-aside"
-        self._counts_key = queue_counts(settings.queue_prefix)
         self._periodic = periodic_jobs(settings)
         self._queues = {kind: open_queue(settings, kind, connection) for kind in (HOOKS, ARCHIVE)}
         super().__init__(
@@ -101,6 +105,8 @@ class PeriodicScheduler(Scheduler):  # type: ignore[misc]
         """Take the lock for one round, in seconds rather than rq-scheduler's interval and ten."""
         taken = self.connection.set(self.scheduler_lock_key, self._token, px=_LOCK_MS, nx=True)
         self._lock_acquired = bool(taken)
+        if not taken and self.connection.pttl(self.scheduler_lock_key) == _NEVER:  # no scheduler leaves it so
+            self.connection.pexpire(self.scheduler_lock_key, _LOCK_MS)
         return self._lock_acquired
 
     def remove_lock(self) -> None:
@@ -116,6 +122,11 @@ class PeriodicScheduler(Scheduler):  # type: ignore[misc]
     def register(self) -> None:
         """Put each periodic job into the set where it is missing; none later than its interval from now."""
         now = self._now()
+        if self.connection.type(self.scheduled_jobs_key) not in (b"zset", b"none"):
+            aside = f"{self.set_aside_key}:{secrets.token_hex(4)}"
+            self.connection.rename(self.scheduled_jobs_key, aside)
+            LOG.error("%s is no sorted set; it is now %s", self.scheduled_jobs_key, aside)
+            count(self.connection, "set_aside_jobs")
         with self.connection.pipeline() as pipe:
             for job in self._periodic.values():
                 pipe.zadd(self.scheduled_jobs_key, {job.id: now}, nx=True)
@@ -139,10 +150,11 @@ class PeriodicScheduler(Scheduler):  # type: ignore[misc]
         queue = self._queues[job.kind]
         try:
             enqueued = self._make_room(queue, job.id) and self._push(queue, job)
-        except (RedisError, OSError):
+        except (ConnectionError, TimeoutError, OSError):
             raise
         except Exception as error:  # noqa: BLE001 - one job's trouble must not keep the others from their time
             LOG.error("cannot enqueue %s: %s", job.id, first_line(error))
+            count(self.connection, "failed_enqueues")
             enqueued = False
         # Killed before this line: the next round finds the copy that waits, and enqueues none beside it.
         self.connection.zadd(self.scheduled_jobs_key, {job.id: self._now() + job.interval_s})
@@ -158,8 +170,7 @@ class PeriodicScheduler(Scheduler):  # type: ignore[misc]
                 if queue.holds(job_id):
                     return False
                 pipe.multi()
-                pipe.delete(key)
-                pipe.zrem(queue.failed_job_registry.key, job_id)
+                queue.forget(job_id, pipe)
                 pipe.execute()
             except WatchError:
                 return False  # another scheduler was quicker
@@ -188,9 +199,9 @@ class PeriodicScheduler(Scheduler):  # type: ignore[misc]
             pipe.zadd(self.set_aside_key, {member: self._now()})
             pipe.zremrangebyrank(self.set_aside_key, 0, -_KEPT_ASIDE - 1)
             pipe.zcard(self.set_aside_key)
-            pipe.hincrby(self._counts_key, "set_aside_jobs", 1)
-            *_, count, _ = pipe.execute()
-        LOG.error("set aside a scheduled job that is not ours; %d are in %s", count, self.set_aside_key)
+            *_, kept = pipe.execute()
+        count(self.connection, "set_aside_jobs")
+        LOG.error("set aside a scheduled job that is not ours; %d are in %s", kept, self.set_aside_key)
 
     def _now(self) -> float:
         seconds, micros = self.connection.time()

@@ -10,7 +10,7 @@ from typing import Final
 from sojourn.errors import SettingsError
 from sojourn.settings import Settings
 from sojourn_worker import config
-from sojourn_worker.child import Child
+from sojourn_worker.child import MISFIT, Child
 from sojourn_worker.logs import LOG, set_up
 from sojourn_worker.stop import Stop
 
@@ -95,15 +95,16 @@ def expand(roles: Sequence[str], settings: Settings) -> tuple[str, ...]:
 def supervise(settings: Settings, roles: Sequence[str] = ()) -> int:
     """Run each role in a child process until SIGTERM or SIGINT. For the main thread only.
 
-    A child that dies is started again after 1 s, doubling up to 30 s. At the first signal all finish what they have
-    in hand, within the setting ``drain_timeout``; at the second, jobs go back to their queue at once.
+    A child that dies is started again after 1 s, doubling up to 30 s; one that tells that the settings do not fit
+    ends all. At the first signal all finish what they have in hand, within the setting ``drain_timeout``; at the
+    second, jobs go back to their queue at once.
 
     Args:
         settings: the settings; the children get exactly these.
         roles: which of `ROLES`; all that the settings allow where it is empty.
 
     Returns:
-        The exit code: 0 if all ended by themselves, 1 if one had to be killed.
+        The exit code: 0 if all ended by themselves, 1 if one had to be killed, 2 where the settings do not fit.
 
     Raises:
         SettingsError: there is no such role, or the settings do not allow it.
@@ -121,6 +122,11 @@ def supervise(settings: Settings, roles: Sequence[str] = ()) -> int:
     children = [Child(role, line) for role in wanted]
     try:
         while not stop.requested:
+            misfits = [child.role for child in children if child.misfit]
+            if misfits:
+                LOG.error("the settings do not fit %s, as told above", " and ".join(misfits))
+                _drain(children, stop, settings.drain_timeout)
+                return MISFIT
             for child in children:
                 child.keep_running(time.monotonic())
             stop.wait(_LOOK_EVERY_S)
@@ -140,7 +146,7 @@ def _drain(children: Sequence[Child], stop: Stop, timeout_s: float) -> int:
     if not _ended(children, timeout_s, lambda: stop.requests > 1):
         LOG.warning("not all have stopped; jobs in hand go back to their queue")
         for child in children:
-            child.signal(signal.SIGTERM)
+            child.signal(signal.SIGINT)  # not a SIGTERM, of which the system may have sent one beside ours
         if not _ended(children, _HURRY_S, lambda: False):
             for child in children:
                 if child.running:

@@ -6,7 +6,7 @@ from its neighbours. The counts are in Redis, beside the ledger.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,15 +27,21 @@ class Standing:
 
     waiting: Mapping[str, int]
     """Those to be tried again, with how often that failed so far."""
+    busy: frozenset[str]
+    """Those of them that another job has in hand."""
     given_up: tuple[str, ...]
     """Those that were buried just now."""
     mark: int
     """Grows with each event that gets done, fails or is given up."""
 
     @property
-    def pause_s(self) -> int:
-        """How long to wait before the next try of those that failed least."""
-        return wait_s(min(self.waiting.values(), default=0))
+    def ready(self) -> frozenset[str]:
+        """Those that wait for no other job."""
+        return frozenset(self.waiting) - self.busy
+
+    def pause_s(self, aside: Collection[str] = ()) -> int:
+        """How long to wait before the next try of those that failed least, apart from those in `aside`."""
+        return wait_s(min((self.waiting[each] for each in self.ready if each not in aside), default=0))
 
 
 def readable(settings: Settings, raws: Sequence[Any]) -> tuple[list[Event], list[Any]]:
@@ -73,7 +79,7 @@ def standing(
         StoreError: Redis is away, or refuses.
     """
     hook, key = settings.hooks[name], scope(settings, name)
-    done, waiting, given_up = [], {}, []
+    done, waiting, busy, given_up = [], {}, set(), []
     blamed: list[Command] = []
     for event, (is_done, holder, tries) in zip(events, states(link, key, events), strict=True):
         if is_done:
@@ -81,6 +87,8 @@ def standing(
             continue
         partition = PartitionKeys(parse_event_id(event.id)[0])
         failed = blame is not None and holder == token
+        if holder not in (None, token):
+            busy.add(event.id)
         if tries + failed > hook.retries:
             reason = blame if failed and blame is not None else USED_UP
             burial = bury_event(link, settings, name, event, job=token, tries=tries + failed, reason=reason)
@@ -100,7 +108,7 @@ def standing(
         link.run(all_of(blamed))
     # What is at its end counts for more than all tries of what is not.
     mark = (len(done) + len(given_up)) * (hook.retries + 2) + sum(waiting.values())
-    return Standing(waiting, tuple(given_up), mark)
+    return Standing(waiting, frozenset(busy & waiting.keys()), tuple(given_up), mark)
 
 
 def states(link: RedisLink, key: str, events: Sequence[Event]) -> list[tuple[bool, str | None, int]]:

@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any, Final
 
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import ConnectionError, RedisError, TimeoutError  # noqa: A004 - Redis's own
 from rq import Queue, Worker
 from rq.exceptions import AbandonedJobError, NoSuchJobError, StopRequested
 from rq.job import Job
@@ -21,12 +21,24 @@ from rq.timeouts import BaseTimeoutException
 
 from sojourn.errors import SettingsError, SojournError, StoreError
 from sojourn.operations.dead import check_hook
-from sojourn.settings import Settings, resolve
+from sojourn.settings import Settings, resolve_hook
 from sojourn_worker import config
+from sojourn_worker.blame import blame_for, once_more, runs_hook, sound, told, without_blame
 from sojourn_worker.burial import NO_SUCH_HOOK, bury_event, bury_unreadable, scope
-from sojourn_worker.hooks import HookFailed, place_of
+from sojourn_worker.hooks import HookFailed, HookHeldUp, place_of
 from sojourn_worker.logs import LOG
-from sojourn_worker.queues import HOOKS, RUN_HOOK, SafeJob, SafeQueue, backoff, connect, count, open_queue
+from sojourn_worker.queues import (
+    HOOKS,
+    RUN_HOOK,
+    SafeJob,
+    SafeQueue,
+    backoff,
+    connect,
+    count,
+    noted,
+    notes,
+    open_queue,
+)
 from sojourn_worker.redis_link import RedisLink
 from sojourn_worker.stop import Outage, Stop, first_line
 from sojourn_worker.tries import readable, standing, states
@@ -37,8 +49,8 @@ _WORKER_S: Final = 17
 _MONITOR_S: Final = 2
 _HEARTBEAT_S: Final = 8
 _MAINTENANCE_S: Final = 1
-_ABANDONED_AT_MOST: Final = 10
-_GIVE_UP_AGAIN_S: Final = 5
+_ONE_REQUEST_S: Final = 1.0
+_STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 _STUCK: Final = "Job was stuck in intermediate queue."
 
 
@@ -72,6 +84,7 @@ class JobsWorker(Worker):
         self._error: BaseException | None = None
         self._lifeline: int | None = None
         self._theirs = -1
+        self._asked = (0, 0.0)
         self._ended: tuple[int | None, int | None, struct_rusage | None] | None = None
 
     @property
@@ -120,53 +133,108 @@ class JobsWorker(Worker):
         self, job: Job, queue: Queue, started_job_registry: Any = None, exc_string: str = ""
     ) -> None:
         """Have a failed job tried again, or give it up."""
-        if not ((self._hurry or exc_string == _STUCK) and _without_blame(job)):
-            self._judge(job, blame=_blame(self._error))
-            stopped = self._stopped_job_id == job.id
-            # Buried before the job ends: killed in between, it runs again and finds nothing to do.
-            if (stopped or not job.should_retry) and not self._give_up(job, stopped=stopped):
-                self._stopped_job_id = None
-                _once_more(job)
+        if self._error is not None:
+            exc_string = told(self._error)  # RQ's text of it may hold what the hook was working on
+        spared = self._hurry or exc_string == _STUCK or self._was_stopped_with_us
+        if not (spared and without_blame(job)):
+            self._settle(job, blame=blame_for(self._error))
         super().handle_job_failure(job, queue, started_job_registry, exc_string)
+
+    @property
+    def _was_stopped_with_us(self) -> bool:
+        """Whether the child ended by the signal that asked all of us to stop."""
+        status = self._ended[1] if self._ended is not None else None
+        signalled = status is not None and os.WIFSIGNALED(status) and os.WTERMSIG(status) in _STOPPING
+        return signalled and self._stop.requested
+
+    def _settle(self, job: Job, *, blame: str | None) -> None:
+        """Decide whether a job is tried again, and bury what it leaves undone if it is not.
+
+        Buried before the job ends: killed in between, it runs again and finds nothing to do. While Redis tells
+        nothing of its events, it does not end.
+        """
+        stopped = self._stopped_job_id == job.id
+        if not stopped and not self._judge(job, blame=blame):
+            once_more(job)
+        elif (stopped or not job.should_retry) and not self._give_up(job, stopped=stopped):
+            self._stopped_job_id = None
+            once_more(job)
 
     def _abandoned(self, job: Job, *exc_info: Any) -> bool:
         """RQ found a job whose worker died."""
         if exc_info[0] is AbandonedJobError:
             LOG.warning("job %s lost its worker", job.id)
             count(self.connection, "lost_workers")
-            if not _without_blame(job):
-                self._judge(job, blame="its worker ended")
-                if not job.should_retry and not self._give_up(job):
-                    _once_more(job)
+            try:
+                if not sound(job.retry_intervals):
+                    job.retry_intervals = None
+                if not without_blame(job, self._in_hand(job)):
+                    self._settle(job, blame="its worker ended")
+            except (ConnectionError, TimeoutError):
+                raise
+            except Exception as error:  # noqa: BLE001 - one odd job must not keep the others of the dead
+                LOG.error("job %s cannot be looked after: %s", job.id, type(error).__name__)
         return True
 
-    def _judge(self, job: Job, *, blame: str | None) -> None:
+    def _in_hand(self, job: Job) -> str | None:
+        """The event that a job had in hand when it ended; None if it had none, or nobody can tell."""
+        if not runs_hook(job):
+            return None
+        link = RedisLink(self._settings)
+        try:
+            name, raws = job.args
+            events, _ = readable(self._settings, raws)
+            found = states(link, scope(self._settings, check_hook(name)), events)
+        except (SojournError, ValueError, TypeError, KeyError) as error:
+            LOG.debug("job %s: its events cannot be told apart: %s", job.id, first_line(error))
+            return None
+        finally:
+            link.close()
+        for event, (done, holder, _) in zip(events, found, strict=True):
+            if not done and holder == job.id:
+                return event.id
+        return None
+
+    def _judge(self, job: Job, *, blame: str | None) -> bool:
         """Decide whether a hook's job is tried again: by its events, of which each has retries of its own.
 
-        The job's own retries are for tries in which nothing became of any event, as while Redis is away.
+        The job's own retries are for tries in which nothing became of any event, as where its hook is missing.
+
+        Returns:
+            Whether that is decided; not while the sessions' Redis is away or full.
         """
-        if not isinstance(job, SafeJob) or job.refusal is not None or job.func_name != RUN_HOOK:
-            return
+        if not runs_hook(job):
+            return True
+        if isinstance(self._error, StoreError):
+            return False
         link = RedisLink(self._settings)
         try:
             name, raws = job.args
             hook = self._settings.hooks[name]
             events, _ = readable(self._settings, raws)
             found = standing(link, self._settings, name, events, job.id, blame=blame)
+        except StoreError as error:
+            LOG.warning("job %s: its events cannot be told apart yet: %s", job.id, first_line(error))
+            return False
         except (SojournError, ValueError, TypeError, KeyError) as error:
             LOG.debug("job %s: its events cannot be told apart: %s", job.id, first_line(error))
-            return
+            return True
         finally:
             link.close()
-        if not found.waiting and (found.given_up or isinstance(self._error, HookFailed)):
+        aside = self._error.aside if isinstance(self._error, HookFailed) else ()
+        held_up = isinstance(self._error, HookHeldUp)
+        over = not found.waiting and (found.given_up or isinstance(self._error, HookFailed))
+        if over or (held_up and not found.ready):
             job.retries_left = None
-        elif found.mark > int(job.meta.get("mark", 0)):
-            job.meta["mark"] = found.mark
+        elif held_up or found.mark > noted(job, "mark"):
+            notes(job).pop("away", None)
+            notes(job)["mark"] = found.mark
             job.retries_left = (job.retries_left or 0) + 1
-            job.retry_intervals = [found.pause_s]
+            job.retry_intervals = [found.pause_s(aside)]
         else:
             retry = backoff(hook.retries)
             job.retry_intervals = retry.intervals if retry is not None else None
+        return True
 
     def _give_up(self, job: Job, *, stopped: bool = False) -> bool:
         """The end of a job that failed for the last time, before it goes to RQ's registry of failed jobs.
@@ -202,6 +270,8 @@ class JobsWorker(Worker):
             reason = NO_SUCH_HOOK
         elif stopped:
             reason = "its job was stopped"
+        elif isinstance(self._error, HookHeldUp):
+            reason = "a job that is gone had it in hand"
         elif self._error is None:
             reason = "its job was given up"
         else:
@@ -239,9 +309,16 @@ class JobsWorker(Worker):
     # The child
 
     def fork_work_horse(self, job: Job, queue: Queue) -> None:
-        """Start the child that runs a job. It holds one end of a pipe; when the other goes with us, so does it."""
+        """Start the child that runs a job. It holds one end of a pipe; when the other goes with us, so does it.
+
+        Signals wait meanwhile: our handlers are not for the child, and it has its own in a moment.
+        """
         self._theirs, self._lifeline = os.pipe()
-        super().fork_work_horse(job, queue)
+        _hold_signals()
+        try:
+            super().fork_work_horse(job, queue)
+        finally:
+            _let_signals()
         os.close(self._theirs)
 
     def main_work_horse(self, job: Job, queue: Queue) -> None:
@@ -250,6 +327,18 @@ class JobsWorker(Worker):
             os.close(self._lifeline)
             threading.Thread(target=_die_with, args=(self._theirs,), daemon=True).start()
         super().main_work_horse(job, queue)
+
+    def setup_work_horse_signals(self) -> None:
+        """Leave stopping to the parent, which kills this child if need be: a supervisor may signal all processes.
+
+        With a handler that does nothing, as what is ignored is so in the programs that a hook starts, too. What it
+        forks takes signals as any process does.
+        """
+        for number in _STOPPING:
+            signal.signal(number, _leave_it_to_the_parent)
+            signal.siginterrupt(number, False)
+        os.register_at_fork(before=_hold_signals, after_in_parent=_let_signals, after_in_child=_take_signals)
+        _let_signals()
 
     def wait_for_horse(self) -> tuple[int | None, int | None, struct_rusage | None]:
         """Wait for the child's end. How it ended is kept: it can be asked for only once, and Redis may be away then."""
@@ -283,6 +372,7 @@ class JobsWorker(Worker):
             if self._lifeline is not None:
                 os.close(self._lifeline)
                 self._lifeline = None
+            self._ended = None
 
     # Stopping
 
@@ -295,11 +385,19 @@ class JobsWorker(Worker):
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
         """At the first signal: finish the job in hand, take no other."""
         self._stop.request()
+        self._asked = (signum, time.monotonic())
         super().request_stop(signum, frame)  # type: ignore[no-untyped-call]
 
     def request_force_stop(self, signum: int, frame: FrameType | None) -> None:
-        """At the second: put the job in hand back into the queue."""
-        del signum, frame
+        """At the second: put the job in hand back into the queue.
+
+        The same signal within a second is the same request: it came from the supervisor and from the system.
+        """
+        del frame
+        first, at_s = self._asked
+        if signum == first and time.monotonic() - at_s < _ONE_REQUEST_S:
+            LOG.info("was asked to stop already")
+            return
         self._hurry = True
         if not self.horse_pid:
             raise SystemExit(1)
@@ -307,30 +405,22 @@ class JobsWorker(Worker):
         self.kill_horse()
 
 
-def _without_blame(job: Job) -> bool:
-    """Have a job run again at once, without using up a retry; whether it may, which is so a few times only."""
-    times = int(job.meta.get("abandoned", 0)) + 1
-    if times > _ABANDONED_AT_MOST:
-        return False
-    job.meta["abandoned"] = times
-    job.retries_left = (job.retries_left or 0) + 1
-    job.retry_intervals = None
-    return True
+def _leave_it_to_the_parent(signum: int, frame: FrameType | None) -> None:
+    """Do nothing."""
 
 
-def _blame(error: BaseException | None) -> str | None:
-    """Why the event in hand is to blame for a job's end; None if it is not. Without an error its process ended."""
-    if error is None:
-        return "its process ended"
-    if isinstance(error, BaseTimeoutException):
-        return "timeout"
-    return place_of(error) if isinstance(error, KeyboardInterrupt) else None
+def _hold_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
 
 
-def _once_more(job: Job) -> None:
-    """Have a job run again, for its events are nowhere else yet."""
-    job.retries_left = 1
-    job.retry_intervals = [_GIVE_UP_AGAIN_S]
+def _let_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
+
+
+def _take_signals() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    _let_signals()
 
 
 def _die_with(pipe: int) -> None:
@@ -367,6 +457,6 @@ def _preload(settings: Settings) -> None:
     """Import the hooks once here rather than in the child of each job; tell early of those that cannot be."""
     for name, hook in settings.hooks.items():
         try:
-            resolve(hook.function)
+            resolve_hook(hook.function)
         except SettingsError as error:
             LOG.error("hook %s: %s", name, first_line(error))

@@ -16,7 +16,17 @@ from sojourn.keys import TenantKeys
 from sojourn.limits import Limits
 from sojourn.scripts import script
 
-__all__ = ["Argument", "Command", "Context", "Operation", "call", "new_operation_id", "pairs", "raise_for"]
+__all__ = [
+    "Argument",
+    "Command",
+    "Context",
+    "Operation",
+    "call",
+    "is_of_another_type",
+    "new_operation_id",
+    "pairs",
+    "raise_for",
+]
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -89,6 +99,11 @@ def pairs(flat: Sequence[str]) -> dict[str, str]:
         return dict(flat)
     each = iter(flat)
     return dict(zip(each, each, strict=True))
+
+
+def is_of_another_type(reply: Any) -> bool:
+    """Whether Redis refused a command because its key is of another type: other hands wrote it."""
+    return isinstance(reply, ResponseError) and str(reply).startswith("WRONGTYPE")
 
 
 def raise_for(reply: Any, session_id: str, tenant: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -11,10 +12,10 @@ from functools import cached_property
 from typing import Any, Final, Literal
 
 from sojourn.codec import datetime_from, ms_from
-from sojourn.errors import InvalidCursor, InvalidId, InvalidInput, InvalidName
+from sojourn.errors import InvalidCursor, InvalidId, InvalidInput, InvalidName, StoreError
 from sojourn.events import Event
 from sojourn.keys import PartitionKeys
-from sojourn.operations.core import Command, Operation, call, pairs, raise_for
+from sojourn.operations.core import Command, Operation, call, is_of_another_type, pairs, raise_for
 
 __all__ = [
     "LONGEST_PAGE",
@@ -26,6 +27,7 @@ __all__ = [
     "Revival",
     "bury",
     "check_hook",
+    "counted_hook",
     "drop",
     "find_flow",
     "hook_scope",
@@ -69,6 +71,18 @@ def hook_scope(queue_prefix: str, hook: str) -> str:
     return f"{queue_prefix}.{hook}"
 
 
+def counted_hook(queue_prefix: str, count: str) -> str | None:
+    """The hook of whose dead letters this is the count; None for other counts, also those of other deployments.
+
+    Example:
+        >>> counted_hook("sojourn", "dead_letters:sojourn.mail"), counted_hook("sojourn", "dead_letters:staging.mail")
+        ('mail', None)
+    """
+    before = _COUNTED + hook_scope(queue_prefix, "")
+    hook = count.removeprefix(before)
+    return hook if count.startswith(before) and _HOOK.fullmatch(hook) else None
+
+
 @dataclass(frozen=True)
 class Place:
     """Where the dead letters of one hook are in one partition."""
@@ -110,9 +124,9 @@ class DeadLetter:
 
     @property
     def event(self) -> Event | None:
-        """The event; None if it cannot be read."""
+        """The event; None if it cannot be read, or holds numbers that are not JSON's."""
         try:
-            return Event.from_json(json.loads(self.text))
+            return Event.from_json(json.loads(self.text, parse_constant=_finite, parse_float=_finite))
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             return None
 
@@ -201,14 +215,13 @@ def drop(letters: Sequence[DeadLetter]) -> Operation[int]:
 
 def hooks(partitions: Sequence[PartitionKeys], queue_prefix: str) -> Operation[list[str]]:
     """The hooks that ever had a dead letter, also those that the settings no longer name."""
-    before = _COUNTED + hook_scope(queue_prefix, "")
 
     def parse(replies: list[Any]) -> list[str]:
-        found: set[str] = set()
-        for reply in replies:
-            raise_for(reply, "-", "-")
-            found |= {name.removeprefix(before) for name in reply if name.startswith(before)}
-        return sorted(name for name in found if _HOOK.fullmatch(name))
+        found: set[str | None] = set()
+        for partition, reply in zip(partitions, replies, strict=True):
+            _check(reply, partition.counts)
+            found |= {counted_hook(queue_prefix, name) for name in reply}
+        return sorted(filter(None, found))
 
     return Operation(tuple(("HKEYS", each.counts) for each in partitions), parse)
 
@@ -296,7 +309,7 @@ def _next(
         letters: list[DeadLetter] = []
         complete = True
         for place, reply in zip(places, replies, strict=True):
-            raise_for(reply, "-", "-")
+            _check(reply, place.stream)
             complete = complete and len(reply) <= _AT_ONCE
             letters += [_letter(place, entry, pairs(fields)) for entry, fields in reply]
         if after is not None:  # the place where the last letter was gives it again
@@ -318,6 +331,19 @@ def _letter(place: Place, entry: str, fields: dict[str, str]) -> DeadLetter:
         reason=fields.get("reason", ""),
         at=datetime_from(_integer(fields.get("at_ms", ""))),
     )
+
+
+def _check(reply: Any, key: str) -> None:
+    if is_of_another_type(reply):
+        raise StoreError(f"the key {key} is not of the type that it should be: other hands wrote it")
+    raise_for(reply, "-", "-")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("not a number of JSON")
+    return number
 
 
 def _integer(text: str) -> int:

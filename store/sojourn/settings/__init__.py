@@ -4,7 +4,7 @@ from sojourn.settings.files import config_file
 from sojourn.settings.loading import load_settings
 from sojourn.settings.masking import masked
 from sojourn.settings.model import ArchiveRetention, EventType, HookSettings, Seconds, Settings
-from sojourn.settings.names import resolve
+from sojourn.settings.names import resolve, resolve_hook
 from sojourn.settings.origins import Origin, origins
 
 __all__ = [
@@ -19,4 +19,5 @@ __all__ = [
     "masked",
     "origins",
     "resolve",
+    "resolve_hook",
 ]

@@ -8,13 +8,15 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     YamlConfigSettingsSource,
 )
+from redis import ConnectionPool
+from redis.exceptions import RedisError
 
 from sojourn.codec import Models
 from sojourn.errors import SettingsError
@@ -179,6 +181,22 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments, then environment, then the file."""
         return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=config_file())
+
+    @field_validator("redis_url", "queue_url")
+    @classmethod
+    def _is_a_redis_url(cls, value: str | None, info: ValidationInfo) -> str | None:
+        """Nothing of the value is told, nor what redis-py says of it: either may be a part of a password."""
+        if value is None:
+            return None
+        try:
+            pool = ConnectionPool.from_url(value)
+            pool.connection_class(**pool.connection_kwargs)  # it checks its options; connects to nothing
+        except (ValueError, TypeError, RedisError):
+            raise SettingsError(
+                f"{info.field_name} is not a URL for Redis: redis://host:port/db, rediss:// or unix://, with options "
+                "that redis-py knows; what is special in a URL is written there as % and two digits"
+            ) from None
+        return value
 
     @field_validator("tenant")
     @classmethod

@@ -143,3 +143,50 @@ def test_dropping(run: Run, letters: list[str], client: Any) -> None:
     assert run("dead", "drop", "--all", "--yes").out == "dropped 1\n"
     assert ids(run) == []
     assert not client.exists(QUEUE)
+
+
+EVENT = {
+    "id": "02-1-1", "type": "created", "tenant": "default", "session_id": "6f0f5be2-94a5-4c2f-8d5e-0e6f3a9c1b77",
+    "kind": "session", "version": 1, "at_ms": 1, "actor": "", "trace_id": "", "changes": {}, "before": None,
+}  # fmt: skip
+STREAM = "sojourn:{02}:/dead:sojourn.mail"
+
+
+def written(client: Any, text: str | bytes) -> None:
+    """Have other hands write a dead letter."""
+    client.hincrby("sojourn:{02}:counts", "dead_letters:sojourn.mail", 1)
+    client.xadd(STREAM, {"hook": "mail", "id": "02-1-1", "event": text, "tries": "1", "reason": "r", "at_ms": "1"})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(json.dumps(EVENT | odd) for odd in (
+            {"changes": 5}, {"type": None}, {"tenant": [1]}, {"id": 5}, {"before": [1]}, {"version": "1"},
+            {"changes": {"a": float("nan")}}, {"changes": {"a": float("-inf")}}, {"at_ms": "1"}, {"more": 1},
+        )),
+        json.dumps(EVENT).replace('"version": 1', '"version": 1e999'), "[" * 5000, b"\xff", "", "5",
+    ],
+    ids=lambda text: repr(text)[-30:],
+)  # fmt: skip
+def test_an_event_that_is_none(run: Run, settings: Settings, store: Any, client: Any, text: str | bytes) -> None:
+    """It is listed, shown as the text that it is, not replayed, and dropped."""
+    del settings
+    store.count()
+    written(client, text)
+    assert ids(run) == ["mail/02-1-1"]
+    assert ids(run, "--tenant", "default") == []
+    assert "mail/02-1-1" in run("dead", "list").out
+    assert isinstance(run("dead", "show", "mail/02-1-1", "--json").json["event"], str)
+    run("dead", "show", "mail/02-1-1")
+    assert "its event cannot be read" in run("dead", "replay", "--all", code=2).err
+    assert run("dead", "drop", "--all", "--yes").out == "dropped 1\n"
+
+
+@pytest.mark.parametrize("key", [STREAM, "sojourn:{02}:counts"])
+def test_a_key_of_another_type_is_named(run: Run, store: Any, client: Any, key: str) -> None:
+    """Where dead letters cannot be listed, it is said for which key."""
+    store.count()
+    written(client, json.dumps(EVENT))
+    client.set(key, "x")
+    assert f"the key {key} is not of the type that it should be" in run("dead", "list", code=4).err

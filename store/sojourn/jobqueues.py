@@ -1,0 +1,105 @@
+"""What the queues' Redis tells of a deployment's jobs: what went wrong, what waits, and who is there to take it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import redis
+from redis.exceptions import RedisError, ResponseError
+
+from sojourn.keys import queue_counts
+from sojourn.operations.core import is_of_another_type
+from sojourn.settings import Settings
+
+__all__ = ["LONGEST_COUNT", "JobQueues", "read_job_queues", "whole"]
+
+KINDS: Final = ("hooks", "archive")
+LONGEST_COUNT: Final = 19
+"""Digits of the largest number that Redis counts up to."""
+_ALIVE_S: Final = 30.0
+"""A worker tells every other second that it is there, by the clock of its machine, which need not be Redis's."""
+
+
+@dataclass(frozen=True)
+class JobQueues:
+    """What was found."""
+
+    counts: Mapping[str, int] = field(default_factory=dict)
+    waiting: Mapping[str, int] = field(default_factory=dict)
+    """Jobs in each queue, by the queue's name."""
+    workers: Mapping[str, int] = field(default_factory=dict)
+    """Workers of each queue that are alive."""
+    odd_keys: tuple[str, ...] = ()
+    """Keys of another type than they should be."""
+
+
+def whole(text: str) -> int | None:
+    """A count as Redis keeps it; None for anything else, which other hands have written.
+
+    Example:
+        >>> whole("12"), whole("-1"), whole("9" * 400)
+        (12, None, None)
+    """
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= LONGEST_COUNT else None
+
+
+def read_job_queues(settings: Settings) -> JobQueues | None:
+    """Read it, in two round trips; None where that Redis does not answer."""
+    client: Any = redis.Redis.from_url(
+        settings.queue_url or settings.redis_url, decode_responses=True, encoding_errors="surrogateescape", protocol=2,
+        socket_timeout=settings.socket_timeout, socket_connect_timeout=settings.socket_timeout,
+    )  # fmt: skip
+    with contextlib.closing(client):
+        try:
+            return _read(client, settings.queue_prefix)
+        except (RedisError, OSError, ValueError):
+            return None
+
+
+def _read(client: Any, prefix: str) -> JobQueues:
+    names = [f"{prefix}-{kind}" for kind in KINDS]
+    odd: list[str] = []
+    asked: list[tuple[str, ...]] = [
+        ("TIME",),
+        ("HGETALL", queue_counts(prefix)),
+        *(("LLEN", f"rq:queue:{name}") for name in names),
+        *(("SMEMBERS", f"rq:workers:{name}") for name in names),
+    ]
+    (seconds, _), counts, *replies = _ask(client, asked, odd)
+    lengths, registered = replies[: len(names)], replies[len(names) :]
+    beats = [_ask(client, [("HGET", each, "last_heartbeat") for each in sorted(own or ())], odd) for own in registered]
+    numbers = {name: whole(text) for name, text in (counts or {}).items()}
+    return JobQueues(
+        counts={name: number for name, number in numbers.items() if number is not None},
+        waiting={name: length or 0 for name, length in zip(names, lengths, strict=True)},
+        workers={name: sum(_is_alive(each, seconds) for each in own) for name, own in zip(names, beats, strict=True)},
+        odd_keys=tuple(dict.fromkeys(odd)),
+    )
+
+
+def _ask(client: Any, commands: Sequence[tuple[str, ...]], odd: list[str]) -> list[Any]:
+    """The replies; None for a key of another type, which is noted in `odd`."""
+    with client.pipeline(transaction=False) as pipe:
+        for command in commands:
+            name, *arguments = command
+            pipe.execute_command(name, *(each.encode("utf-8", "surrogateescape") for each in arguments))
+        replies = pipe.execute(raise_on_error=False)
+    for index, (command, reply) in enumerate(zip(commands, replies, strict=True)):
+        if is_of_another_type(reply):
+            odd.append(command[1])
+            replies[index] = None
+        elif isinstance(reply, ResponseError):
+            raise reply
+    return list(replies)
+
+
+def _is_alive(heartbeat: str | None, now_s: int) -> bool:
+    try:
+        last = datetime.fromisoformat(heartbeat or "").replace(tzinfo=UTC)
+    except ValueError:
+        return False
+    return now_s - last.timestamp() <= _ALIVE_S
