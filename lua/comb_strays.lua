@@ -15,7 +15,8 @@ local gone = 0
 for i = 4, #ARGV do
   local k = session_keys(prefix, tenant, ARGV[i])
   if redis.call('EXISTS', k.session) == 0 then
-    gone = gone + (log and redis.call('DEL', index) or redis.call('ZREM', index, ARGV[i]))
+    local went = log and redis.call('DEL', index) or redis.pcall('ZREM', index, ARGV[i])
+    gone = gone + (type(went) == 'number' and went or 0) -- a key of another type is not ours to mend
   end
 end
 return gone

@@ -17,7 +17,7 @@ end
 local function is_listed(statuses)
   for _, kind in ipairs(redis.call('SMEMBERS', k.kinds)) do
     for status in pairs(statuses) do
-      if redis.call('ZSCORE', status_index(k, kind, status), id) then
+      if type(redis.pcall('ZSCORE', status_index(k, kind, status), id)) == 'string' then
         return true
       end
     end

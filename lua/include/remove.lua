@@ -15,7 +15,7 @@ local function forget_status(k)
   for _, kind in ipairs(redis.call('SMEMBERS', k.kinds)) do
     for _, statuses in ipairs({ LIVE, ENDED }) do
       for status in pairs(statuses) do
-        redis.call('ZREM', status_index(k, kind, status), k.id)
+        redis.pcall('ZREM', status_index(k, kind, status), k.id) -- one of another type must not hide the others
       end
     end
   end

@@ -58,6 +58,7 @@ __all__ = [
     "check_id",
     "check_kind",
     "check_tenant",
+    "is_id",
     "parse_event_id",
     "parse_key",
     "parse_member",
@@ -99,6 +100,16 @@ def check_kind(kind: str) -> str:
     if not isinstance(kind, str) or not _KIND.fullmatch(kind):
         raise InvalidName(f"kind {_shown(kind)} does not match {_KIND.pattern}")
     return kind
+
+
+def is_id(text: str) -> bool:
+    """Whether a text is a session id.
+
+    Example:
+        >>> is_id("6f0f5be2-94a5-4c2f-8d5e-0e6f3a9c1b77"), is_id("x")
+        (True, False)
+    """
+    return _ID.fullmatch(text) is not None
 
 
 def check_id(session_id: str) -> str:

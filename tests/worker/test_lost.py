@@ -54,6 +54,22 @@ def test_the_backstop_finds_what_was_deleted_by_hand(settings: Settings, ttl: in
         assert not client.exists(keys.partition.lost)
 
 
+def test_odd_keys_hide_nothing(settings: Settings) -> None:
+    """Indexes of another type, and members that are no ids: what else is lost is found all the same."""
+    keys = _keys(settings)
+    client: Any = redis.Redis.from_url(settings.redis_url)
+    with client, SessionStore(settings=settings) as store, SessionStore(settings=settings, tenant="acme") as other:
+        mine, theirs = store.create(), other.create()
+        own = TenantKeys.of("acme", settings.partitions)
+        client.zadd(keys.status_index("session", "pending"), {b"\xff": 1, "x": 1})
+        client.sadd(keys.kinds, b"\xfe")
+        client.set(keys.status_index("session", "failed"), "not an index")
+        client.delete(keys.session(mine.id), own.session(theirs.id))
+        sweep()
+        assert _lost(store) == [mine.id]
+        assert _lost(other) == [theirs.id]
+
+
 def test_an_ended_one_was_not_lost(settings: Settings) -> None:
     """The hash of a session that had ended, and was archived, is deleted by hand: cleaned up, and not told as lost."""
     keys = _keys(settings)

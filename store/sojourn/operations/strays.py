@@ -12,8 +12,10 @@ import random
 from collections.abc import Generator, Iterable, Sequence
 from typing import Any, Final
 
+from redis.exceptions import ResponseError
+
 from sojourn.errors import SojournError
-from sojourn.keys import TENANTS, PartitionKeys, TenantKeys, parse_member
+from sojourn.keys import TENANTS, PartitionKeys, TenantKeys, is_id, parse_member
 from sojourn.models import Status
 from sojourn.operations.core import Command, Operation, call, raise_for
 
@@ -44,17 +46,34 @@ def miss_session(keys: TenantKeys, session_id: str) -> Operation[str]:
     return call("miss_session", [keys.session(session_id)], args, parse)
 
 
+def _readable(commands: Iterable[Command]) -> Operation[list[Any]]:
+    """The same, but None for a key of another type: other hands' mischief with one must not keep us from the others."""
+
+    def parse(replies: list[Any]) -> list[Any]:
+        found = [None if isinstance(each, ResponseError) and "WRONGTYPE" in str(each) else each for each in replies]
+        for each in found:
+            raise_for(each, "-", "-")
+        return found
+
+    return Operation(tuple(commands), parse)
+
+
+def _ids(members: Iterable[str] | None) -> list[str]:
+    return [each for each in members or () if is_id(each)]
+
+
 def _status_indexes(partitions: int) -> Generator[Operation[Any], Any, list[tuple[TenantKeys, list[str]]]]:
     """The indexes by kind and status of every tenant: together they list all sessions."""
     found = []
-    (tenants,) = yield _plain([("SMEMBERS", TENANTS)])
-    for tenant in tenants:
+    (tenants,) = yield _readable([("SMEMBERS", TENANTS)])
+    for tenant in tenants or ():
         try:
             keys = TenantKeys.of(tenant, partitions)
         except SojournError:
             continue  # no tenant of ours is called so
-        (kinds,) = yield _plain([("SMEMBERS", keys.kinds)])
-        found.append((keys, [keys.status_index(kind, status) for kind in kinds for status in Status]))
+        (kinds,) = yield _readable([("SMEMBERS", keys.kinds)])
+        known = [each for each in kinds or () if each.isascii()]
+        found.append((keys, [keys.status_index(kind, status) for kind in known for status in Status]))
     return found
 
 
@@ -67,11 +86,12 @@ def miss_flow(partitions: int, at_once: int) -> Generator[Operation[Any], Any, i
     """
     missed = 0
     for keys, indexes in (yield from _status_indexes(partitions)):
-        sizes = yield _plain(("ZCARD", each) for each in indexes)
-        for index, size in zip(indexes, sizes, strict=True):
+        sizes = yield _readable(("ZCARD", each) for each in indexes)
+        for index, size in [(index, size) for index, size in zip(indexes, sizes, strict=True) if size]:
             first = random.randrange(size - at_once) if size > at_once else 0  # noqa: S311
             for start in range(first, min(first + at_once, size), _LOOKS):
-                (ids,) = yield _plain([("ZRANGE", index, start, start + _LOOKS - 1)])
+                (members,) = yield _readable([("ZRANGE", index, start, start + _LOOKS - 1)])
+                ids = _ids(members)
                 there = yield _plain(("EXISTS", keys.session(each)) for each in ids)
                 for session_id in [each for each, exists in zip(ids, there, strict=True) if not exists]:
                     missed += (yield miss_session(keys, session_id)) == "lost"
@@ -90,9 +110,11 @@ def mark_flow(partitions: int, wanted: Sequence[PartitionKeys]) -> Generator[Ope
         for index in indexes if keys.partition in wanted else ():
             cursor = "0"
             while True:
-                ((cursor, found),) = yield _plain([("ZSCAN", index, cursor, "COUNT", _LOOKS)])
-                for start in range(0, len(found), 2 * _LOOKS):
-                    marked += yield mark_dirty(keys, found[start : start + 2 * _LOOKS : 2])
+                (reply,) = yield _readable([("ZSCAN", index, cursor, "COUNT", _LOOKS)])
+                cursor, found = reply or ("0", [])
+                ids = _ids(found[::2])
+                for start in range(0, len(ids), _LOOKS):
+                    marked += yield mark_dirty(keys, ids[start : start + _LOOKS])
                 if cursor == "0":
                     break
     return marked
