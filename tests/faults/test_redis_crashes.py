@@ -200,7 +200,7 @@ def test_redis_restored_from_an_older_copy(
         events = [each for (each,) in rows(settings, "SELECT id FROM sojourn.session_events")]
         assert strays(server.url) == []
         assert unindexed(client) == []
-        assert "Redis is behind the archive" in deployment.roles["jobs:archive"].log
+        assert any("Redis was behind the archive" in each.log for each in deployment.roles.values())  # whoever saw it
         client.close()
     report.row(
         "Redis restored from an older copy", injected=1, lost=lost, duplicated=len(events) - len(set(events)),
