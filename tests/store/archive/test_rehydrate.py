@@ -94,8 +94,8 @@ def test_an_overdue_session_comes_back_to_be_claimed(settings: Settings, raw: re
         session = store.create(ttl=0.3)
         archive_once(settings)
         raw.flushall()
-        eventually(lambda: rehydrate(settings, ids=[session.id]).loaded + 1)
-        eventually(lambda: raw.zscore(keys_of().partition.deadlines, keys_of().member(session.id)) is not None)
+        assert rehydrate(settings, ids=[session.id]).loaded == 1
+        assert raw.zscore(keys_of().partition.deadlines, keys_of().member(session.id)) is not None
         eventually(lambda: raw.pttl(keys_of().lease(session.id)) < 0)
         with pytest.raises(SessionNotFound):
             store.get(session.id)
