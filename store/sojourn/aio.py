@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 from sojourn.errors import SessionError, StoreError
 from sojourn.events import Event, Start, Taken, forget_group, tenant_group
 from sojourn.facade import DEFAULT, Default, Facade, all_created, created_or_full, found_or_none, result_or_error
-from sojourn.facade import result as result_of
 from sojourn.limits import Ttl
 from sojourn.models import Log, Session, Status
 from sojourn.operations import listing, read, write
@@ -65,68 +64,74 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
         self, /, *, ttl: Ttl | Default = DEFAULT, max_lifetime: Ttl | Default = DEFAULT, **fields: Any
     ) -> S:
         """See `SessionStore.create`."""
-        return await self._run(self._create(ttl, max_lifetime, fields))
+        return await self._run(lambda: self._create(ttl, max_lifetime, fields))
 
     async def get(self, session_id: str) -> S:
         """See `SessionStore.get`."""
-        return await self._run(read.get(self._context, self.model, session_id))
+        return await self._run(lambda: read.get(self._context, self.model, session_id))
 
     async def update(self, session_id: str, /, *, version: int | None = None, **changes: Any) -> S:
         """See `SessionStore.update`."""
-        return await self._run(self._update(session_id, version, changes))
+        return await self._run(lambda: self._update(session_id, version, changes))
 
     async def mutate(self, session_id: str, change: Callable[[S], Mapping[str, Any]]) -> S:
         """See `SessionStore.mutate`."""
-        return await self._drive(self._mutate(session_id, change))
+        return await self._drive(lambda: self._mutate(session_id, change))
 
     @asynccontextmanager
     async def editing(self, session_id: str) -> AsyncIterator[Draft]:
         """See `SessionStore.editing`."""
         draft = Draft(await self.get(session_id))
         yield draft
-        await self._drive(edit_flow(self._context, self._codec, draft))
+        await self._drive(lambda: edit_flow(self._context, self._codec, draft))
 
     async def touch(self, session_id: str) -> datetime | None:
         """See `SessionStore.touch`."""
-        return await self._run(write.touch(self._context, self.model, session_id))
+        return await self._run(lambda: write.touch(self._context, self.model, session_id))
 
     async def set_ttl(self, session_id: str, ttl: Ttl) -> S:
         """See `SessionStore.set_ttl`."""
-        return await self._run(write.set_lifetime(self._context, self.model, session_id, ttl))
+        return await self._run(lambda: write.set_lifetime(self._context, self.model, session_id, ttl))
 
     async def persist(self, session_id: str) -> S:
         """See `SessionStore.persist`."""
-        return await self._run(write.set_lifetime(self._context, self.model, session_id, None))
+        return await self._run(lambda: write.set_lifetime(self._context, self.model, session_id, None))
 
     async def increment(self, session_id: str, /, **amounts: int) -> dict[str, int]:
         """See `SessionStore.increment`."""
-        return await self._run(write.increment(self._context, self._codec, session_id, amounts))
+        return await self._run(lambda: write.increment(self._context, self._codec, session_id, amounts))
 
     async def append(self, session_id: str, log: Log[E], *entries: E) -> int:
         """See `SessionStore.append`."""
-        return await self._run(write.append(self._context, self.model, session_id, log, entries))
+        return await self._run(lambda: write.append(self._context, self.model, session_id, log, entries))
 
     async def entries(
         self, session_id: str, log: Log[E], *, start: int = 0, count: int | None = None
     ) -> builtins.list[E]:
         """See `SessionStore.entries`."""
-        return await self._run(read.entries(self._context, self.model, session_id, log, start, count))
+        return await self._run(lambda: read.entries(self._context, self.model, session_id, log, start, count))
 
     async def complete(self, session_id: str, *, version: int | None = None, reason: str | None = None) -> S:
         """See `SessionStore.complete`."""
-        return await self._run(write.end(self._context, self.model, session_id, Status.COMPLETED, version, reason))
+        return await self._run(
+            lambda: write.end(self._context, self.model, session_id, Status.COMPLETED, version, reason)
+        )
 
     async def fail(self, session_id: str, *, version: int | None = None, reason: str | None = None) -> S:
         """See `SessionStore.fail`."""
-        return await self._run(write.end(self._context, self.model, session_id, Status.FAILED, version, reason))
+        return await self._run(lambda: write.end(self._context, self.model, session_id, Status.FAILED, version, reason))
 
     async def terminate(self, session_id: str, *, version: int | None = None, reason: str | None = None) -> S:
         """See `SessionStore.terminate`."""
-        return await self._run(write.end(self._context, self.model, session_id, Status.TERMINATED, version, reason))
+        return await self._run(
+            lambda: write.end(self._context, self.model, session_id, Status.TERMINATED, version, reason)
+        )
 
     async def delete(self, session_id: str, *, version: int | None = None, reason: str | None = None) -> S:
         """See `SessionStore.delete`."""
-        return await self._run(write.end(self._context, self.model, session_id, Status.DELETED, version, reason))
+        return await self._run(
+            lambda: write.end(self._context, self.model, session_id, Status.DELETED, version, reason)
+        )
 
     # Many sessions
 
@@ -138,15 +143,17 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
         max_lifetime: Ttl | Default = DEFAULT,
     ) -> builtins.list[S]:
         """See `SessionStore.create_many`."""
-        return all_created(await self._run_many(self._create_many(sessions, ttl, max_lifetime), created_or_full))
+        return all_created(
+            await self._run_many(lambda: self._create_many(sessions, ttl, max_lifetime), created_or_full)
+        )
 
     async def get_many(self, session_ids: Iterable[str]) -> builtins.list[S | None]:
         """See `SessionStore.get_many`."""
-        return await self._run_many(self._get_many(session_ids), found_or_none)
+        return await self._run_many(lambda: self._get_many(session_ids), found_or_none)
 
     async def update_many(self, updates: Mapping[str, Mapping[str, Any]]) -> builtins.list[S | SessionError]:
         """See `SessionStore.update_many`."""
-        return await self._run_many(self._update_many(updates), result_or_error)
+        return await self._run_many(lambda: self._update_many(updates), result_or_error)
 
     async def list(
         self,
@@ -168,7 +175,9 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
             self._context, self._codec, status=status, kind=kind, owner=owner, client_type=client_type, tag=tag,
             created_after=created_after, created_before=created_before, where=where,
         )  # fmt: skip
-        return await self._drive(listing.list_flow(self._context, self._codec, wanted, predicate, limit, cursor))
+        return await self._drive(
+            lambda: listing.list_flow(self._context, self._codec, wanted, predicate, limit, cursor)
+        )
 
     async def count(
         self,
@@ -187,7 +196,7 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
             self._context, self._codec, status=status, kind=kind, owner=owner, client_type=client_type, tag=tag,
             created_after=created_after, created_before=created_before, where=where,
         )  # fmt: skip
-        return await self._drive(listing.count_flow(self._context, wanted))
+        return await self._drive(lambda: listing.count_flow(self._context, wanted))
 
     # Events
 
@@ -202,6 +211,7 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
     ) -> AsyncIterator[Event]:
         """See `SessionStore.events`."""
         held: Taken = []
+        await self._open()
         flow = self._events(group, consumer, start, timeout, limit, held)
         result: Any = None
         try:
@@ -214,21 +224,21 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
                 if isinstance(step, Event):
                     yield step
                 else:
-                    result = await self._run(step)
+                    result = await self._execute(step)
         except GeneratorExit:
             # The caller has had enough. Should Redis be away, others get the rest after `takeover_after`.
             if held:
                 with suppress(StoreError):
-                    await self._run(self._hand_back(group, consumer, held))
+                    await self._execute(self._hand_back(group, consumer, held))
             raise
 
     async def peek_events(self, *, start: From = "recent", cursor: str | None = None, limit: int = 100) -> EventPage:
         """See `SessionStore.peek_events`."""
-        return await self._drive(peek_flow(self._context, start, cursor, limit))
+        return await self._drive(lambda: peek_flow(self._context, start, cursor, limit))
 
     async def forget_events(self, group: str) -> bool:
         """See `SessionStore.forget_events`."""
-        return await self._run(forget_group(self._context.keys.partition, tenant_group(self._context, group)))
+        return await self._run(lambda: forget_group(self._context.keys.partition, tenant_group(self._context, group)))
 
     # The archive
 
@@ -244,26 +254,36 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
         ttl: Ttl | Default = DEFAULT, max_lifetime: Ttl | Default = DEFAULT,
     ) -> S:  # fmt: skip
         """See `SessionStore.restore`."""
-        return await self._drive(self._restore(session_id, version, at, ttl, max_lifetime))
+        return await self._drive(lambda: self._restore(session_id, version, at, ttl, max_lifetime))
 
     # How it runs
 
-    async def _run(self, operation: Operation[R]) -> R:
-        return (await self._run_many([operation], result_of))[0]
+    async def _run(self, build: Callable[[], Operation[R]]) -> R:
+        await self._open()
+        return await self._execute(build())
 
     async def _run_many(
-        self, operations: Sequence[Operation[R]], finish: Callable[[Operation[R], builtins.list[Any]], E]
+        self,
+        build: Callable[[], Sequence[Operation[R]]],
+        finish: Callable[[Operation[R], builtins.list[Any]], E],
     ) -> builtins.list[E]:
-        transport = self._shared.transport
-        if not self._shared.opened:
-            for step in self._layout():
-                if step.parse((await transport.execute([step]))[0]):
-                    break
-            self._shared.opened = True
-        found = await transport.execute(operations)
-        return [finish(each, replies) for each, replies in zip(operations, found, strict=True)]
+        await self._open()
+        operations = build()
+        replies = await self._shared.transport.execute(operations)
+        return [finish(each, own) for each, own in zip(operations, replies, strict=True)]
 
-    async def _drive(self, flow: Generator[Operation[Any] | Pause | Ask, Any, R]) -> R:
+    async def _drive(self, build: Callable[[], Generator[Operation[Any] | Pause | Ask, Any, R]]) -> R:
+        await self._open()
+        return await self._follow(build())
+
+    async def _open(self) -> None:
+        if not self._ready:
+            await self._follow(self._opening())
+
+    async def _execute(self, operation: Operation[R]) -> R:
+        return operation.parse((await self._shared.transport.execute([operation]))[0])
+
+    async def _follow(self, flow: Generator[Operation[Any] | Pause | Ask, Any, R]) -> R:
         result: Any = None
         failure: Exception | None = None
         while True:
@@ -276,7 +296,7 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
                 await asyncio.sleep(step.seconds)
                 continue
             try:
-                result = await (asyncio.to_thread(step.function) if isinstance(step, Ask) else self._run(step))
+                result = await (asyncio.to_thread(step.function) if isinstance(step, Ask) else self._execute(step))
             except SessionError as error:
                 failure = error
 

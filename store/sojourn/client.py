@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 from sojourn.errors import SessionError, StoreError
 from sojourn.events import Event, Start, Taken, forget_group, tenant_group
 from sojourn.facade import DEFAULT, Default, Facade, all_created, created_or_full, found_or_none, result_or_error
-from sojourn.facade import result as result_of
 from sojourn.limits import Ttl
 from sojourn.models import Log, Session, Status
 from sojourn.operations import listing, read, write
@@ -95,7 +94,7 @@ class SessionStore(Facade[S, Transport]):
             >>> store.create(owner="ada", tags=["beta"], ttl=None).expires_at is None  # doctest: +SKIP
             True
         """
-        return self._run(self._create(ttl, max_lifetime, fields))
+        return self._run(lambda: self._create(ttl, max_lifetime, fields))
 
     def get(self, session_id: str) -> S:
         """The session. Slides its deadline where the settings say that sessions slide.
@@ -109,7 +108,7 @@ class SessionStore(Facade[S, Transport]):
             >>> store.get(session.id).status  # doctest: +SKIP
             <Status.PENDING: 'pending'>
         """
-        return self._run(read.get(self._context, self.model, session_id))
+        return self._run(lambda: read.get(self._context, self.model, session_id))
 
     def update(self, session_id: str, /, *, version: int | None = None, **changes: Any) -> S:
         """Change the named fields, and no others.
@@ -128,7 +127,7 @@ class SessionStore(Facade[S, Transport]):
         Example:
             >>> store.update(session.id, version=session.version, status="in_progress")  # doctest: +SKIP
         """
-        return self._run(self._update(session_id, version, changes))
+        return self._run(lambda: self._update(session_id, version, changes))
 
     def mutate(self, session_id: str, change: Callable[[S], Mapping[str, Any]]) -> S:
         """Read the session, and write the changed fields that `change` returns; again if somebody else came first.
@@ -140,7 +139,7 @@ class SessionStore(Facade[S, Transport]):
         Example:
             >>> store.mutate(session.id, lambda s: {"tags": (*s.tags, "seen")})  # doctest: +SKIP
         """
-        return self._drive(self._mutate(session_id, change))
+        return self._drive(lambda: self._mutate(session_id, change))
 
     @contextmanager
     def editing(self, session_id: str) -> Iterator[Draft]:
@@ -158,7 +157,7 @@ class SessionStore(Facade[S, Transport]):
         """
         draft = Draft(self.get(session_id))
         yield draft
-        self._drive(edit_flow(self._context, self._codec, draft))
+        self._drive(lambda: edit_flow(self._context, self._codec, draft))
 
     def touch(self, session_id: str) -> datetime | None:
         """Note that the session was used, and move its deadline to now + ttl; the deadline is the result.
@@ -166,7 +165,7 @@ class SessionStore(Facade[S, Transport]):
         Raises:
             SessionNotFound, SessionEnded: it can no longer be kept alive.
         """
-        return self._run(write.touch(self._context, self.model, session_id))
+        return self._run(lambda: write.touch(self._context, self.model, session_id))
 
     def set_ttl(self, session_id: str, ttl: Ttl) -> S:
         """Give the session another TTL, from now on; it still ends when its max_lifetime is over.
@@ -175,7 +174,7 @@ class SessionStore(Facade[S, Transport]):
             InvalidTtl: the TTL is zero, negative or too long.
             SessionNotFound, SessionEnded: it can no longer be kept alive.
         """
-        return self._run(write.set_lifetime(self._context, self.model, session_id, ttl))
+        return self._run(lambda: write.set_lifetime(self._context, self.model, session_id, ttl))
 
     def persist(self, session_id: str) -> S:
         """Let the session live for ever, or as long as its max_lifetime allows.
@@ -183,7 +182,7 @@ class SessionStore(Facade[S, Transport]):
         Raises:
             SessionNotFound, SessionEnded: it can no longer be kept alive.
         """
-        return self._run(write.set_lifetime(self._context, self.model, session_id, None))
+        return self._run(lambda: write.set_lifetime(self._context, self.model, session_id, None))
 
     def increment(self, session_id: str, /, **amounts: int) -> dict[str, int]:
         """Add to counters; their new values are the result. Never conflicts, and loses nothing to other writers.
@@ -197,7 +196,7 @@ class SessionStore(Facade[S, Transport]):
             >>> store.increment(session.id, processed_files=1)  # doctest: +SKIP
             {'processed_files': 1}
         """
-        return self._run(write.increment(self._context, self._codec, session_id, amounts))
+        return self._run(lambda: write.increment(self._context, self._codec, session_id, amounts))
 
     def append(self, session_id: str, log: Log[E], *entries: E) -> int:
         """Append entries to a log; its length is the result.
@@ -211,7 +210,7 @@ class SessionStore(Facade[S, Transport]):
             >>> store.append(session.id, DocumentationSession.notes, note)  # doctest: +SKIP
             1
         """
-        return self._run(write.append(self._context, self.model, session_id, log, entries))
+        return self._run(lambda: write.append(self._context, self.model, session_id, log, entries))
 
     def entries(self, session_id: str, log: Log[E], *, start: int = 0, count: int | None = None) -> builtins.list[E]:
         """Up to `count` entries of a log from the `start`th on, which is 0 for the oldest.
@@ -221,7 +220,7 @@ class SessionStore(Facade[S, Transport]):
             WrongKind: it is of another model.
             SessionCorrupt: an entry cannot be read.
         """
-        return self._run(read.entries(self._context, self.model, session_id, log, start, count))
+        return self._run(lambda: read.entries(self._context, self.model, session_id, log, start, count))
 
     def complete(self, session_id: str, *, version: int | None = None, reason: str | None = None) -> S:
         """End the session as completed.
@@ -231,15 +230,15 @@ class SessionStore(Facade[S, Transport]):
             VersionConflict: it is at another version than `version`.
             InvalidTransition: the model does not allow it.
         """
-        return self._run(write.end(self._context, self.model, session_id, Status.COMPLETED, version, reason))
+        return self._run(lambda: write.end(self._context, self.model, session_id, Status.COMPLETED, version, reason))
 
     def fail(self, session_id: str, *, version: int | None = None, reason: str | None = None) -> S:
         """End the session as failed. Raises what `complete` does."""
-        return self._run(write.end(self._context, self.model, session_id, Status.FAILED, version, reason))
+        return self._run(lambda: write.end(self._context, self.model, session_id, Status.FAILED, version, reason))
 
     def terminate(self, session_id: str, *, version: int | None = None, reason: str | None = None) -> S:
         """End the session as terminated. Raises what `complete` does."""
-        return self._run(write.end(self._context, self.model, session_id, Status.TERMINATED, version, reason))
+        return self._run(lambda: write.end(self._context, self.model, session_id, Status.TERMINATED, version, reason))
 
     def delete(self, session_id: str, *, version: int | None = None, reason: str | None = None) -> S:
         """Delete the session, ended or not: nobody finds it any more. Its last state is the result, and is archived.
@@ -248,7 +247,7 @@ class SessionStore(Facade[S, Transport]):
             SessionNotFound: there is no such session.
             VersionConflict: it is at another version than `version`.
         """
-        return self._run(write.end(self._context, self.model, session_id, Status.DELETED, version, reason))
+        return self._run(lambda: write.end(self._context, self.model, session_id, Status.DELETED, version, reason))
 
     # Many sessions
 
@@ -265,7 +264,7 @@ class SessionStore(Facade[S, Transport]):
             InvalidField: one of them is no good; none was created.
             StoreFull: Redis ran out of memory on the way; its `created` are those that there are nevertheless.
         """
-        return all_created(self._run_many(self._create_many(sessions, ttl, max_lifetime), created_or_full))
+        return all_created(self._run_many(lambda: self._create_many(sessions, ttl, max_lifetime), created_or_full))
 
     def get_many(self, session_ids: Iterable[str]) -> builtins.list[S | None]:
         """The sessions in the order of their ids, in one round trip; None for those that `get` would not find.
@@ -273,7 +272,7 @@ class SessionStore(Facade[S, Transport]):
         Raises:
             SessionCorrupt, WrongKind: one of them is damaged, or of another model; `list` passes over such.
         """
-        return self._run_many(self._get_many(session_ids), found_or_none)
+        return self._run_many(lambda: self._get_many(session_ids), found_or_none)
 
     def update_many(self, updates: Mapping[str, Mapping[str, Any]]) -> builtins.list[S | SessionError]:
         """Named fields of several sessions, in one round trip; ``version`` among them is the one expected.
@@ -283,7 +282,7 @@ class SessionStore(Facade[S, Transport]):
         Raises:
             InvalidField: one of them is no good; none was written.
         """
-        return self._run_many(self._update_many(updates), result_or_error)
+        return self._run_many(lambda: self._update_many(updates), result_or_error)
 
     def list(
         self,
@@ -326,7 +325,7 @@ class SessionStore(Facade[S, Transport]):
             self._context, self._codec, status=status, kind=kind, owner=owner, client_type=client_type, tag=tag,
             created_after=created_after, created_before=created_before, where=where,
         )  # fmt: skip
-        return self._drive(listing.list_flow(self._context, self._codec, wanted, predicate, limit, cursor))
+        return self._drive(lambda: listing.list_flow(self._context, self._codec, wanted, predicate, limit, cursor))
 
     def count(
         self,
@@ -345,7 +344,7 @@ class SessionStore(Facade[S, Transport]):
             self._context, self._codec, status=status, kind=kind, owner=owner, client_type=client_type, tag=tag,
             created_after=created_after, created_before=created_before, where=where,
         )  # fmt: skip
-        return self._drive(listing.count_flow(self._context, wanted))
+        return self._drive(lambda: listing.count_flow(self._context, wanted))
 
     # Events
 
@@ -379,6 +378,7 @@ class SessionStore(Facade[S, Transport]):
             ...     print(event.type, event.session_id)
         """
         held: Taken = []
+        self._open()
         flow = self._events(group, consumer, start, timeout, limit, held)
         result: Any = None
         try:
@@ -391,12 +391,12 @@ class SessionStore(Facade[S, Transport]):
                 if isinstance(step, Event):
                     yield step
                 else:
-                    result = self._run(step)
+                    result = self._execute(step)
         except GeneratorExit:
             # The caller has had enough. Should Redis be away, others get the rest after `takeover_after`.
             if held:
                 with suppress(StoreError):
-                    self._run(self._hand_back(group, consumer, held))
+                    self._execute(self._hand_back(group, consumer, held))
             raise
 
     def peek_events(self, *, start: From = "recent", cursor: str | None = None, limit: int = 100) -> EventPage:
@@ -415,11 +415,11 @@ class SessionStore(Facade[S, Transport]):
             >>> [event.type for event in store.peek_events(limit=2).events]  # doctest: +SKIP
             ['created', 'expired']
         """
-        return self._drive(peek_flow(self._context, start, cursor, limit))
+        return self._drive(lambda: peek_flow(self._context, start, cursor, limit))
 
     def forget_events(self, group: str) -> bool:
         """Remove a group, so that it no longer keeps events from being trimmed; whether there was one."""
-        return self._run(forget_group(self._context.keys.partition, tenant_group(self._context, group)))
+        return self._run(lambda: forget_group(self._context.keys.partition, tenant_group(self._context, group)))
 
     # The archive
 
@@ -464,25 +464,37 @@ class SessionStore(Facade[S, Transport]):
             >>> store.restore(session.id, version=3, ttl=3600).version  # doctest: +SKIP
             8
         """
-        return self._drive(self._restore(session_id, version, at, ttl, max_lifetime))
+        return self._drive(lambda: self._restore(session_id, version, at, ttl, max_lifetime))
 
     # How it runs
 
-    def _run(self, operation: Operation[R]) -> R:
-        return self._run_many([operation], result_of)[0]
+    def _run(self, build: Callable[[], Operation[R]]) -> R:
+        """Execute the operation that `build` makes once it is known where the tenant's keys are."""
+        self._open()
+        return self._execute(build())
 
     def _run_many(
-        self, operations: Sequence[Operation[R]], finish: Callable[[Operation[R], builtins.list[Any]], E]
+        self,
+        build: Callable[[], Sequence[Operation[R]]],
+        finish: Callable[[Operation[R], builtins.list[Any]], E],
     ) -> builtins.list[E]:
-        transport = self._shared.transport
-        if not self._shared.opened:
-            for step in self._layout():
-                if step.parse(transport.execute([step])[0]):
-                    break
-            self._shared.opened = True
-        return [finish(each, replies) for each, replies in zip(operations, transport.execute(operations), strict=True)]
+        self._open()
+        operations = build()
+        replies = self._shared.transport.execute(operations)
+        return [finish(each, own) for each, own in zip(operations, replies, strict=True)]
 
-    def _drive(self, flow: Generator[Operation[Any] | Pause | Ask, Any, R]) -> R:
+    def _drive(self, build: Callable[[], Generator[Operation[Any] | Pause | Ask, Any, R]]) -> R:
+        self._open()
+        return self._follow(build())
+
+    def _open(self) -> None:
+        if not self._ready:
+            self._follow(self._opening())
+
+    def _execute(self, operation: Operation[R]) -> R:
+        return operation.parse(self._shared.transport.execute([operation])[0])
+
+    def _follow(self, flow: Generator[Operation[Any] | Pause | Ask, Any, R]) -> R:
         result: Any = None
         failure: Exception | None = None
         while True:
@@ -495,7 +507,7 @@ class SessionStore(Facade[S, Transport]):
                 time.sleep(step.seconds)
                 continue
             try:
-                result = step.function() if isinstance(step, Ask) else self._run(step)
+                result = step.function() if isinstance(step, Ask) else self._execute(step)
             except SessionError as error:
                 failure = error
 

@@ -13,6 +13,7 @@
     ├── SettingsError                      a setting is missing, malformed or contradicts another
     ├── SessionError                       about one session: carries `session_id` and `tenant`
     │   ├── SessionNotFound                there is none, or it is past its deadline
+    │   │   └── WrongOwner                 it is another owner's than the one that the call names
     │   ├── SessionExists                  the id is in use
     │   ├── SessionEnded                   it has ended; nothing may be written any more
     │   ├── VersionConflict                somebody else wrote first
@@ -21,10 +22,17 @@
     │   ├── CounterOutOfRange              an increment would leave the exact range
     │   ├── LogFull                        a log has reached its limit
     │   ├── VersionNotFound                the archive does not lead back to that version
+    │   ├── SecretUnreadable               a secret of it cannot be opened; the rest of the record can be read
     │   └── SessionCorrupt                 its record was damaged by other hands
+    ├── LimitError                         a limit of a tenant stands in the way: carries `tenant`
+    │   ├── LimitExceeded                  there would be too many live sessions, or too many bytes of them
+    │   ├── RateLimited                    there were too many calls; `retry_after` tells how long to wait
+    │   └── TenantClosed                   the tenant is being deleted
+    ├── TokenInvalid                       a token opens nothing (any more): carries `tenant` and `reason`
     ├── StoreError                         about the Redis behind the store
     │   ├── StoreUnavailable               it did not answer in time
     │   ├── StoreFull                      it is out of memory
+    │   ├── TenantMoved                    the tenant's keys are elsewhere since the store was opened
     │   └── LayoutMismatch                 it was laid out with other settings
     └── ArchiveError                       about the PostgreSQL behind the archive
         ├── ArchiveUnavailable             it did not answer in time
@@ -51,7 +59,11 @@ __all__ = [
     "InvalidTransition",
     "InvalidTtl",
     "LayoutMismatch",
+    "LimitError",
+    "LimitExceeded",
     "LogFull",
+    "RateLimited",
+    "SecretUnreadable",
     "SessionCorrupt",
     "SessionEnded",
     "SessionError",
@@ -62,9 +74,13 @@ __all__ = [
     "StoreError",
     "StoreFull",
     "StoreUnavailable",
+    "TenantClosed",
+    "TenantMoved",
+    "TokenInvalid",
     "VersionConflict",
     "VersionNotFound",
     "WrongKind",
+    "WrongOwner",
 ]
 
 
@@ -139,6 +155,15 @@ class SessionNotFound(SessionError):
 
     code = "NOTFOUND"
     sentence = "does not exist or has expired"
+
+
+class WrongOwner(SessionNotFound):
+    """The session is not the one's whom the call names as its owner.
+
+    It is a `SessionNotFound`, and says the same, for a stranger is not to learn which ids are in use.
+    """
+
+    code = "OWNER"
 
 
 class SessionExists(SessionError):
@@ -217,6 +242,23 @@ class VersionNotFound(SessionError):
     sentence = "cannot be told as it was at {detail}: see 'sojourn history' for what the archive holds of it"
 
 
+class SecretUnreadable(SessionError):
+    """A secret of the session cannot be opened. `field` names it.
+
+    No key of the keyring fits, or its ciphertext was damaged, or belongs to another session or field.
+    """
+
+    sentence = (
+        "has a secret that cannot be opened: field '{detail}'; its key is missing from the keyring (see the settings "
+        "secret_keys and secret_keys_file), or it was damaged by other hands"
+    )
+
+    @property
+    def field(self) -> str:
+        """The field."""
+        return self.detail
+
+
 class SessionCorrupt(SessionError):
     """The record was damaged by other hands. `field` names the first field that cannot be read."""
 
@@ -233,6 +275,110 @@ class SessionCorrupt(SessionError):
         error = SessionCorrupt(self.session_id, self.tenant, self.detail)
         error.args = (f"{self}; the change itself was made",)
         return error
+
+
+class LimitError(SojournError):
+    """A limit of a tenant stands in the way; no session was changed.
+
+    Args:
+        tenant: whose limit.
+        detail: what the scripts tell of it.
+    """
+
+    code: ClassVar[str] = ""
+
+    def __init__(self, tenant: str, detail: str = "") -> None:
+        self.tenant = tenant
+        self.detail = detail
+        super().__init__(self._sentence())
+
+    def _sentence(self) -> str:
+        return f"tenant '{self.tenant}': {self.detail}"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+class LimitExceeded(LimitError):
+    """There would be more live sessions, or more bytes of them, than a limit allows.
+
+    `limit` names the limit: ``sessions`` or ``bytes`` of the tenant, ``owner_sessions`` of one owner. `created` holds
+    the sessions that ``create_many`` created nevertheless.
+    """
+
+    code = "LIMIT"
+    created: tuple[Any, ...] = ()
+
+    @property
+    def limit(self) -> str:
+        """Which limit."""
+        return self.detail.split(" ")[0]
+
+    @property
+    def bound(self) -> int:
+        """How many there may be."""
+        return int(self.detail.split(" ")[1])
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return int(self.detail.split(" ")[2])
+
+    def _sentence(self) -> str:
+        return (
+            f"tenant '{self.tenant}' is at its limit '{self.limit}': {self.count} of {self.bound}; end sessions, or "
+            "raise it with 'sojourn tenant limits'"
+        )
+
+
+class RateLimited(LimitError):
+    """There were more calls than a rate allows. `retry_after` tells for how many seconds to wait.
+
+    `limit` names the rate: ``creates`` or ``operations`` of the tenant, ``owner_creates`` or ``owner_operations``.
+    """
+
+    code = "RATE"
+
+    @property
+    def limit(self) -> str:
+        """Which rate."""
+        return self.detail.split(" ")[0]
+
+    @property
+    def retry_after(self) -> float:
+        """Seconds until the call may be made again."""
+        return int(self.detail.split(" ")[1]) / 1000
+
+    def _sentence(self) -> str:
+        return f"tenant '{self.tenant}' is at its rate '{self.limit}': try again in {self.retry_after:g} s"
+
+
+class TenantClosed(LimitError):
+    """The tenant is being deleted: nothing can be created for it until that is done."""
+
+    code = "CLOSED"
+
+    def _sentence(self) -> str:
+        return f"tenant '{self.tenant}' is being deleted: nothing can be created until 'sojourn tenant delete' is done"
+
+
+class TokenInvalid(SojournError):
+    """A token opens nothing. `reason` tells why; those who present tokens are not to be told.
+
+    The reasons: ``malformed``, ``unknown`` (never issued here, expired, revoked, or its session has ended),
+    ``fingerprint`` (bound to another client), ``kind`` (an access token where a refresh token is wanted, or the
+    reverse), ``reused`` (a refresh token that was used before: its whole family is revoked now).
+    """
+
+    code: ClassVar[str] = "TOKEN"
+
+    def __init__(self, tenant: str, reason: str = "unknown") -> None:
+        self.tenant = tenant
+        self.reason = reason
+        super().__init__(f"the token is not valid for tenant '{tenant}' ({reason}): a new one must be issued")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__)
 
 
 class StoreError(SojournError):
@@ -252,6 +398,20 @@ class StoreFull(StoreError):
     def __init__(self, message: str = "", created: tuple[Any, ...] = ()) -> None:
         self.created = created
         super().__init__(message)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+class TenantMoved(StoreError):
+    """The tenant was given a partition of its own since the store was opened. The next call finds it there."""
+
+    code: ClassVar[str] = "MOVED"
+
+    def __init__(self, tenant: str, detail: str = "") -> None:
+        del detail
+        self.tenant = tenant
+        super().__init__(f"tenant '{tenant}' was moved to a partition of its own: nothing was changed; call again")
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.args, self.__dict__)
@@ -281,14 +441,25 @@ def _rebuild(cls: type[SojournError], args: tuple[object, ...], state: dict[str,
     return error
 
 
-def _all_session_errors(base: type[SessionError]) -> dict[str, type[SessionError]]:
-    found: dict[str, type[SessionError]] = {}
+def from_reply(code: str, session_id: str, tenant: str, detail: str) -> SojournError | None:
+    """The error that a script tells with a code; None for a code that is none of ours."""
+    kind = BY_CODE.get(code)
+    if kind is None:
+        return None
+    arguments = (session_id, tenant, detail) if issubclass(kind, SessionError) else (tenant, detail)
+    error: SojournError = kind(*arguments)
+    return error
+
+
+def _with_codes(base: type[SojournError]) -> dict[str, type[Any]]:
+    found: dict[str, type[Any]] = {}
     for each in base.__subclasses__():
-        if each.code:
-            found[each.code] = each
-        found |= _all_session_errors(each)
+        code = vars(each).get("code")
+        if code:
+            found[code] = each
+        found |= _with_codes(each)
     return found
 
 
-BY_CODE = _all_session_errors(SessionError)
+BY_CODE = _with_codes(SojournError)
 """The errors that the Lua scripts can answer, by their code."""

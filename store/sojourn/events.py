@@ -49,9 +49,13 @@ class Event:
 
     id: str
     type: str
-    """``created``, ``updated``, ``touched``, ``ended``, ``expired``, ``deleted``; ``restored`` to an earlier state, or
-    ``rehydrated``: put back as archived; ``lost`` where the record was gone though nobody had removed it, ``damaged``
-    where it could not be read at its deadline."""
+    """``created``, ``updated``, ``touched``, ``ended``, ``expired``, ``deleted``; ``rotated`` to another id, once for
+    the old id and once for the new one; ``restored`` to an earlier state, or ``rehydrated``: put back as archived;
+    ``lost`` where the record was gone though nobody had removed it, ``damaged`` where it could not be read at its
+    deadline.
+    ``token_issued``, ``token_refreshed``, ``token_revoked``, ``token_reused``: of the session's tokens. ``limited``: a
+    limit refused something, told once a minute; ``administered``: a command of an operator. These two may be about no
+    session; then `session_id` is empty."""
     tenant: str
     session_id: str
     kind: str

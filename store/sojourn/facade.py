@@ -26,7 +26,6 @@ __all__ = [
     "all_created",
     "created_or_full",
     "found_or_none",
-    "result",
     "result_or_error",
 ]
 
@@ -61,6 +60,8 @@ class Facade(Generic[S, T]):
     """Builds the operations behind each method of a store; knows nothing of waiting."""
 
     _shared: Shared[T]
+    _ready = False
+    """Whether `_opening` was gone through."""
 
     def __init__(
         self,
@@ -129,8 +130,14 @@ class Facade(Generic[S, T]):
 
     # What the methods of the stores execute
 
-    def _layout(self) -> tuple[Operation[bool], Operation[bool]]:
-        return read.open_layout(self.settings.partitions)
+    def _opening(self) -> Generator[Operation[bool], bool, None]:
+        """What comes before the first operation of a store, and of each of its views."""
+        if not self._shared.opened:
+            for step in read.open_layout(self.settings.partitions):
+                if (yield step):
+                    break
+            self._shared.opened = True
+        self._ready = True
 
     def _create(self, ttl: Ttl | Default, max_lifetime: Ttl | Default, fields: Mapping[str, Any]) -> Operation[S]:
         lives = self.settings.ttl if isinstance(ttl, Default) else ttl
@@ -213,11 +220,6 @@ class Facade(Generic[S, T]):
 
     def _hand_back(self, group: str, consumer: str | None, held: Taken) -> Operation[None]:
         return hand_back(held, tenant_group(self._context, group), consumer or default_consumer())
-
-
-def result(operation: Operation[R], replies: list[Any]) -> R:
-    """The operation's result."""
-    return operation.parse(replies)
 
 
 def found_or_none(operation: Operation[R], replies: list[Any]) -> R | None:

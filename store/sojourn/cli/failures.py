@@ -27,6 +27,7 @@ _CODES: Final[dict[type[errors.SojournError], int]] = {
     errors.WrongKind: USAGE,
     errors.SessionCorrupt: DAMAGED,
     errors.SessionError: CONFLICT,
+    errors.LimitError: CONFLICT,
     errors.StoreError: UNAVAILABLE,
     errors.ArchiveError: UNAVAILABLE,
     errors.SojournError: USAGE,

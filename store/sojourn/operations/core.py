@@ -11,7 +11,7 @@ from typing import Any, Final, Generic, TypeVar
 from redis.exceptions import ResponseError
 
 from sojourn.codec import Models
-from sojourn.errors import BY_CODE, SessionCorrupt, StoreError, StoreFull, StoreUnavailable
+from sojourn.errors import BY_CODE, SessionCorrupt, StoreError, StoreFull, StoreUnavailable, from_reply
 from sojourn.keys import TenantKeys
 from sojourn.limits import Limits
 from sojourn.scripts import script
@@ -117,9 +117,9 @@ def raise_for(reply: Any, session_id: str, tenant: str) -> None:
         code, detail = detail, ""
     if code == "OOM":
         raise StoreFull("Redis is out of memory (maxmemory): nothing was changed; raise it, or end sessions") from None
-    kind = BY_CODE.get(code)
-    if kind is not None:
-        raise kind(session_id, tenant, detail) from None
+    known = from_reply(code, session_id, tenant, detail)
+    if known is not None:
+        raise known from None
     if code == "WRONGTYPE":
         raise SessionCorrupt(session_id, tenant, "key") from None
     if code in ("LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "READONLY", "TRYAGAIN") or "loading" in text.lower():

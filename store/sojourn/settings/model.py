@@ -33,7 +33,8 @@ __all__ = ["ArchiveRetention", "EventType", "HookSettings", "Seconds", "Settings
 
 _FUNCTION: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 EventType = Literal[
-    "created", "updated", "touched", "ended", "expired", "deleted", "restored", "rehydrated", "lost", "damaged"
+    "created", "updated", "touched", "ended", "expired", "deleted", "rotated", "restored", "rehydrated", "lost",
+    "damaged", "token_issued", "token_refreshed", "token_revoked", "token_reused", "limited", "administered",
 ]  # fmt: skip
 _LONGEST_KEEP: Final = timedelta(days=36_525)
 Seconds = Annotated[float, Field(gt=0)]

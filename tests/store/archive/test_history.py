@@ -55,8 +55,8 @@ def test_each_version_as_it_was(store: Store, settings: Settings, archived: str)
     else:
         original = store._run
 
-        def run(operation: Any) -> Any:
-            found = original(operation)
+        def run(build: Any) -> Any:
+            found = original(build)
             archive_once(settings)
             return found
 
