@@ -13,12 +13,13 @@
 -- ARGV[11] limit      count   how long the log may get
 -- ARGV[12...] entry   JSON    the entries, in order
 -- Returns  how long the log is now
--- Errors   NOTFOUND, KIND, ENDED, CORRUPT, FULL
+-- Errors   NOTFOUND, KIND, ENDED, CORRUPT, FULL, RATE, ROOM
 -- @include include/keys
 -- @include include/operation
 -- @include include/record
 -- @include include/event
 -- @include include/slide
+-- @include include/limit
 local session = KEYS[1]
 local prefix, tenant, id, operation = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local kinds, slides, grace, actor, trace = ARGV[5], ARGV[6] == '1', tonumber(ARGV[7]), ARGV[8], ARGV[9]
@@ -35,8 +36,13 @@ if is_repeat(k, operation) then
   return redis.call('LLEN', log)
 end
 local core, refusal = load_live(k, now, kinds)
-if not core then
-  return refusal
+local bytes = 0
+for i = 12, #ARGV do
+  bytes = bytes + #ARGV[i]
+end
+local limits, limited = pass(k, core, { sessions = 0, owner_sessions = 0, owner = '', bytes = bytes })
+if limited or not core then
+  return limited or refusal
 end
 local length, added = redis.call('LLEN', log), #ARGV - 11
 local before = { ['_log:' .. name] = text(length) }
@@ -59,6 +65,7 @@ redis.call('ZADD', k.dirty, 'NX', text(now), k.member)
 if slides then
   slide_told(k, core, now, grace, before)
 end
+keep_place(k, limits, now, bytes, core.owner)
 remember(k, operation, now)
 emit(k, 'updated', core.kind, core.version + 1, now, actor, trace,
   string.format('{"%s":{"appended":%d,"length":%d}}', name, added, length), told(before))

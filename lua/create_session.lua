@@ -17,12 +17,13 @@
 -- ARGV[14] trace      string
 -- ARGV[15...] field, value    the rest of the record's hash fields, encoded
 -- Returns  {created_at ms, expires_at ms or false}
--- Errors   EXISTS
+-- Errors   EXISTS, CLOSED, MOVED, RATE, LIMIT, ROOM
 -- @include include/keys
 -- @include include/operation
 -- @include include/claim
 -- @include include/purge
 -- @include include/trim
+-- @include include/admit
 local session = KEYS[1]
 local prefix, tenant, id, operation = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local kind, status, indexes = ARGV[5], ARGV[6], ARGV[7]
@@ -40,6 +41,17 @@ if done_at then
 end
 if redis.call('EXISTS', session) == 1 then
   return redis.error_reply('EXISTS')
+end
+local limits, bytes, owner, refusal = limits_of(k), 0, '', nil
+if limits then
+  for i = 15, #ARGV, 2 do
+    bytes = bytes + #ARGV[i] + #ARGV[i + 1]
+    owner = ARGV[i] == 'owner' and ARGV[i + 1] or owner
+  end
+  refusal = admit(k, limits, now, prefix, grace, retention, owner, bytes)
+end
+if refusal then
+  return refusal
 end
 
 local created = text(now)
@@ -70,6 +82,9 @@ if deadline then
   place_deadline(k, deadline, grace, '')
 end
 enlist(k, kind, status, indexes, values, created)
+if limits and limits.places then
+  take_place(k, now, bytes, owner)
+end
 redis.call('ZADD', k.dirty, 'NX', created, k.member)
 remember(k, operation, now)
 emit(k, 'created', kind, 1, now, actor, trace, '', '')

@@ -15,11 +15,12 @@
 -- ARGV[13] trace      string
 -- ARGV[14] changes    JSON    the changed fields, for the event
 -- Returns  the record: {field, value, ...}
--- Errors   NOTFOUND, KIND, ENDED, CORRUPT, CONFLICT, TRANSITION
+-- Errors   NOTFOUND, KIND, ENDED, CORRUPT, CONFLICT, TRANSITION, RATE
 -- @include include/keys
 -- @include include/operation
 -- @include include/record
 -- @include include/finish
+-- @include include/limit
 local session = KEYS[1]
 local prefix, tenant, id, operation = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local kinds, expected, status, allowed, reason = ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9]
@@ -46,8 +47,9 @@ refusal = refusal or version_error(core, expected)
 if not refusal and allowed ~= '' then
   refusal = transition_error(core, status, allowed)
 end
-if refusal then
-  return refusal
+local _, limited = pass(k, core)
+if limited or refusal then
+  return limited or refusal
 end
 
 finish(k, core, now, grace, retention, { status = status, at = now, reason = reason,

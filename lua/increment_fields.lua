@@ -11,12 +11,13 @@
 -- ARGV[9]  trace      string
 -- ARGV[10...] field, amount    counters and what to add to each
 -- Returns  {value, ...} as text, in the order of the fields
--- Errors   NOTFOUND, KIND, ENDED, CORRUPT, RANGE
+-- Errors   NOTFOUND, KIND, ENDED, CORRUPT, RANGE, RATE
 -- @include include/keys
 -- @include include/operation
 -- @include include/record
 -- @include include/event
 -- @include include/slide
+-- @include include/limit
 local session = KEYS[1]
 local prefix, tenant, id, operation = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local kinds, slides, grace, actor, trace = ARGV[5], ARGV[6] == '1', tonumber(ARGV[7]), ARGV[8], ARGV[9]
@@ -31,12 +32,13 @@ if is_repeat(k, operation) then
   return redis.call('HMGET', session, unpack(names))
 end
 local core, refusal = load_live(k, now, kinds)
-if not core then
-  return refusal
+local limits, limited = pass(k, core)
+if limited or not core then
+  return limited or refusal
 end
 
 local values, write, changes = {}, { 'version', text(core.version + 1), 'updated_at_ms', stamp(core, now) }, {}
-local before = {}
+local before, bytes = {}, 0 -- a few digits; a counter is not refused for them
 for i, old in ipairs(redis.call('HMGET', session, unpack(names))) do
   local current = integer(old or '0')
   if not current then
@@ -51,12 +53,14 @@ for i, old in ipairs(redis.call('HMGET', session, unpack(names))) do
   write[#write + 1] = values[i]
   changes[i] = string.format('"%s":%s', names[i], values[i])
   before[names[i]] = old
+  bytes = bytes + #values[i] - (old and #old or -#names[i])
 end
 redis.call('HSET', session, unpack(write))
 redis.call('ZADD', k.dirty, 'NX', text(now), k.member)
 if slides then
   slide_told(k, core, now, grace, before)
 end
+keep_place(k, limits, now, bytes, core.owner)
 remember(k, operation, now)
 emit(k, 'updated', core.kind, core.version + 1, now, actor, trace, '{' .. table.concat(changes, ',') .. '}',
   told(before))

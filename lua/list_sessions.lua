@@ -10,22 +10,31 @@
 -- ARGV[8]  after      string  id of the last one seen, created at `newest`; '' at the start
 -- ARGV[9]  limit      count   records to return at most
 -- ARGV[10] scan       count   index entries to look at, at most
--- ARGV[11] reply      string  'records', or 'count', which returns none
+-- ARGV[11] reply      string  'records'; 'count', which returns none; or 'ids', for housekeeping: it counts as no call
 -- ARGV[12...] field, value    further indexed fields and the value each must have
 -- Returns  {matches, last created_at ms, last id, complete 0|1, {id, record, ...}}, a record being {field, value, ...}
--- Errors   none
+-- Errors   RATE
 -- @include include/keys
 -- @include include/clock
 -- @include include/record
 -- @include include/index
 -- @include include/walk
+-- @include include/limit
 local kinds_key = KEYS[1]
 local prefix, tenant, statuses, kinds, client_type = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local newest, oldest, after = tonumber(ARGV[6]), ARGV[7], ARGV[8]
-local limit, scan, counts_only = tonumber(ARGV[9]), tonumber(ARGV[10]), ARGV[11] == 'count'
+local limit, scan, reply = tonumber(ARGV[9]), tonumber(ARGV[10]), ARGV[11]
+local counts_only = reply == 'count'
 
 local k = session_keys(prefix, tenant, '')
 local now = now_ms()
+local _, limited
+if reply ~= 'ids' then
+  _, limited = pass(k)
+end
+if limited then
+  return limited
+end
 local wanted_status, wanted_kind, status_keys = {}, nil, {}
 local kind_list = {}
 if kinds == '' then
@@ -107,7 +116,7 @@ while found < limit and looked_at < scan and complete == 0 do
       found = found + 1
       if not counts_only then
         page[2 * found - 1] = entry.id
-        page[2 * found] = redis.call('HGETALL', session)
+        page[2 * found] = reply == 'ids' and {} or redis.call('HGETALL', session)
       end
     end
   end

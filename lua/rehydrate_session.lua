@@ -20,6 +20,7 @@
 -- @include include/deadline
 -- @include include/event
 -- @include include/stage
+-- @include include/limit
 local session = KEYS[1]
 local prefix, tenant, id = ARGV[1], ARGV[2], ARGV[3]
 local grace, actor, trace = tonumber(ARGV[4]), ARGV[5], ARGV[6]
@@ -82,6 +83,12 @@ take_staged(k, 9, logs)
 -- The record of one that is long overdue must stay until a worker has claimed it.
 place_deadline(k, expires, expires and math.max(grace, now - expires + HOUSEKEEPING_MS), texts._logs or '')
 enlist(k, texts.kind, texts.status, texts._indexes or '', texts, text(created))
+-- It was within the limits when it lived; now it takes its place again.
+local limits = limits_of(k)
+if limits and limits.places then
+  local bytes = bytes_of_session(k, ARGV, first_field, texts._logs)
+  take_place(k, positive(texts.accessed_at_ms), bytes, texts.owner or '')
+end
 redis.call('SREM', k.lost, k.member)
 emit(k, 'rehydrated', texts.kind, version, now, actor, trace, '', '')
 return core and 'replaced' or 'loaded'

@@ -18,7 +18,7 @@
 -- ARGV[15] logs       count   how many pairs of a log's name and the key of its staged entries follow
 -- ARGV[16...] log, key, field, value    those pairs, then the state's fields
 -- Returns  the record: {field, value, ...}; 'unstaged' if Redis does not hold the session, and its logs are not staged
--- Errors   KIND, CORRUPT
+-- Errors   KIND, CORRUPT, CLOSED, RATE, ROOM
 -- @include include/keys
 -- @include include/operation
 -- @include include/record
@@ -26,6 +26,7 @@
 -- @include include/deadline
 -- @include include/event
 -- @include include/stage
+-- @include include/limit
 local session = KEYS[1]
 local prefix, tenant, id, operation = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local kinds, version, updated = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
@@ -47,8 +48,20 @@ if not refusal then
   local damage = damage_in(texts, id, tenant) or (not logs_are_sound(k, texts._logs) and '_logs')
   refusal = damage and redis.error_reply('CORRUPT ' .. damage)
 end
-if refusal then
-  return refusal
+local bytes, owner, is_new = 0, texts.owner or '', not (core and core.live)
+if not refusal and redis.call('HEXISTS', k.limits, 'places') == 1 then
+  bytes = bytes_of_session(k, ARGV, first_field, core and core.logs)
+  for i = 16, core and 15 or first_field - 1, 2 do
+    bytes = bytes + bytes_of_list(ARGV[i + 1])
+  end
+end
+local limits, limited = pass(k, core or { owner = owner }, not refusal and { sessions = is_new and 1 or 0,
+  owner_sessions = (is_new or core.owner ~= owner) and 1 or 0, owner = owner, bytes = bytes - (place_of(k) or 0) })
+if not limited and not refusal and limits and (limits.closed or limits.moved) then
+  refusal = redis.error_reply('CLOSED')
+end
+if limited or refusal then
+  return limited or refusal
 end
 if not core and not are_staged(16, logs) then
   return 'unstaged'
@@ -91,6 +104,9 @@ if not core then
 end
 place_deadline(k, deadline, grace, texts._logs or '')
 enlist(k, texts.kind, texts.status, texts._indexes or '', texts, texts.created_at_ms)
+if limits and limits.places then
+  take_place(k, now, bytes, owner)
+end
 redis.call('ZADD', k.dirty, 'NX', text(now), k.member)
 redis.call('SREM', k.lost, k.member)
 redis.call('ZREM', k.removed, k.member)

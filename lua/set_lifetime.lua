@@ -11,12 +11,13 @@
 -- ARGV[9]  trace      string
 -- ARGV[10] changes    JSON    the changed fields, for the event
 -- Returns  the record: {field, value, ...}
--- Errors   NOTFOUND, KIND, ENDED, CORRUPT
+-- Errors   NOTFOUND, KIND, ENDED, CORRUPT, RATE
 -- @include include/keys
 -- @include include/operation
 -- @include include/record
 -- @include include/deadline
 -- @include include/event
+-- @include include/limit
 local session = KEYS[1]
 local prefix, tenant, id, operation = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local kinds, ttl, grace = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
@@ -28,8 +29,9 @@ if is_repeat(k, operation) then
   return redis.call('HGETALL', session)
 end
 local core, refusal = load_live(k, now, kinds)
-if not core then
-  return refusal
+local limits, limited = pass(k, core)
+if limited or not core then
+  return limited or refusal
 end
 
 local deadline = deadline_from(now, ttl, core.created, core.max_lifetime)
@@ -53,6 +55,7 @@ if #clear > 0 then
 end
 place_deadline(k, deadline, grace, core.logs)
 redis.call('ZADD', k.dirty, 'NX', text(now), k.member)
+keep_place(k, limits, now, 0, core.owner)
 remember(k, operation, now)
 emit(k, 'updated', core.kind, core.version + 1, now, actor, trace, changes, told(before))
 return redis.call('HGETALL', session)

@@ -12,11 +12,12 @@
 -- ARGV[9]  trace      string
 -- ARGV[10] reply      string  'deadline', or 'record', which returns an ended session as it is
 -- Returns  'deadline': ms, or false for a session without one; 'record': {field, value, ...}
--- Errors   NOTFOUND, KIND, ENDED, CORRUPT
+-- Errors   NOTFOUND, KIND, ENDED, CORRUPT, RATE
 -- @include include/keys
 -- @include include/record
 -- @include include/slide
 -- @include include/event
+-- @include include/limit
 local session = KEYS[1]
 local prefix, tenant, id = ARGV[1], ARGV[2], ARGV[3]
 local kinds, gain, grace, tells = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7] == '1'
@@ -25,6 +26,10 @@ local actor, trace, whole = ARGV[8], ARGV[9], ARGV[10] == 'record'
 local k = session_keys(prefix, tenant, id)
 local now = now_ms()
 local core, refusal = load_live(k, now, kinds)
+local limits, limited = pass(k, core)
+if limited then
+  return limited
+end
 if not core then
   if whole and string.sub(refusal.err, 1, 5) == 'ENDED' then
     return redis.call('HGETALL', session)
@@ -37,6 +42,7 @@ if not moved and gain == 0 and core.accessed ~= now then
   redis.call('HSET', session, 'accessed_at_ms', text(now), 'updated_at_ms', stamp(core, now, 1))
   redis.call('ZADD', k.dirty, 'NX', text(now), k.member)
 end
+keep_place(k, limits, now, 0, core.owner)
 if tells and (moved or gain == 0) then
   emit(k, 'touched', core.kind, core.version, now, actor, trace, '', '')
 end

@@ -17,13 +17,14 @@
 -- ARGV[15...] field           those names
 -- ARGV[...] field, value      fields and their new values, encoded
 -- Returns  the record: {field, value, ...}
--- Errors   NOTFOUND, KIND, ENDED, CORRUPT, CONFLICT, TRANSITION
+-- Errors   NOTFOUND, KIND, ENDED, CORRUPT, CONFLICT, TRANSITION, RATE, ROOM
 -- @include include/keys
 -- @include include/operation
 -- @include include/record
 -- @include include/index
 -- @include include/event
 -- @include include/slide
+-- @include include/limit
 local session = KEYS[1]
 local prefix, tenant, id, operation = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local kinds, expected, status, allowed, slides = ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9] == '1'
@@ -41,12 +42,7 @@ refusal = refusal or version_error(core, expected)
 if not refusal and status ~= '' and status ~= core.status then
   refusal = transition_error(core, status, allowed)
 end
-if refusal then
-  return refusal
-end
-
-local write = { 'version', text(core.version + 1), 'updated_at_ms', stamp(core, now) }
-local names, new, old, before = {}, {}, {}, {}
+local write, names, new, old, before = {}, {}, {}, {}, {}
 for i = 15, first_pair - 1 do
   names[#names + 1] = ARGV[i]
   new[ARGV[i]] = false
@@ -57,14 +53,28 @@ for i = first_pair, #ARGV, 2 do
   names[#names + 1] = ARGV[i]
   new[ARGV[i]] = ARGV[i + 1]
 end
-if #names > 0 then
+local bytes = 0
+if #names > 0 and core then
   for i, value in ipairs(redis.call('HMGET', session, unpack(names))) do
-    old[names[i]] = value
-    if value ~= new[names[i]] then
-      before[names[i]] = value
+    local name = names[i]
+    old[name] = value
+    if value ~= new[name] then
+      before[name] = value
+      bytes = bytes + (new[name] and #name + #new[name] or 0) - (value and #name + #value or 0)
     end
   end
 end
+local owner = core and (before.owner == nil and core.owner or new.owner or '')
+local limits, limited = pass(k, core, not refusal and
+  { sessions = 0, owner_sessions = owner ~= core.owner and 1 or 0, owner = owner, bytes = bytes })
+if limited or refusal then
+  return limited or refusal
+end
+
+write[#write + 1] = 'version'
+write[#write + 1] = text(core.version + 1)
+write[#write + 1] = 'updated_at_ms'
+write[#write + 1] = stamp(core, now)
 if status ~= '' and status ~= core.status then
   write[#write + 1] = 'status'
   write[#write + 1] = status
@@ -96,6 +106,7 @@ redis.call('ZADD', k.dirty, 'NX', text(now), k.member)
 if slides then
   slide_told(k, core, now, grace, before)
 end
+keep_place(k, limits, now, bytes, owner)
 remember(k, operation, now)
 emit(k, 'updated', core.kind, core.version + 1, now, actor, trace, changes, told(before))
 return redis.call('HGETALL', session)

@@ -17,6 +17,7 @@ from sojourn.models import Counter, DocumentationSession, Indexed, Log, Note, Pr
 from sojourn.operations.flows import Draft
 from sojourn.operations.listing import Page
 from sojourn.peek import EventPage
+from sojourn.quotas import Rate, TenantLimits, Usage
 from sojourn.settings import ArchiveRetention, HookSettings, Settings, load_settings
 
 __all__ = [
@@ -35,10 +36,13 @@ __all__ = [
     "Note",
     "Page",
     "Progress",
+    "Rate",
     "Session",
     "SessionStore",
     "Settings",
     "Status",
+    "TenantLimits",
+    "Usage",
     "load_settings",
 ]
 __all__ += errors.__all__

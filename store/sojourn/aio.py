@@ -9,16 +9,26 @@ from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from sojourn.errors import SessionError, StoreError
+from sojourn.errors import LimitError, SessionError, StoreError
 from sojourn.events import Event, Start, Taken, forget_group, tenant_group
-from sojourn.facade import DEFAULT, Default, Facade, all_created, created_or_full, found_or_none, result_or_error
+from sojourn.facade import (
+    DEFAULT,
+    Default,
+    Facade,
+    all_created,
+    created_or_full,
+    found_or_none,
+    result,
+    result_or_error,
+)
 from sojourn.limits import Ttl
 from sojourn.models import Log, Session, Status
-from sojourn.operations import listing, read, write
+from sojourn.operations import listing, quotas, write
 from sojourn.operations.core import Operation
 from sojourn.operations.flows import Ask, Draft, Pause, edit_flow
 from sojourn.operations.listing import Page
 from sojourn.peek import EventPage, From, peek_flow
+from sojourn.quotas import TenantLimits, Usage
 from sojourn.settings import Settings
 from sojourn.transport.asynchronous import AsyncTransport
 
@@ -68,7 +78,7 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
 
     async def get(self, session_id: str) -> S:
         """See `SessionStore.get`."""
-        return await self._run(lambda: read.get(self._context, self.model, session_id))
+        return await self._run(lambda: self._get(session_id))
 
     async def update(self, session_id: str, /, *, version: int | None = None, **changes: Any) -> S:
         """See `SessionStore.update`."""
@@ -109,7 +119,7 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
         self, session_id: str, log: Log[E], *, start: int = 0, count: int | None = None
     ) -> builtins.list[E]:
         """See `SessionStore.entries`."""
-        return await self._run(lambda: read.entries(self._context, self.model, session_id, log, start, count))
+        return await self._run(lambda: self._entries(session_id, log, start, count))
 
     async def complete(self, session_id: str, *, version: int | None = None, reason: str | None = None) -> S:
         """See `SessionStore.complete`."""
@@ -151,7 +161,9 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
         """See `SessionStore.get_many`."""
         return await self._run_many(lambda: self._get_many(session_ids), found_or_none)
 
-    async def update_many(self, updates: Mapping[str, Mapping[str, Any]]) -> builtins.list[S | SessionError]:
+    async def update_many(
+        self, updates: Mapping[str, Mapping[str, Any]]
+    ) -> builtins.list[S | SessionError | LimitError]:
         """See `SessionStore.update_many`."""
         return await self._run_many(lambda: self._update_many(updates), result_or_error)
 
@@ -197,6 +209,20 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
             created_after=created_after, created_before=created_before, where=where,
         )  # fmt: skip
         return await self._drive(lambda: listing.count_flow(self._context, wanted))
+
+    # The tenant
+
+    async def tenant_limits(self) -> TenantLimits:
+        """See `SessionStore.tenant_limits`."""
+        return await self._run(lambda: quotas.read_limits(self._context))
+
+    async def set_tenant_limits(self, **limits: Any) -> TenantLimits:
+        """See `SessionStore.set_tenant_limits`."""
+        return await self._drive(lambda: quotas.set_limits_flow(self._context, limits))
+
+    async def usage(self, *, owner: str | None = None) -> Usage:
+        """See `SessionStore.usage`."""
+        return await self._run(lambda: quotas.usage(self._context, owner))
 
     # Events
 
@@ -270,7 +296,7 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
         await self._open()
         operations = build()
         replies = await self._shared.transport.execute(operations)
-        return [finish(each, own) for each, own in zip(operations, replies, strict=True)]
+        return [await self._finish(each, own, finish) for each, own in zip(operations, replies, strict=True)]
 
     async def _drive(self, build: Callable[[], Generator[Operation[Any] | Pause | Ask, Any, R]]) -> R:
         await self._open()
@@ -281,7 +307,17 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
             await self._follow(self._opening())
 
     async def _execute(self, operation: Operation[R]) -> R:
-        return operation.parse((await self._shared.transport.execute([operation]))[0])
+        return await self._finish(operation, (await self._shared.transport.execute([operation]))[0], result)
+
+    async def _finish(
+        self,
+        operation: Operation[R],
+        replies: builtins.list[Any],
+        finish: Callable[[Operation[R], builtins.list[Any]], E],
+    ) -> E:
+        if quotas.needs_room(replies):
+            operation, replies = await self._follow(quotas.in_room_flow(self._context, operation, replies))
+        return finish(operation, replies)
 
     async def _follow(self, flow: Generator[Operation[Any] | Pause | Ask, Any, R]) -> R:
         result: Any = None
@@ -297,7 +333,7 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
                 continue
             try:
                 result = await (asyncio.to_thread(step.function) if isinstance(step, Ask) else self._execute(step))
-            except SessionError as error:
+            except (SessionError, LimitError) as error:
                 failure = error
 
     async def close(self) -> None:

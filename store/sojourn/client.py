@@ -9,16 +9,26 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from sojourn.errors import SessionError, StoreError
+from sojourn.errors import LimitError, SessionError, StoreError
 from sojourn.events import Event, Start, Taken, forget_group, tenant_group
-from sojourn.facade import DEFAULT, Default, Facade, all_created, created_or_full, found_or_none, result_or_error
+from sojourn.facade import (
+    DEFAULT,
+    Default,
+    Facade,
+    all_created,
+    created_or_full,
+    found_or_none,
+    result,
+    result_or_error,
+)
 from sojourn.limits import Ttl
 from sojourn.models import Log, Session, Status
-from sojourn.operations import listing, read, write
+from sojourn.operations import listing, quotas, write
 from sojourn.operations.core import Operation
 from sojourn.operations.flows import Ask, Draft, Pause, edit_flow
 from sojourn.operations.listing import Page
 from sojourn.peek import EventPage, From, peek_flow
+from sojourn.quotas import TenantLimits, Usage
 from sojourn.settings import Settings
 from sojourn.transport.blocking import Transport
 
@@ -108,7 +118,7 @@ class SessionStore(Facade[S, Transport]):
             >>> store.get(session.id).status  # doctest: +SKIP
             <Status.PENDING: 'pending'>
         """
-        return self._run(lambda: read.get(self._context, self.model, session_id))
+        return self._run(lambda: self._get(session_id))
 
     def update(self, session_id: str, /, *, version: int | None = None, **changes: Any) -> S:
         """Change the named fields, and no others.
@@ -220,7 +230,7 @@ class SessionStore(Facade[S, Transport]):
             WrongKind: it is of another model.
             SessionCorrupt: an entry cannot be read.
         """
-        return self._run(lambda: read.entries(self._context, self.model, session_id, log, start, count))
+        return self._run(lambda: self._entries(session_id, log, start, count))
 
     def complete(self, session_id: str, *, version: int | None = None, reason: str | None = None) -> S:
         """End the session as completed.
@@ -274,7 +284,7 @@ class SessionStore(Facade[S, Transport]):
         """
         return self._run_many(lambda: self._get_many(session_ids), found_or_none)
 
-    def update_many(self, updates: Mapping[str, Mapping[str, Any]]) -> builtins.list[S | SessionError]:
+    def update_many(self, updates: Mapping[str, Mapping[str, Any]]) -> builtins.list[S | SessionError | LimitError]:
         """Named fields of several sessions, in one round trip; ``version`` among them is the one expected.
 
         Each update stands or falls for itself: the results, in order, are the sessions, or the errors.
@@ -345,6 +355,43 @@ class SessionStore(Facade[S, Transport]):
             created_after=created_after, created_before=created_before, where=where,
         )  # fmt: skip
         return self._drive(lambda: listing.count_flow(self._context, wanted))
+
+    # The tenant
+
+    def tenant_limits(self) -> TenantLimits:
+        """The tenant's limits, as they are in force for all clients.
+
+        Example:
+            >>> store.tenant_limits().sessions  # doctest: +SKIP
+            1000
+        """
+        return self._run(lambda: quotas.read_limits(self._context))
+
+    def set_tenant_limits(self, **limits: Any) -> TenantLimits:
+        """Set the named limits of the tenant, for all clients; None removes one. All of them are the result.
+
+        When it returns, the sessions that were there before are counted. What is over a new limit stays; nothing is
+        added until there is room again, or, where the policy says so, the least recently used sessions end for it.
+
+        Args:
+            **limits: fields of `TenantLimits`.
+
+        Raises:
+            InvalidField: there is no such limit, or it cannot have that value.
+
+        Example:
+            >>> store.set_tenant_limits(sessions=1000, owner_sessions=20, creates="10/s:50")  # doctest: +SKIP
+        """
+        return self._drive(lambda: quotas.set_limits_flow(self._context, limits))
+
+    def usage(self, *, owner: str | None = None) -> Usage:
+        """What the tenant takes of its limits, or one owner of them.
+
+        Example:
+            >>> store.usage(owner="ada").sessions  # doctest: +SKIP
+            3
+        """
+        return self._run(lambda: quotas.usage(self._context, owner))
 
     # Events
 
@@ -481,7 +528,7 @@ class SessionStore(Facade[S, Transport]):
         self._open()
         operations = build()
         replies = self._shared.transport.execute(operations)
-        return [finish(each, own) for each, own in zip(operations, replies, strict=True)]
+        return [self._finish(each, own, finish) for each, own in zip(operations, replies, strict=True)]
 
     def _drive(self, build: Callable[[], Generator[Operation[Any] | Pause | Ask, Any, R]]) -> R:
         self._open()
@@ -492,7 +539,18 @@ class SessionStore(Facade[S, Transport]):
             self._follow(self._opening())
 
     def _execute(self, operation: Operation[R]) -> R:
-        return operation.parse(self._shared.transport.execute([operation])[0])
+        return self._finish(operation, self._shared.transport.execute([operation])[0], result)
+
+    def _finish(
+        self,
+        operation: Operation[R],
+        replies: builtins.list[Any],
+        finish: Callable[[Operation[R], builtins.list[Any]], E],
+    ) -> E:
+        """What `finish` makes of the replies, once there was room within the tenant's limits."""
+        if quotas.needs_room(replies):
+            operation, replies = self._follow(quotas.in_room_flow(self._context, operation, replies))
+        return finish(operation, replies)
 
     def _follow(self, flow: Generator[Operation[Any] | Pause | Ask, Any, R]) -> R:
         result: Any = None
@@ -508,7 +566,7 @@ class SessionStore(Facade[S, Transport]):
                 continue
             try:
                 result = step.function() if isinstance(step, Ask) else self._execute(step)
-            except SessionError as error:
+            except (SessionError, LimitError) as error:
                 failure = error
 
     def close(self) -> None:

@@ -280,16 +280,21 @@ class SessionCorrupt(SessionError):
 class LimitError(SojournError):
     """A limit of a tenant stands in the way; no session was changed.
 
+    `created` holds the sessions that ``create_many`` created nevertheless.
+
     Args:
         tenant: whose limit.
         detail: what the scripts tell of it.
+        session_id: the session that was to be written, if it was about one.
     """
 
     code: ClassVar[str] = ""
 
-    def __init__(self, tenant: str, detail: str = "") -> None:
+    def __init__(self, tenant: str, detail: str = "", session_id: str = "") -> None:
         self.tenant = tenant
         self.detail = detail
+        self.session_id = session_id
+        self.created: tuple[Any, ...] = ()
         super().__init__(self._sentence())
 
     def _sentence(self) -> str:
@@ -302,12 +307,10 @@ class LimitError(SojournError):
 class LimitExceeded(LimitError):
     """There would be more live sessions, or more bytes of them, than a limit allows.
 
-    `limit` names the limit: ``sessions`` or ``bytes`` of the tenant, ``owner_sessions`` of one owner. `created` holds
-    the sessions that ``create_many`` created nevertheless.
+    `limit` names the limit: ``sessions`` or ``bytes`` of the tenant, ``owner_sessions`` of one owner.
     """
 
     code = "LIMIT"
-    created: tuple[Any, ...] = ()
 
     @property
     def limit(self) -> str:
@@ -351,6 +354,18 @@ class RateLimited(LimitError):
 
     def _sentence(self) -> str:
         return f"tenant '{self.tenant}' is at its rate '{self.limit}': try again in {self.retry_after:g} s"
+
+
+class NoRoom(LimitError):
+    """A write needs room within the limits first; never seen outside of the library, which makes some."""
+
+    code = "ROOM"
+
+    @property
+    def wanted(self) -> tuple[int, int, int, str]:
+        """How many sessions, how many of the owner, how many bytes; and the owner."""
+        sessions, of_owner, size, owner = self.detail.split(" ", 3)
+        return int(sessions), int(of_owner), int(size), owner
 
 
 class TenantClosed(LimitError):
@@ -446,8 +461,13 @@ def from_reply(code: str, session_id: str, tenant: str, detail: str) -> SojournE
     kind = BY_CODE.get(code)
     if kind is None:
         return None
-    arguments = (session_id, tenant, detail) if issubclass(kind, SessionError) else (tenant, detail)
-    error: SojournError = kind(*arguments)
+    error: SojournError
+    if issubclass(kind, SessionError):
+        error = kind(session_id, tenant, detail)
+    elif issubclass(kind, LimitError):
+        error = kind(tenant, detail, session_id)
+    else:
+        error = kind(tenant, detail)
     return error
 
 

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, Generic, Self, TypeVar
 
 from sojourn.codec import Codec, codec_for
-from sojourn.errors import InvalidField, InvalidInput, SessionError, SessionNotFound, SojournError, StoreFull
+from sojourn.errors import (
+    InvalidField,
+    InvalidInput,
+    LimitError,
+    SessionError,
+    SessionNotFound,
+    SojournError,
+    StoreFull,
+)
 from sojourn.events import Event, Start, Taken, default_consumer, event_flow, hand_back, tenant_group
 from sojourn.keys import TenantKeys
 from sojourn.limits import Ttl, milliseconds
-from sojourn.models import Session
-from sojourn.operations import read, write
+from sojourn.models import Log, Session
+from sojourn.operations import quotas, read, write
 from sojourn.operations.core import Context, Operation
 from sojourn.operations.flows import Flow, mutate_flow
 from sojourn.settings import Settings, load_settings
@@ -26,10 +35,12 @@ __all__ = [
     "all_created",
     "created_or_full",
     "found_or_none",
+    "result",
     "result_or_error",
 ]
 
 S = TypeVar("S", bound=Session)
+E = TypeVar("E")
 R = TypeVar("R")
 T = TypeVar("T")
 
@@ -54,6 +65,9 @@ class Shared(Generic[T]):
     """Whether the layout of this Redis has been checked."""
     tenants: set[str] = field(default_factory=set)
     """Tenants that are known to be in the set of tenants."""
+    begun: set[str] = field(default_factory=set)
+    """Tenants that had the chance to get the limits that the settings have for new ones."""
+    paces: dict[str, quotas.Pace] = field(default_factory=dict)
 
 
 class Facade(Generic[S, T]):
@@ -111,7 +125,9 @@ class Facade(Generic[S, T]):
             >>> store.for_tenant("acme").tenant  # doctest: +SKIP
             'acme'
         """
-        return self._view(self._context.of(TenantKeys.of(tenant, self.settings.partitions)))
+        view = self._view(self._context.of(TenantKeys.of(tenant, self.settings.partitions)))
+        view._ready = False  # noqa: SLF001
+        return view
 
     def acting(self, *, actor: str = "", trace_id: str = "") -> Self:
         """The same store, but its events tell who acted and in which trace; each up to 256 bytes.
@@ -137,6 +153,9 @@ class Facade(Generic[S, T]):
                 if (yield step):
                     break
             self._shared.opened = True
+        if self.settings.tenant_limits.model_fields_set and self.tenant not in self._shared.begun:
+            yield quotas.begin(self._context, self.settings.tenant_limits)
+            self._shared.begun.add(self.tenant)
         self._ready = True
 
     def _create(self, ttl: Ttl | Default, max_lifetime: Ttl | Default, fields: Mapping[str, Any]) -> Operation[S]:
@@ -152,6 +171,19 @@ class Facade(Generic[S, T]):
             return session
 
         return replace(operation, parse=parse)
+
+    def _get(self, session_id: str) -> Operation[S]:
+        return self._paced(read.get(self._context, self.model, session_id), session_id)
+
+    def _entries(self, session_id: str, log: Log[E], start: int, count: int | None) -> Operation[list[E]]:
+        return self._paced(read.entries(self._context, self.model, session_id, log, start, count), session_id)
+
+    def _paced(self, operation: Operation[R], session_id: str) -> Operation[R]:
+        """A read, counted where the tenant has a rate of operations."""
+        pace = self._shared.paces.get(self.tenant)
+        if pace is None:
+            pace = self._shared.paces.setdefault(self.tenant, quotas.Pace())
+        return quotas.paced(self._context, operation, session_id, pace, time.monotonic())
 
     def _create_many(
         self, sessions: Iterable[Mapping[str, Any]], ttl: Ttl | Default, max_lifetime: Ttl | Default
@@ -178,7 +210,7 @@ class Facade(Generic[S, T]):
         )
 
     def _get_many(self, session_ids: Iterable[str]) -> list[Operation[S]]:
-        return self._bounded([read.get(self._context, self.model, each) for each in _several(session_ids, "get_many")])
+        return self._bounded([self._get(each) for each in _several(session_ids, "get_many")])
 
     def _bounded(self, operations: list[Operation[R]]) -> list[Operation[R]]:
         at_most = self._context.limits.batch
@@ -222,6 +254,11 @@ class Facade(Generic[S, T]):
         return hand_back(held, tenant_group(self._context, group), consumer or default_consumer())
 
 
+def result(operation: Operation[R], replies: list[Any]) -> R:
+    """The operation's result."""
+    return operation.parse(replies)
+
+
 def found_or_none(operation: Operation[R], replies: list[Any]) -> R | None:
     """The operation's result; None where there is no such session."""
     try:
@@ -230,29 +267,33 @@ def found_or_none(operation: Operation[R], replies: list[Any]) -> R | None:
         return None
 
 
-def result_or_error(operation: Operation[R], replies: list[Any]) -> R | SessionError:
+def result_or_error(operation: Operation[R], replies: list[Any]) -> R | SessionError | LimitError:
     """The operation's result, or what went wrong with its session."""
     try:
         return operation.parse(replies)
-    except SessionError as error:
+    except (SessionError, LimitError) as error:
         return error
 
 
-def created_or_full(operation: Operation[R], replies: list[Any]) -> R | StoreFull:
-    """The new session, or that Redis is out of memory."""
+def created_or_full(operation: Operation[R], replies: list[Any]) -> R | StoreFull | LimitError:
+    """The new session, or that there is no room for it: Redis is out of memory, or the tenant at a limit."""
     try:
         return operation.parse(replies)
-    except StoreFull as error:
+    except (StoreFull, LimitError) as error:
         return error
 
 
-def all_created(outcomes: list[S | StoreFull]) -> list[S]:
+def all_created(outcomes: list[S | StoreFull | LimitError]) -> list[S]:
     """The new sessions, if all there are.
 
     Raises:
-        StoreFull: some are not; those that are come with it, since they live on.
+        StoreFull, LimitError: some are not; those that are come with it, since they live on.
     """
-    created = [each for each in outcomes if not isinstance(each, StoreFull)]
+    created = [each for each in outcomes if not isinstance(each, (StoreFull, LimitError))]
+    for each in outcomes:
+        if isinstance(each, LimitError):
+            each.created = tuple(created)
+            raise each
     if len(created) < len(outcomes):
         raise StoreFull(
             f"Redis is out of memory (maxmemory): {len(created)} of {len(outcomes)} sessions were created, see the "

@@ -12,6 +12,12 @@ key                                                           type    holds
 ``sojourn:{NN}:<tenant>:lease:<id>``                          string  nothing; its expiry is the trigger
 ``sojourn:{NN}:<tenant>:log:<id>:<name>``                     list    append-only entries, JSON
 ``sojourn:{NN}:<tenant>:kinds``                               set     kinds that the tenant has used
+``sojourn:{NN}:<tenant>:limits``                              hash    the tenant's limits by name
+``sojourn:{NN}:<tenant>:live``                                zset    of a tenant with limits: live ids by last use
+``sojourn:{NN}:<tenant>:live:<owner>``                        zset    the same for one owner
+``sojourn:{NN}:<tenant>:places``                              hash    their bytes and owners by id; ``/bytes``: the sum
+``sojourn:{NN}:<tenant>:rate:<rate>[:<owner>]``               string  when that bucket will be full again
+``sojourn:{NN}:<tenant>:told:<limit>``                        string  there for a minute after a refusal was told
 ``sojourn:{NN}:<tenant>:index:status:<kind>:<status>``        zset    ids by creation time
 ``sojourn:{NN}:<tenant>:index:<field>:<value>``               zset    ids by creation time
 ``sojourn:{NN}:deadlines``                                    zset    ``<tenant>/<id>`` by deadline
@@ -266,6 +272,33 @@ class TenantKeys:
     def kinds(self) -> str:
         """The kinds that the tenant has used."""
         return self._prefix + "kinds"
+
+    @cached_property
+    def limits(self) -> str:
+        """The tenant's limits."""
+        return self._prefix + "limits"
+
+    @cached_property
+    def live(self) -> str:
+        """Live sessions by their last use, of a tenant with limits on them."""
+        return self._prefix + "live"
+
+    def live_of(self, owner: str) -> str:
+        """The same for one owner."""
+        return f"{self.live}:{owner}"
+
+    @cached_property
+    def places(self) -> str:
+        """How many bytes they take, and whose they are."""
+        return self._prefix + "places"
+
+    def rate(self, name: str, owner: str = "") -> str:
+        """A bucket of tokens."""
+        return f"{self._prefix}rate:{name}" + (f":{owner}" if owner else "")
+
+    def told(self, limit: str) -> str:
+        """There for a while after a refusal was told."""
+        return f"{self._prefix}told:{limit}"
 
     def session(self, session_id: str) -> str:
         """The record."""

@@ -18,7 +18,7 @@ from sojourn.models import Session, Status
 from sojourn.operations.core import Argument, Context, Operation, call, raise_for
 from sojourn.operations.record import GONE, decode_record
 
-__all__ = ["Filters", "Page", "count_flow", "filters", "list_flow", "read_cursor", "write_cursor"]
+__all__ = ["Filters", "Page", "count_flow", "filters", "ids_flow", "list_flow", "read_cursor", "write_cursor"]
 
 S = TypeVar("S", bound=Session)
 
@@ -153,14 +153,12 @@ class _Step:
     """Each with its id."""
 
 
-def _step(
-    context: Context, wanted: Filters, after: tuple[int, str] | None, limit: int, *, counts: bool
-) -> Operation[_Step]:
+def _step(context: Context, wanted: Filters, after: tuple[int, str] | None, limit: int, reply: str) -> Operation[_Step]:
     newest, last_id = after or (wanted.newest, "")
     keys = context.keys
     args: list[Argument] = [
         keys.partition.prefix, context.tenant, ",".join(wanted.statuses), ",".join(wanted.kinds), wanted.client_type,
-        newest, wanted.oldest, last_id, limit, _SCAN, "count" if counts else "records",
+        newest, wanted.oldest, last_id, limit, _SCAN, reply,
     ]  # fmt: skip
     for pair in wanted.where:
         args += pair
@@ -195,7 +193,7 @@ def list_flow(
     page: list[S] = []
     damaged: list[SessionCorrupt] = []
     while True:
-        step = yield _step(context, wanted, after, limit - len(page), counts=False)
+        step = yield _step(context, wanted, after, limit - len(page), "records")
         for session_id, record in step.records:
             try:
                 session = decode_record(context, codec.model, record, session_id)
@@ -211,11 +209,19 @@ def list_flow(
             return Page(tuple(page), write_cursor(wanted.digest, *after), tuple(damaged))
 
 
+def ids_flow(
+    context: Context, wanted: Filters, limit: int, after: tuple[int, str] | None
+) -> Generator[Operation[_Step], _Step, tuple[list[str], tuple[int, str] | None]]:
+    """Ids of up to `limit` sessions behind a place in the list, and the next place; for housekeeping. None: the end."""
+    step = yield _step(context, wanted, after, limit, "ids")
+    return [each for each, _ in step.records], None if step.complete else (step.last_ms, step.last_id)
+
+
 def count_flow(context: Context, wanted: Filters) -> Generator[Operation[_Step], _Step, int]:
     """Count what a list would find, without reading any record."""
     total, after = 0, None
     while True:
-        step: _Step = yield _step(context, wanted, after, _SCAN, counts=True)
+        step: _Step = yield _step(context, wanted, after, _SCAN, "count")
         total += step.found
         after = (step.last_ms, step.last_id)
         if step.complete:

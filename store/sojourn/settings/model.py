@@ -25,6 +25,7 @@ from sojourn.limits import Limits, milliseconds
 from sojourn.models import LIVE, DocumentationSession, Session, Status
 from sojourn.operations.core import Context
 from sojourn.operations.dead import check_hook
+from sojourn.quotas import TenantLimits
 from sojourn.settings.files import config_file
 from sojourn.settings.masking import masked
 from sojourn.settings.names import resolve
@@ -146,6 +147,8 @@ class Settings(BaseSettings):
     max_connections: int = Field(default=100, ge=1)
     """Redis connections of one store."""
     limits: Limits = Limits()
+    tenant_limits: TenantLimits = TenantLimits()
+    """The limits of tenants that begin from now on; ``sojourn tenant limits`` changes those of one that is there."""
     models: tuple[str, ...] = ()
     """Models that workers and the command line shall know, as ``module:Class``."""
     hooks: dict[str, HookSettings] = Field(default_factory=dict)
