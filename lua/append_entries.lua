@@ -19,7 +19,7 @@
 -- @include include/record
 -- @include include/event
 -- @include include/slide
--- @include include/limit
+-- @include include/room
 local session = KEYS[1]
 local prefix, tenant, id, operation = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local kinds, slides, grace, actor, trace = ARGV[5], ARGV[6] == '1', tonumber(ARGV[7]), ARGV[8], ARGV[9]
@@ -40,7 +40,9 @@ local bytes = 0
 for i = 12, #ARGV do
   bytes = bytes + #ARGV[i]
 end
-local limits, limited = pass(k, core, { sessions = 0, owner_sessions = 0, owner = '', bytes = bytes })
+local limits = limits_of(k)
+local limited = core and room_error(k, limits, { sessions = 0, owner_sessions = 0, owner = '', bytes = bytes })
+limited = limited or pass(k, limits, core)
 if limited or not core then
   return limited or refusal
 end

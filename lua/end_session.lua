@@ -47,7 +47,7 @@ refusal = refusal or version_error(core, expected)
 if not refusal and allowed ~= '' then
   refusal = transition_error(core, status, allowed)
 end
-local _, limited = pass(k, core)
+local limited = pass(k, limits_of(k), core)
 if limited or refusal then
   return limited or refusal
 end

@@ -18,6 +18,7 @@
 -- @include include/event
 -- @include include/slide
 -- @include include/limit
+-- @include include/place
 local session = KEYS[1]
 local prefix, tenant, id, operation = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local kinds, slides, grace, actor, trace = ARGV[5], ARGV[6] == '1', tonumber(ARGV[7]), ARGV[8], ARGV[9]
@@ -32,7 +33,8 @@ if is_repeat(k, operation) then
   return redis.call('HMGET', session, unpack(names))
 end
 local core, refusal = load_live(k, now, kinds)
-local limits, limited = pass(k, core)
+local limits = limits_of(k)
+local limited = pass(k, limits, core)
 if limited or not core then
   return limited or refusal
 end

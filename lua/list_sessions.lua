@@ -28,10 +28,7 @@ local counts_only = reply == 'count'
 
 local k = session_keys(prefix, tenant, '')
 local now = now_ms()
-local _, limited
-if reply ~= 'ids' then
-  _, limited = pass(k)
-end
+local limited = reply ~= 'ids' and pass(k, limits_of(k))
 if limited then
   return limited
 end

@@ -9,6 +9,7 @@
 -- @include include/keys
 -- @include include/record
 -- @include include/place
+-- @include include/size
 local limits = KEYS[1]
 local prefix, tenant, done = ARGV[1], ARGV[2], ARGV[3] == '1'
 

@@ -21,6 +21,8 @@
 -- @include include/event
 -- @include include/stage
 -- @include include/limit
+-- @include include/place
+-- @include include/size
 local session = KEYS[1]
 local prefix, tenant, id = ARGV[1], ARGV[2], ARGV[3]
 local grace, actor, trace = tonumber(ARGV[4]), ARGV[5], ARGV[6]

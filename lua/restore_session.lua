@@ -26,7 +26,8 @@
 -- @include include/deadline
 -- @include include/event
 -- @include include/stage
--- @include include/limit
+-- @include include/room
+-- @include include/size
 local session = KEYS[1]
 local prefix, tenant, id, operation = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local kinds, version, updated = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
@@ -55,8 +56,10 @@ if not refusal and redis.call('HEXISTS', k.limits, 'places') == 1 then
     bytes = bytes + bytes_of_list(ARGV[i + 1])
   end
 end
-local limits, limited = pass(k, core or { owner = owner }, not refusal and { sessions = is_new and 1 or 0,
-  owner_sessions = (is_new or core.owner ~= owner) and 1 or 0, owner = owner, bytes = bytes - (place_of(k) or 0) })
+local limits = limits_of(k)
+local limited = not refusal and room_error(k, limits, { sessions = is_new and 1 or 0, owner = owner,
+  owner_sessions = (is_new or core.owner ~= owner) and 1 or 0, bytes = bytes - (place_of(k) or 0) })
+limited = limited or pass(k, limits, core or { owner = owner })
 if not limited and not refusal and limits and (limits.closed or limits.moved) then
   refusal = redis.error_reply('CLOSED')
 end

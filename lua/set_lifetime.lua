@@ -18,6 +18,7 @@
 -- @include include/deadline
 -- @include include/event
 -- @include include/limit
+-- @include include/place
 local session = KEYS[1]
 local prefix, tenant, id, operation = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local kinds, ttl, grace = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
@@ -29,7 +30,8 @@ if is_repeat(k, operation) then
   return redis.call('HGETALL', session)
 end
 local core, refusal = load_live(k, now, kinds)
-local limits, limited = pass(k, core)
+local limits = limits_of(k)
+local limited = pass(k, limits, core)
 if limited or not core then
   return limited or refusal
 end

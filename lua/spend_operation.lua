@@ -12,8 +12,4 @@ local prefix, tenant, id = ARGV[1], ARGV[2], ARGV[3]
 
 local k = session_keys(prefix, tenant, id)
 local owner = redis.pcall('HGET', k.session, 'owner')
-local _, limited = nil, nil
-if key == k.limits then
-  _, limited = pass(k, { owner = type(owner) == 'string' and owner or '' })
-end
-return limited or 1
+return key == k.limits and pass(k, limits_of(k), { owner = type(owner) == 'string' and owner or '' }) or 1

@@ -24,7 +24,7 @@
 -- @include include/index
 -- @include include/event
 -- @include include/slide
--- @include include/limit
+-- @include include/room
 local session = KEYS[1]
 local prefix, tenant, id, operation = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local kinds, expected, status, allowed, slides = ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9] == '1'
@@ -65,8 +65,10 @@ if #names > 0 and core then
   end
 end
 local owner = core and (before.owner == nil and core.owner or new.owner or '')
-local limits, limited = pass(k, core, not refusal and
+local limits = limits_of(k)
+local limited = limits and not refusal and room_error(k, limits,
   { sessions = 0, owner_sessions = owner ~= core.owner and 1 or 0, owner = owner, bytes = bytes })
+limited = limited or pass(k, limits, core)
 if limited or refusal then
   return limited or refusal
 end

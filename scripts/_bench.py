@@ -23,6 +23,7 @@ import bench_archive
 import bench_calls
 import bench_expiry
 import bench_memory
+import bench_tenancy
 from sojourn.embedded import RedisServer
 
 console = Console()
@@ -37,6 +38,8 @@ def main() -> int:
         console.print(" · ".join(f"{name} {value}" for name, value in results["machine"].items()))
         if "calls" in options.parts:
             results["calls"] = calls(url, options)
+        if "tenancy" in options.parts:
+            results["tenancy"] = tenancy(url, options)
         if "memory" in options.parts:
             results["memory"] = bench_memory.run(url)
             show_memory(results["memory"])
@@ -54,7 +57,7 @@ def main() -> int:
 def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    parser.add_argument("parts", nargs="*", help="calls, memory, expiry, archive; default: all")
+    parser.add_argument("parts", nargs="*", help="calls, tenancy, memory, expiry, archive; default: all")
     parser.add_argument("--rounds", type=int, default=9, help="rounds of each side (default: 9)")
     parser.add_argument("--calls", type=int, default=400, help="calls in a round (default: 400)")
     parser.add_argument("--live", type=int, default=200_000, help="live sessions while others expire")
@@ -64,7 +67,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--redis", metavar="PATH", help="redis-server to use (default: on PATH, else the embedded one)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
     options = parser.parse_args()
-    known = {"calls", "memory", "expiry", "archive"}
+    known = {"calls", "tenancy", "memory", "expiry", "archive"}
     options.parts = set(options.parts) or known
     if not options.parts <= known:
         parser.error(f"parts are {', '.join(sorted(known))}")
@@ -97,7 +100,20 @@ def calls(url: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     rows += [bench_calls.measure(pair, options.rounds, options.calls) for pair in bench_calls.sync_pairs(url)]
     rows += asyncio.run(bench_calls.async_rows(url, options.rounds, options.calls))
-    table = Table("call", "bare us", "Sojourn us", "ratio", "rounds from .. to")
+    show_ratios(rows, "call", "bare us", "Sojourn us")
+    return rows
+
+
+def tenancy(url: str, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Time calls under limits, with tokens and with secrets against the plain ones."""
+    rows = [bench_calls.measure(pair, options.rounds, options.calls) for pair in bench_tenancy.pairs(url)]
+    show_ratios(rows, "tenancy", "without us", "with us")
+    return rows
+
+
+def show_ratios(rows: list[dict[str, Any]], *titles: str) -> None:
+    """Print both sides and their ratio."""
+    table = Table(*titles, "ratio", "rounds from .. to")
     for row in rows:
         low, high = min(row["ratios"]), max(row["ratios"])
         ratio = statistics.median(row["ratios"])
@@ -107,7 +123,6 @@ def calls(url: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     for column in table.columns[1:]:
         column.justify = "right"
     console.print(table)
-    return rows
 
 
 def show_memory(found: dict[str, float]) -> None:

@@ -10,6 +10,7 @@ import redis
 __all__ = ["strays"]
 
 _KEY = re.compile(r"sojourn:\{\d+\}:(?P<tenant>[^:]+):(?P<what>session|lease|log|index):(?P<rest>.+)")
+_PLACES = re.compile(r"sojourn:\{\d+\}:(?P<tenant>[^:]+):(?P<what>live|places)(?::(?P<owner>.+))?")
 _LIVE = ("pending", "in_progress")
 
 
@@ -32,6 +33,8 @@ def _of_key(client: Any, key: str, records: dict[tuple[str, str], dict[str, str]
     if key.endswith((":deadlines", ":dirty", ":removals")) and client.type(key) == "zset":
         members = client.zrange(key, 0, -1)
         return [f"{key} {each}" for each in members if not _belongs(key, records.get(tuple(each.split("/"))))]
+    if place := _PLACES.fullmatch(key):
+        return _misplaced(client, key, place, records)
     match = _KEY.fullmatch(key)
     if not match or match["what"] == "session":
         return []
@@ -47,6 +50,41 @@ def _of_key(client: Any, key: str, records: dict[tuple[str, str], dict[str, str]
         for each in client.zrange(key, 0, -1)
         if not _indexed(rest, records.get((tenant, each)))
     ]  # fmt: skip
+
+
+def _misplaced(
+    client: Any, key: str, place: re.Match[str], records: dict[tuple[str, str], dict[str, str]]
+) -> list[str]:
+    """Return who takes a place of a tenant with limits and does not live, or lives without one, or with another size."""
+    tenant, owner = place["tenant"], place["owner"]
+    live = {
+        each: record
+        for (whose, each), record in records.items()
+        if whose == tenant and _is_live(record) and owner in (None, record.get("owner"))
+    }
+    if place["what"] == "live":
+        return [f"{key} {each}" for each in set(client.zrange(key, 0, -1)) ^ set(live)]
+    held = client.hgetall(key)
+    total = int(held.pop("/bytes", 0))
+    wrong = [f"{key} {each}" for each in set(held) ^ set(live)]
+    wrong += [f"{key} {each}" for each in set(held) & set(live) if held[each] != _place(client, key, each, live[each])]
+    return wrong if total == sum(int(each.split("/")[0]) for each in held.values()) else [*wrong, f"{key} /bytes"]
+
+
+_KEPT = ("id", "tenant", "kind", "status", "version", "ttl_ms", "max_lifetime_ms", "end_reason")
+_TIMES = ("created_at_ms", "updated_at_ms", "accessed_at_ms", "expires_at_ms", "ended_at_ms")
+
+
+def _place(client: Any, key: str, session_id: str, record: dict[str, str]) -> str:
+    size = sum(
+        len(f"{name}{value}".encode())
+        for name, value in record.items()
+        if name not in (*_KEPT, *_TIMES) and not name.startswith("_")
+    )
+    for log in filter(None, record.get("_logs", "").split(",")):
+        entries = client.lrange(key.replace(":places", f":log:{session_id}:{log}"), 0, -1)
+        size += sum(len(entry.encode()) for entry in entries)
+    return f"{size}/{record.get('owner', '')}"
 
 
 def _is_live(record: dict[str, str] | None) -> bool:

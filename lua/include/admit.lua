@@ -1,5 +1,5 @@
 -- @include include/claim
--- @include include/limit
+-- @include include/room
 -- Lets a new session in, making room for it where that may be done: what is past its deadline is claimed first, and if
 -- the tenant says so the least recently used live sessions end. Bounded: who needs more room asks make_room.lua.
 local ROOMS_PER_CALL = 20
@@ -49,7 +49,8 @@ local function admit(k, limits, now, prefix, grace, retention, owner, bytes)
   if limits.moved then
     return redis.error_reply('MOVED')
   end
-  local payment, refusal = price(k, limits, CREATES, owner)
+  local payment, refusal = price(k, limits, { 'creates', 'owner_creates', 'operations', 'owner_operations' },
+    owner)
   if refusal then
     return refusal
   end

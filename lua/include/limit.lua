@@ -1,9 +1,6 @@
 -- @include include/clock
 -- @include include/event
--- @include include/place
--- A tenant's limits: how many sessions, of how many bytes, may live, and how often calls may be made.
-local OPERATIONS = { 'operations', 'owner_operations' }
-local CREATES = { 'creates', 'owner_creates', 'operations', 'owner_operations' }
+-- A tenant's limits, and the rates among them: how often calls may be made. See room.lua for the others.
 local TOLD_MS = 60000
 
 -- By name, or nil where none are set.
@@ -60,65 +57,15 @@ local function pay(writes)
   end
 end
 
--- The limit that would be broken by what is `wanted`, as a name, its bound and how much there is; nil if there is room.
-local function broken(k, limits, wanted)
-  local bound, count = tonumber(limits.owner_sessions), nil
-  if wanted.owner_sessions > 0 and bound and wanted.owner ~= '' then
-    count = redis.call('ZCARD', live_of(k, wanted.owner))
-    if count + wanted.owner_sessions > bound then
-      return 'owner_sessions', bound, count
-    end
-  end
-  bound = tonumber(limits.sessions)
-  if wanted.sessions > 0 and bound then
-    count = redis.call('ZCARD', k.live)
-    if count + wanted.sessions > bound then
-      return 'sessions', bound, count
-    end
-  end
-  bound = tonumber(limits.bytes)
-  if wanted.bytes > 0 and bound then
-    count = tonumber(redis.call('HGET', k.places, TOTAL) or '0')
-    if count + wanted.bytes > bound then
-      return 'bytes', bound, count
-    end
-  end
-  return nil
-end
-
-local function limit_error(k, now, limit, bound, count)
-  tell_limited(k, now, limit, string.format('"bound":%.0f,"count":%.0f', bound, count))
-  return redis.error_reply(string.format('LIMIT %s %.0f %.0f', limit, bound, count))
-end
-
--- What each call on a session passes: the tenant's limits, or nil where it has none, and an error reply where one
--- refuses it. `core` may be nil, for those who ask for what is not there are counted as well. `wanted`, where the call
--- needs room: { sessions, owner_sessions, owner, bytes }; without it is answered ROOM, and make_room.lua asked then.
-local function pass(k, core, wanted)
-  local limits = limits_of(k)
+-- Takes a token for a call on a session, or for one on what is not there (`core` is nil): the error reply where a rate
+-- refuses it. `limits` may be nil, for none.
+local function pass(k, limits, core)
   if not limits then
-    return nil, nil
+    return nil
   end
-  if wanted and limits.places and broken(k, limits, wanted) then
-    return nil, redis.error_reply(string.format('ROOM %d %d %.0f %s', wanted.sessions, wanted.owner_sessions,
-      math.max(wanted.bytes, 0), wanted.owner))
+  local payment, refusal = price(k, limits, { 'operations', 'owner_operations' }, core and core.owner or '')
+  if payment then
+    pay(payment)
   end
-  local writes, refusal = price(k, limits, OPERATIONS, core and core.owner or '')
-  if writes then
-    pay(writes)
-  end
-  return limits, refusal
-end
-
--- Notes that a live session was used, has grown by `bytes`, and is that owner's; after the write.
-local function keep_place(k, limits, now, bytes, owner)
-  if not (limits and limits.places) then
-    return
-  end
-  local held, whose = place_of(k)
-  if held and bytes == 0 and whose == owner then
-    use_place(k, now)
-  elseif held then
-    take_place(k, now, math.max(held + bytes, 0), owner)
-  end
+  return refusal
 end

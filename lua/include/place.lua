@@ -49,37 +49,15 @@ local function take_place(k, used, bytes, owner)
   end
 end
 
--- The bytes of a record that users set: names and values, in the order of ARGV or of HGETALL.
-local KEPT = { id = true, tenant = true, kind = true, status = true, version = true, created_at_ms = true,
-  updated_at_ms = true, accessed_at_ms = true, expires_at_ms = true, ttl_ms = true, max_lifetime_ms = true,
-  ended_at_ms = true, end_reason = true }
-
-local function bytes_of(flat, first)
-  local total = 0
-  for i = first, #flat, 2 do
-    if not KEPT[flat[i]] and string.sub(flat[i], 1, 1) ~= '_' then
-      total = total + #flat[i] + #flat[i + 1]
-    end
+-- Notes that a live session was used, has grown by `bytes`, and is that owner's; after the write.
+local function keep_place(k, limits, now, bytes, owner)
+  if not (limits and limits.places) then
+    return
   end
-  return total
-end
-
--- The bytes of a log's entries.
-local function bytes_of_list(key)
-  local total = 0
-  for at = 0, redis.call('LLEN', key) - 1, 1000 do
-    for _, entry in ipairs(redis.call('LRANGE', key, at, at + 999)) do
-      total = total + #entry
-    end
+  local held, whose = place_of(k)
+  if held and bytes == 0 and whose == owner then
+    use_place(k, now)
+  elseif held then
+    take_place(k, now, math.max(held + bytes, 0), owner)
   end
-  return total
-end
-
--- The same of a whole session, from its fields and the names of its logs.
-local function bytes_of_session(k, flat, first, logs)
-  local total = bytes_of(flat, first)
-  for name in string.gmatch(logs or '', '[^,]+') do
-    total = total + bytes_of_list(k.log .. name)
-  end
-  return total
 end
