@@ -39,7 +39,7 @@ def pairs(url: str) -> list[Pair]:
         return [FIELDS] * count
 
     free, held, all_held = some(store), some(rated), some(bounded)
-    change = {"owner": "grace", "region": "us-east-1", "step": 2}
+    change: dict[str, Any] = {"owner": "grace", "region": "us-east-1", "step": 2}
     return [
         Pair("create; three limits", fields, create(store), fields, create(limited)),
         Pair("create; all limits", fields, create(store), fields, create(bounded)),

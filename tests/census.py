@@ -55,7 +55,7 @@ def _of_key(client: Any, key: str, records: dict[tuple[str, str], dict[str, str]
 def _misplaced(
     client: Any, key: str, place: re.Match[str], records: dict[tuple[str, str], dict[str, str]]
 ) -> list[str]:
-    """Return who takes a place of a tenant with limits and does not live, or lives without one, or with another size."""
+    """Return who has a place of a tenant with limits and does not live, or lives without one, or with another size."""
     tenant, owner = place["tenant"], place["owner"]
     live = {
         each: record
