@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Hashable
-from functools import cache
 from typing import Any, Final
 
 from pydantic import SecretBytes
@@ -65,11 +63,14 @@ class Unreadable:
         return self._kind, self._place, self._digest
 
 
-@cache
-def _twin(kind: Hashable) -> type[Any]:
+_twins: dict[type[Any], type[Any]] = {}
+
+
+def _twin(kind: type[Any]) -> type[Any]:
     """A subclass of a secret's class whose instances are unreadable; its name is what their repr shows."""
-    base: Any = kind
-    return type(base.__name__, (Unreadable, base), {"__module__": base.__module__})
+    if kind not in _twins:
+        _twins[kind] = type(kind.__name__, (Unreadable, kind), {"__module__": kind.__module__})
+    return _twins[kind]
 
 
 def _made(kind: type[Any], *told: str) -> Any:
