@@ -47,7 +47,7 @@ def query(postgres_url: str) -> Iterator[Callable[..., list[tuple[Any, ...]]]]:
     with psycopg.connect(postgres_url, autocommit=True) as connection:
 
         def run(statement: str, *values: Any) -> list[tuple[Any, ...]]:
-            cursor = connection.execute(statement, values)  # type: ignore[call-overload]
+            cursor = connection.execute(statement, values)
             return cursor.fetchall() if cursor.description else []
 
         yield run

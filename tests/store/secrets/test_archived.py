@@ -71,9 +71,7 @@ def test_rehydrated_secrets(archived_vault: Vault, settings_with: MakeSettings, 
         assert revealed(store.get(session.id)) == ("three", b"\x00", None)
 
 
-def test_exports_stay_sealed(
-    archived_vault: Vault, settings_with: MakeSettings, query: Query, tmp_path: Any
-) -> None:
+def test_exports_stay_sealed(archived_vault: Vault, settings_with: MakeSettings, query: Query, tmp_path: Any) -> None:
     """What is exported holds no value in clear, and is read as before once it was imported."""
     from sojourn.archive.transfer import export_rows, import_rows
 

@@ -6,7 +6,9 @@ import os
 import pickle
 import re
 import traceback
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.store.secrets.examples import FIRST, SECOND
@@ -40,7 +42,7 @@ def test_fresh_keys() -> None:
     keys = {new_key() for _ in range(50)}
     assert len(keys) == 50
     assert len({each.partition(":")[0] for each in keys}) == 50
-    assert len(ring(Settings(secret_keys=tuple(keys)))[1]) == 50  # type: ignore[arg-type]
+    assert len(ring(Settings(secret_keys=tuple(keys)))[1]) == 50
 
 
 def test_no_keys() -> None:
@@ -74,13 +76,14 @@ def test_from_files() -> None:
 
 def test_a_key_told_twice() -> None:
     """The last place counts."""
-    assert ring(Settings(secret_keys=(FIRST, SECOND, FIRST))) == ("first", ("first", "second"))  # type: ignore[arg-type]
+    assert ring(Settings(secret_keys=(FIRST, SECOND, FIRST))) == ("first", ("first", "second"))
 
 
 _SHORT = FIRST[:-5] + "="
 BAD = [
     "nocolon", FIRST.partition(":")[2], "x:" + FIRST, _SHORT, FIRST + "A", FIRST.replace("first", ""),
-    FIRST.replace("first", "f" * 33), FIRST.replace("first", "a b"), FIRST.replace(":", "::"), "first:" + "-" * 43 + "=",
+    FIRST.replace("first", "f" * 33), FIRST.replace("first", "a b"), FIRST.replace(":", "::"),
+    "first:" + "-" * 43 + "=",
 ]  # fmt: skip
 
 
@@ -88,8 +91,8 @@ BAD = [
 def test_malformed_keys(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are refused at once, with their place and without what is written there."""
     Path("keys").write_text(f"{SECOND}\n\n{text}\n")
-    calls = [
-        (lambda: Settings(secret_keys=(SECOND, text)), "key 2 of secret_keys"),  # type: ignore[arg-type]
+    calls: list[tuple[Callable[[], Any], str]] = [
+        (lambda: Settings(secret_keys=(SECOND, text)), "key 2 of secret_keys"),
         (lambda: load_settings(secret_keys=(SECOND, text)), "key 2 of secret_keys"),
         (lambda: load_settings(secret_keys_file="keys"), "keys, line 3"),
     ]
@@ -110,7 +113,7 @@ def test_two_keys_of_one_id() -> None:
     """Which one sealed could not be told."""
     other = SECOND.replace("second", "first")
     with pytest.raises(SettingsError, match="'first'") as caught:
-        Settings(secret_keys=(FIRST, other))  # type: ignore[arg-type]
+        Settings(secret_keys=(FIRST, other))
     assert not MATERIAL.search(str(caught.value))
 
 
@@ -125,7 +128,7 @@ def test_unreadable_files(tmp_path: Path) -> None:
 def test_other_errors_show_no_keys() -> None:
     """What pydantic says of a setting next to them does not show all that was given."""
     with pytest.raises(Exception, match="longer than max_lifetime") as caught:
-        Settings(secret_keys=(FIRST,), ttl=100, max_lifetime=10)  # type: ignore[arg-type]
+        Settings(secret_keys=(FIRST,), ttl=100, max_lifetime=10)
     assert not MATERIAL.search("".join(traceback.format_exception(caught.value)))
 
 
@@ -151,7 +154,7 @@ def test_keys_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("keys").unlink()
     assert settings.keyring is made
     assert settings.context(Models([])).keyring is made
-    changed = settings.model_copy(update={"secret_keys": Settings(secret_keys=(SECOND,)).secret_keys,  # type: ignore[arg-type]
+    changed = settings.model_copy(update={"secret_keys": Settings(secret_keys=(SECOND,)).secret_keys,
                                           "secret_keys_file": None})  # fmt: skip
     assert ring(changed) == ("second", ("second",))
 

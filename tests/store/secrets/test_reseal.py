@@ -10,15 +10,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
+import redis
 from tests.store.secrets.conftest import MakeSettings
 from tests.store.secrets.examples import FIRST, SECOND, VaultSession, revealed
 from tests.waiting import eventually
 
-from sojourn import InvalidName, SessionStore, SettingsError
+from sojourn import InvalidName, SessionStore, Settings, SettingsError
 from sojourn.archive import Archive, archive_once
+from sojourn.operations.sealed import replace_texts
 from sojourn.secrets import Counts, reseal, status
 
 Vault = SessionStore[VaultSession]
@@ -137,8 +140,8 @@ def test_what_cannot_be_opened_is_told_and_left(
     archive_once(settings_with(FIRST))
     keys = archived_vault._context.keys
     client.hset(keys.session(two.id), "password", client.hget(keys.session(one.id), "password"))
-    query("UPDATE sojourn.sessions SET data = data || '{\"blob\": \"sealed:1:other:%s\"}' WHERE id = '%s'"
-          % ("A" * 40, two.id))  # noqa: S608, UP031  # fmt: skip
+    odd = json.dumps({"blob": "sealed:1:other:" + "A" * 40})
+    query("UPDATE sojourn.sessions SET data = data || %s::jsonb WHERE id = %s", odd, two.id)
     report = reseal(settings_with(FIRST, SECOND))
     assert (report.unopened, report.changed, report.is_complete) == (2, 0, False)
     assert {(each.session_id, each.field, each.key, each.place) for each in report.unopened_first} == {
@@ -263,8 +266,8 @@ def test_writers_meanwhile_lose_nothing(archived_vault: Vault, settings_with: Ma
         threading.Thread(target=write, args=(sessions[:10], settings_with(FIRST))),
         threading.Thread(target=write, args=(sessions[10:], both)),
     ]
-    for each in writers:
-        each.start()
+    for writer in writers:
+        writer.start()
     runs, deadline = 0, time.monotonic() + 3
     while time.monotonic() < deadline:
         report = reseal(both)
@@ -272,8 +275,8 @@ def test_writers_meanwhile_lose_nothing(archived_vault: Vault, settings_with: Ma
         runs += 1
         assert report.unopened == 0
     stop.set()
-    for each in writers:
-        each.join()
+    for writer in writers:
+        writer.join()
     assert not troubles
     assert runs > 2
     assert min(last.values()) > 5
@@ -292,7 +295,7 @@ _RESEAL = "from sojourn import load_settings; from sojourn.secrets import reseal
 
 def test_killed_in_the_middle(archived_vault: Vault, settings_with: MakeSettings, client: Any, query: Query) -> None:
     """With SIGKILL, again and again at different moments: every text can be opened all along, and the rest is done."""
-    values = {}
+    values: dict[str, Any] = {}
     for start in range(0, 2000, 1000):
         made = archived_vault.create_many(
             [{"password": f"p{start + each}", "credentials": {"n": "x" * 500}} for each in range(1000)]
@@ -307,14 +310,16 @@ def test_killed_in_the_middle(archived_vault: Vault, settings_with: MakeSettings
     }  # fmt: skip
 
     def moved() -> int:
-        return sum(each.live + each.archived + each.events for key, each in status(both).keys.items() if key == "second")
+        found = status(both).keys.get("second", Counts())
+        return found.live + found.archived + found.events
 
     def under_way() -> bool:
         new = query("SELECT count(*) FROM sojourn.sessions WHERE data->>'password' LIKE 'sealed:1:second:%%'")[0][0]
-        return new > 0
+        return bool(new)
 
+    waits: list[Callable[[], bool]] = [lambda: "sealed:1:second" in str(client.hvals(_some(client))), under_way]
     cuts = []
-    for wait_for in (lambda: "sealed:1:second" in str(client.hvals(_some(client))), under_way):
+    for wait_for in waits:
         process = subprocess.Popen([sys.executable, "-c", _RESEAL], env=environment)
         eventually(lambda: wait_for() or process.poll() is not None, deadline_s=20, what="the first records moved")  # noqa: B023
         process.send_signal(signal.SIGKILL)
@@ -336,3 +341,57 @@ def test_killed_in_the_middle(archived_vault: Vault, settings_with: MakeSettings
 
 def _some(client: Any) -> str:
     return str(next(client.scan_iter(match="sojourn:*:session:*", count=10)))
+
+
+def test_the_script_replaces_what_was_read(redis_url: str) -> None:
+    """On each version of Redis: only texts that are still there, of live and ended sessions, none of one that went."""
+    settings = Settings(redis_url=redis_url, secret_keys=(FIRST,), retention=timedelta(hours=1))
+    with (
+        SessionStore(settings=settings, model=VaultSession) as store,
+        redis.Redis.from_url(redis_url, decode_responses=True, protocol=2) as client,
+    ):
+        live, ended, gone = (store.create(password="pa", blob=b"pb") for _ in range(3))
+        store.complete(ended.id)
+        keys = store._context.keys
+        client.delete(keys.session(gone.id))
+        client.delete(keys.partition.dirty)
+        held = client.hgetall(keys.session(live.id))
+
+        def replace(session: VaultSession, **texts: tuple[str, str]) -> bool:
+            operation = replace_texts((keys, session.id), texts)
+            transport = store._shared.transport
+            return operation.parse(transport.execute([operation])[0])
+
+        assert not replace(live, password=("another", "new"))
+        assert not client.exists(keys.partition.dirty)
+        assert client.hgetall(keys.session(live.id)) == held
+        assert not replace(live, password=(held["password"], "new"), blob=("another", "new"), none=("x", "new"))
+        after = client.hgetall(keys.session(live.id))
+        assert {name for name in {*after, *held} if after.get(name) != held.get(name)} == {"password", "updated_at_ms"}
+        assert replace(ended, password=(client.hget(keys.session(ended.id), "password"), "new"))
+        ttl_ms = client.pttl(keys.session(ended.id))
+        assert ttl_ms > 0
+        assert not replace(gone, password=("x", "new"))
+        assert not client.exists(keys.session(gone.id))
+        assert set(client.zrange(keys.partition.dirty, 0, -1)) == {keys.member(live.id), keys.member(ended.id)}
+        client.hset(keys.session(live.id), "status", "odd")
+        assert not replace(live, password=("new", "newer"))
+        assert client.hget(keys.session(live.id), "password") == "new"
+
+
+def test_ended_sessions_still_go(archived_vault: Vault, settings_with: MakeSettings, client: Any) -> None:
+    """One that ended and was archived is archived once more under the new key, and then goes as before."""
+    slow, both = (settings_with(*keys, retention=timedelta(hours=1)) for keys in ((FIRST,), (FIRST, SECOND)))
+    with SessionStore(settings=slow, model=VaultSession) as store:
+        session = store.create(password="pa")
+        store.complete(session.id)
+        archive_once(slow)
+        assert reseal(both).moved == Counts(live=1, archived=1)
+        keys = store._context.keys
+        assert client.zcard(keys.partition.dirty) == 1
+        archive_once(both)
+        assert client.zcard(keys.partition.dirty) == 0
+        client.zadd(keys.partition.removals, {keys.member(session.id): 1})
+        archived_vault.create()  # which removes what is due, too
+        assert not client.exists(keys.session(session.id))
+    assert revealed(Archive(settings_with(SECOND)).get(session.id))[0] == "pa"
