@@ -26,6 +26,7 @@ from sojourn.models import Log, Session
 from sojourn.operations import quotas, read, write
 from sojourn.operations.core import Context, Operation
 from sojourn.operations.flows import Flow, mutate_flow
+from sojourn.sealing import Sealer
 from sojourn.settings import Settings, load_settings
 
 __all__ = [
@@ -193,7 +194,8 @@ class Facade(Generic[S, T]):
         )
 
     def _update(self, session_id: str, version: int | None, changes: Mapping[str, Any]) -> Operation[S]:
-        encoded = self._codec.encode_changes(changes, self._context.limits)
+        sealer = Sealer(self._context.keyring, self.tenant, session_id)
+        encoded = self._codec.encode_changes(changes, self._context.limits, sealer)
         return write.update(self._context, self._codec, session_id, version, encoded)
 
     def _mutate(self, session_id: str, change: Callable[[S], Mapping[str, Any]]) -> Flow[S]:

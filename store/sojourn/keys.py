@@ -70,6 +70,7 @@ __all__ = [
     "parse_member",
     "partition_for",
     "queue_counts",
+    "session_pattern",
 ]
 
 LAYOUT: Final = 1
@@ -344,6 +345,16 @@ def parse_key(key: str) -> tuple[str, int, str, str] | None:
     """
     match = _OF_SESSION.fullmatch(key)
     return (match[3], int(match[1]), match[2], match[4]) if match else None
+
+
+def session_pattern(tenant: str | None) -> str:
+    """A pattern for SCAN that matches the keys of sessions, of a tenant or of all; hold what it finds to `parse_key`.
+
+    Example:
+        >>> session_pattern("acme")
+        'sojourn:{*}:acme:session:*'
+    """
+    return f"sojourn:{{*}}:{'*' if tenant is None else check_tenant(tenant)}:session:*"
 
 
 def parse_event_id(event_id: str) -> tuple[int, str]:

@@ -111,7 +111,7 @@ def bad_models() -> dict[str, Callable[[], type[Session]]]:
 
     def secret() -> type[Session]:
         class SecretSession(Session):
-            word: SecretStr | None = None
+            words: list[SecretStr] = []  # noqa: RUF012
 
         return SecretSession
 

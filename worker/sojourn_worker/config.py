@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Final
+from typing import Any, Final
 
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
@@ -25,7 +25,7 @@ def use(settings: Settings) -> None:
     _used = settings
     for variable in [each for each in os.environ if _is_setting(each)]:
         del os.environ[variable]
-    for name, value in settings.model_dump(mode="json").items():
+    for name, value in _told(settings).items():
         if value is not None:
             os.environ[_PREFIX + name.upper()] = value if isinstance(value, str) else json.dumps(value)
 
@@ -43,7 +43,13 @@ def current() -> Settings:
 
 def to_line(settings: Settings) -> bytes:
     """The settings as one line, for a pipe."""
-    return settings.model_dump_json().encode() + b"\n"
+    return json.dumps(_told(settings)).encode() + b"\n"
+
+
+def _told(settings: Settings) -> dict[str, Any]:
+    """All of them as JSON values, keys in clear."""
+    keys = [each.get_secret_value() for each in settings.secret_keys]
+    return {**settings.model_dump(mode="json"), "secret_keys": keys}
 
 
 def from_line(line: bytes) -> Settings:

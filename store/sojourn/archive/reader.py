@@ -317,5 +317,7 @@ class Archive(Generic[S]):
 
     def _session(self, stored: Mapping[str, Any], session_id: str) -> S:
         texts = {name: from_jsonb(value) for name, value in stored.items()}
-        session: S = self._context.models.codec(texts.get("kind", "")).decode(texts, session_id, self.tenant)
+        session: S = self._context.models.codec(texts.get("kind", "")).decode(
+            texts, session_id, self.tenant, self._context.keyring
+        )
         return session

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from sojourn.cli.output import Cell, Column, print_json, print_table
@@ -18,7 +16,7 @@ __all__ = ["config"]
 def config(state: State) -> None:
     """Show the settings, and where each came from.
 
-    Passwords are masked.
+    Passwords and keys are masked.
     """
     from pydantic_core import to_jsonable_python
 
@@ -27,7 +25,7 @@ def config(state: State) -> None:
     found = origins(**state.arguments)
     if state.as_json:
         told = [
-            {"name": each.name, "value": _masked(to_jsonable_python(each.value)), "source": each.source,
+            {"name": each.name, "value": to_jsonable_python(masked(each.value)), "source": each.source,
              "where": each.where or None}
             for each in found
         ]  # fmt: skip
@@ -42,9 +40,3 @@ def config(state: State) -> None:
         value = shown(masked(each.value))
         rows.append([Cell(each.name, style), Cell(value, style), Cell(where, style)])
     print_table(columns, rows)
-
-
-def _masked(value: Any) -> Any:
-    from sojourn.settings import masked
-
-    return [masked(each) for each in value] if isinstance(value, list) else masked(value)

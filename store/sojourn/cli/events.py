@@ -110,5 +110,9 @@ def _was(event: Event, name: str) -> str:
 
 
 def _brief(value: Any) -> str:
+    from sojourn.sealing import key_of
+
+    if isinstance(value, str) and key_of(value) is not None:
+        return "(sealed)"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -54,7 +54,7 @@ def parsed(codec: Codec[Any], assigned: Iterable[Assigned]) -> dict[str, Any]:
     for each in assigned:
         value = json_or_text(each.text)
         field = codec.fields.get(each.name)
-        if field is not None and field.decode is str and not isinstance(value, str | None):
+        if field is not None and field.is_text and not isinstance(value, str | None):
             value = each.text
         found[each.name] = value
     return found

@@ -20,6 +20,7 @@ from sojourn.cli.events import events
 from sojourn.cli.output import complain
 from sojourn.cli.past import history, rehydrate, restore
 from sojourn.cli.reading import get, list_
+from sojourn.cli.secrets import secrets
 from sojourn.cli.shared import Group, State
 from sojourn.cli.worker import worker
 from sojourn.cli.writing import append, create, update
@@ -120,6 +121,6 @@ def cli(context: click.Context) -> None:
 
 for _command in (
     create, get, list_, update, append, touch, end, delete, events, history, restore, rehydrate, dead, worker, archive,
-    doctor, metrics, config,
+    doctor, metrics, config, secrets,
 ):  # fmt: skip
     cli.add_command(_command)

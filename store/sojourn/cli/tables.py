@@ -35,6 +35,10 @@ def shown(value: Any) -> str:
     """
     from pydantic_core import to_jsonable_python
 
+    from sojourn.sealing import Unreadable
+
+    if isinstance(value, Unreadable):
+        return "(cannot be opened)"
     if value is None or value == () or value == []:
         return "-"
     if isinstance(value, bool):

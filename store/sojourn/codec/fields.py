@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import operator
 import re
@@ -34,6 +35,7 @@ from sojourn.codec.checks import FIELD_NAME, is_unicode
 from sojourn.codec.fidelity import same
 from sojourn.errors import InvalidField, InvalidModel
 from sojourn.models import Counter, Indexed, Session
+from sojourn.sealing import holds_secret, secret_type, secret_value_type
 
 __all__ = ["UNREADABLE", "FieldCodec", "datetime_from", "field_codec", "json_text", "json_value", "ms_from"]
 
@@ -92,6 +94,13 @@ class FieldCodec:
     many: bool = False
     """Whether an indexed field holds several values."""
     counter: bool = False
+    secret: type[Any] | None = None
+    """The class of a secret's values. The codec's texts are then clear ones, to be sealed before they are stored."""
+
+    @property
+    def is_text(self) -> bool:
+        """Whether its values are text, which it holds as it is."""
+        return self.decode is str or (self.secret is not None and issubclass(self.secret, SecretStr | SecretBytes))
 
     @property
     def index_spec(self) -> str:
@@ -287,8 +296,9 @@ def field_codec(model: type[Session], name: str) -> FieldCodec:
         raise InvalidModel(f"{where}: a counter can have no bounds or validators, which increment() does not see")
     if bare in (FutureDate, FutureDatetime):
         raise InvalidModel(f"{where}: the future becomes the past, and the session unreadable; use AwareDatetime")
-    if bare in (SecretStr, SecretBytes):
-        raise InvalidModel(f"{where}: pydantic writes a {bare.__name__} as asterisks; its value would be lost")
+    secret = secret_type(bare)
+    if secret is not None and indexed:
+        raise InvalidModel(f"{where}: a secret cannot be indexed, since indexes hold values in clear")
     if bare is NaiveDatetime:
         raise InvalidModel(f"{where}: a naive datetime does not say which moment it means; use AwareDatetime")
     element = _element(bare)
@@ -304,6 +314,13 @@ def field_codec(model: type[Session], name: str) -> FieldCodec:
         adapter = _adapter(annotation, None if _has_config(bare) else adapter_config(model))
     except (PydanticUserError, NameError) as error:
         raise InvalidModel(f"{where}: {str(error).splitlines()[0]}") from error
+    if secret is not None:
+        return _secret_codec(model, name, secret, bare, adapter, optional=nullable and not none_is_absent)
+    if holds_secret(adapter.core_schema):
+        raise InvalidModel(
+            f"{where}: a secret inside of another type cannot be sealed; make it a field of its own, or "
+            "the whole one field of type pydantic.Secret[...]"
+        )
     # Validated JSON holds nothing whose type == could pass over, and metadata are written with every session.
     agrees = operator.eq if bare == _JSON_OBJECT else _stays(adapter)
     if nullable and not none_is_absent:
@@ -349,6 +366,59 @@ def field_codec(model: type[Session], name: str) -> FieldCodec:
         none_is_absent=none_is_absent,
         indexed=indexed,
         many=indexed,
+    )
+
+
+def _secret_codec(
+    model: type[Session], name: str, secret: type[Any], bare: Any, adapter: TypeAdapter[Any], *, optional: bool
+) -> FieldCodec:
+    """How a secret is told as text before it is sealed. `optional`: None is a value like others, and sealed as they."""
+    encode: Callable[[Any], str]
+    decode: Callable[[str], Any]
+    if issubclass(secret, SecretStr):
+        encode, decode = _encode_secret_text, bare
+    elif issubclass(secret, SecretBytes):
+        encode, decode = _encode_secret_bytes, lambda text: bare(base64.b64decode(text, validate=True))
+    else:
+        inner = secret_value_type(bare)
+        own = _adapter(inner, None if _has_config(_bare(inner)[0]) else adapter_config(model))
+        if holds_secret(own.core_schema):
+            raise InvalidModel(f"{model.__name__}.{name}: a secret inside of a secret would be written as asterisks")
+        encode = lambda value: json_text(own, value.get_secret_value())  # noqa: E731
+        decode = lambda text: secret(json_value(own, text))  # noqa: E731
+    if optional:
+        encode, decode = _or_none(encode, decode)
+
+    def agrees(value: Any, found: Any) -> bool:
+        again = adapter.validate_python(found, by_alias=True, by_name=True)
+        return type(value) is type(found) is type(again) and all(
+            same(_revealed(value), _revealed(each)) for each in (found, again)
+        )
+
+    return FieldCodec(name, name, encode, decode, agrees=agrees, none_is_absent=not optional, secret=secret)
+
+
+def _revealed(value: Any) -> Any:
+    return value if value is None else value.get_secret_value()
+
+
+def _encode_secret_text(value: Any) -> str:
+    text: str = value.get_secret_value()
+    text.encode()  # lone surrogates end here
+    return text
+
+
+def _encode_secret_bytes(value: Any) -> str:
+    return base64.b64encode(value.get_secret_value()).decode()
+
+
+def _or_none(
+    encode: Callable[[Any], str], decode: Callable[[str], Any]
+) -> tuple[Callable[[Any], str], Callable[[str], Any]]:
+    """The same for what may also be None."""
+    return (
+        lambda value: "" if value is None else "=" + encode(value),
+        lambda text: decode(text[1:]) if text else None,
     )
 
 

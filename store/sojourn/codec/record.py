@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from datetime import UTC, datetime
 from typing import Any, Final, Generic, TypeVar, cast
 
-from pydantic import AliasChoices, AliasPath, ConfigDict, PydanticUserError, ValidationError, model_validator
+from pydantic import (
+    AliasChoices,
+    AliasPath,
+    ConfigDict,
+    PydanticUserError,
+    Secret,
+    ValidationError,
+    model_validator,
+)
 
 from sojourn.codec.checks import (
     FIELD_NAME,
@@ -20,11 +29,13 @@ from sojourn.codec.checks import (
     quoted,
     reason_of,
 )
+from sojourn.codec.fidelity import same
 from sojourn.codec.fields import UNREADABLE, FieldCodec, field_codec
-from sojourn.errors import InvalidField, InvalidModel, SessionCorrupt
+from sojourn.errors import InvalidField, InvalidModel, SecretUnreadable, SessionCorrupt
 from sojourn.keys import check_kind
 from sojourn.limits import Limits, check_depth
 from sojourn.models import LIVE, Log, Session
+from sojourn.sealing import Keyring, Sealer, Unreadable, unreadable
 
 __all__ = ["CORE_READ_ONLY", "Changes", "Codec"]
 
@@ -50,6 +61,7 @@ CORE_READ_ONLY: Final = frozenset(
     ]
 )
 """Fields that a client never sets through `create`'s or `update`'s fields."""
+_REFUSED: Final = "is not a value that the model takes for this secret"
 _WRITTEN_BY_SCRIPTS: Final = CORE_READ_ONLY | {"status"}
 _DECLARED: Final = ("annotation", "metadata", "default", "default_factory")
 
@@ -97,13 +109,21 @@ class Codec(Generic[S]):
         for name in self.logs:
             if not FIELD_NAME.fullmatch(name) or name in self.fields:
                 raise InvalidModel(f"{model.__name__}.{name}: not a name for a log")
+        for log in self.logs.values():
+            _ = log.adapter  # refuses entries that cannot be stored
         self.index_specs = ",".join(
             each.index_spec for each in self.fields.values() if each.indexed and each.name not in CORE_READ_ONLY
         )
         self._allows_extra = model.model_config.get("extra") == "allow"
         self._own = tuple(each for name, each in self.fields.items() if name not in _WRITTEN_BY_SCRIPTS)
         self._validate = model.__pydantic_validator__.validate_python
-        self._decoders = {each.stored_as: (each.name, each.decode) for each in self.fields.values()}
+        self._decoders = {
+            each.stored_as: (each.name, each.decode if each.secret is None else _as_it_is)
+            for each in self.fields.values()
+        }
+        self._secrets = tuple(each for each in self._own if each.secret is not None)
+        self._secret_names = {each.name for each in self._secrets}
+        self._secret_places = {alias for name in self._secret_names for alias in _names_of(model, name)}
         self._editable = _editable(model)
         self._assign = self._editable.__pydantic_validator__.validate_assignment
 
@@ -116,8 +136,8 @@ class Codec(Generic[S]):
 
     # Reading
 
-    def decode(self, stored: Mapping[str, str], session_id: str, tenant: str) -> S:
-        """A session from its hash.
+    def decode(self, stored: Mapping[str, str], session_id: str, tenant: str, keyring: Keyring | None = None) -> S:
+        """A session from its hash. A secret that cannot be opened tells so when its value is asked for.
 
         Raises:
             SessionCorrupt: a field cannot be read.
@@ -141,6 +161,29 @@ class Codec(Generic[S]):
                 if not text.isascii() and not is_unicode(text):
                     raise SessionCorrupt(session_id, tenant, name)
                 data[name] = text
+        if self._secrets:
+            self._open_secrets(data, Sealer(keyring, tenant, session_id))
+        try:
+            session = self._decode_whole(data, session_id, tenant)
+        except SecretUnreadable:  # a validator has asked for the value
+            session = self._decode_past_secrets(data, session_id, tenant)
+        if session.id != session_id or session.tenant != tenant:
+            raise SessionCorrupt(session_id, tenant, "id" if session.id != session_id else "tenant")
+        return session
+
+    def _open_secrets(self, data: dict[str, Any], sealer: Sealer) -> None:
+        for each in self._secrets:
+            text = data.get(each.name)
+            if text is None:
+                continue
+            try:
+                data[each.name] = each.decode(sealer.open(each.stored_as, text))
+            except (SecretUnreadable, *UNREADABLE):
+                data[each.name] = unreadable(
+                    each.secret or type(None), sealer.session_id, sealer.tenant, each.stored_as, text
+                )
+
+    def _decode_whole(self, data: dict[str, Any], session_id: str, tenant: str) -> S:
         try:
             session: S = self._validate(data, by_alias=True, by_name=True)
         except ValidationError as error:
@@ -148,9 +191,39 @@ class Codec(Generic[S]):
             if where:
                 raise SessionCorrupt(session_id, tenant, self._stored_name(str(where[0]))) from None
             session = self._decode_field_by_field(data, session_id, tenant)
-        if session.id != session_id or session.tenant != tenant:
-            raise SessionCorrupt(session_id, tenant, "id" if session.id != session_id else "tenant")
         return session
+
+    def _decode_past_secrets(self, data: dict[str, Any], session_id: str, tenant: str) -> S:
+        """A session with secrets that cannot be opened, and must not be asked for: the other fields one by one.
+
+        Each is validated by itself, as an update does it; what a validator of the whole model does is left out.
+        """
+        session: Any = self._blank()
+        values: dict[str, Any] = {}
+        for name, info in self.model.model_fields.items():
+            if name not in data:
+                if info.is_required():
+                    raise SessionCorrupt(session_id, tenant, self._stored_name(name))
+                values[name] = info.get_default(call_default_factory=True, validated_data=values)
+                continue
+            values[name] = data[name]
+            if not isinstance(data[name], Unreadable):
+                object.__setattr__(session, "__dict__", dict(values))
+                try:
+                    self._assign(session, name, data[name], by_alias=True, by_name=True)
+                    values[name] = session.__dict__[name]
+                except SecretUnreadable:  # its validator looks at the secret
+                    continue
+                except ValidationError:
+                    raise SessionCorrupt(session_id, tenant, self._stored_name(name)) from None
+        object.__setattr__(session, "__dict__", values)
+        if self._allows_extra:
+            object.__setattr__(session, "__pydantic_extra__", {k: v for k, v in data.items() if k not in values})
+        object.__setattr__(session, "__pydantic_fields_set__", {*data})
+        with suppress(SecretUnreadable):
+            session.model_post_init(None)
+        object.__setattr__(session, "__class__", self.model)
+        return cast("S", session)
 
     def _decode_field_by_field(self, data: dict[str, Any], session_id: str, tenant: str) -> S:
         """A session whose fields are valid each, but not together, as a validator of the whole model finds.
@@ -170,7 +243,12 @@ class Codec(Generic[S]):
     # Writing
 
     def encode_new(
-        self, fields: Mapping[str, Any], session_id: str, tenant: str, limits: Limits
+        self,
+        fields: Mapping[str, Any],
+        session_id: str,
+        tenant: str,
+        limits: Limits,
+        keyring: Keyring | None = None,
     ) -> tuple[S, dict[str, str]]:
         """A new session as far as the client knows it, and its hash fields but for those that the script writes.
 
@@ -179,10 +257,10 @@ class Codec(Generic[S]):
 
         Raises:
             InvalidField: a field is unknown, read-only, missing, of a wrong type or too large.
+            SettingsError: a field is a secret, and there is no keyring.
         """
         for name, value in fields.items():
-            self._refuse_unwritable(name)
-            check_depth(name, value, limits.depth, limits.field_bytes)
+            self._check_given(name, value, limits)
         data = {
             **fields, "id": session_id, "tenant": tenant, "kind": self.kind,
             "created_at": _EPOCH, "updated_at": _EPOCH, "accessed_at": _EPOCH,
@@ -192,50 +270,81 @@ class Codec(Generic[S]):
             raise InvalidField("status", f"a session cannot begin as '{session.status}'")
         encoded = {"status": session.status.value}
         values = session.__dict__
+        sealer = Sealer(keyring, tenant, session_id) if self._secrets else None
         for each in self._own:
             value = values[each.name]
             if value is not None or not each.none_is_absent:
-                text = encoded[each.stored_as] = self._encode(each, value, limits)
+                text = self._encode(each, value, limits)
                 if not each.exact:
                     values[each.name] = self._read_back(each, value, text)
+                encoded[each.stored_as] = text if each.secret is None else _sealed(sealer, each, text)
         return session, encoded
 
-    def encode_changes(self, changes: Mapping[str, Any], limits: Limits) -> Changes:
+    def encode_changes(self, changes: Mapping[str, Any], limits: Limits, sealer: Sealer | None = None) -> Changes:
         """Named changes to a session that is not at hand; each field is validated by itself.
 
         Raises:
             InvalidField: a field is unknown, read-only, of a wrong type or too large.
+            SettingsError: a field is a secret, and there is no keyring.
+            SecretUnreadable: its new value is one that could not be opened where it comes from.
         """
         draft = self._blank()
         assign = self._assign
         values: dict[str, Any] = {}
         for name, value in changes.items():
-            self._refuse_unwritable(name)
-            check_depth(name, value, limits.depth, limits.field_bytes)
+            self._check_given(name, value, limits)
             try:
                 assign(draft, name, value, by_alias=True, by_name=True)
             except ValidationError as error:
-                raise invalid_field(name, error) from None
-            values[name] = draft.__dict__[name]
-        return self._encoded_changes(values, limits)
+                invalid = self._invalid(name, error)
+            else:
+                values[name] = draft.__dict__[name]
+                continue
+            raise invalid  # here, so that what pydantic says, with the value, does not come along
+        return self._encoded_changes(values, limits, sealer)
 
-    def encode_difference(self, session: S, changes: Mapping[str, Any], limits: Limits) -> Changes:
+    def encode_difference(
+        self, session: S, changes: Mapping[str, Any], limits: Limits, keyring: Keyring | None = None
+    ) -> Changes:
         """Changes to a session at hand: validated together with the rest of it, model validators among them.
+
+        Secrets that stay as they are are not sealed anew. Where one cannot be opened, but a validator asks for it, the
+        changes are validated as `encode_changes` does it.
 
         Raises:
             InvalidField: a field is unknown, read-only, of a wrong type or too large.
+            SettingsError: a field is a secret, and there is no keyring.
+            SecretUnreadable: its new value is one that could not be opened where it comes from.
         """
+        sealer = Sealer(keyring, session.tenant, session.id) if self._secrets else None
+        if self._secrets:
+            changes = {name: value for name, value in changes.items() if not self._is_as_it_was(session, name, value)}
         for name, value in changes.items():
-            self._refuse_unwritable(name)
-            check_depth(name, value, limits.depth, limits.field_bytes)
+            self._check_given(name, value, limits)
         whole = {name: getattr(session, name) for name in self.fields} | dict(changes)
-        new = self._checked(whole)
+        try:
+            new = self._checked(whole)
+        except SecretUnreadable:
+            return self.encode_changes(changes, limits, sealer)
         # A validator of the model may have changed other fields along with these.
         differing = (
             each.name for each in self._own
             if each.name not in changes and getattr(new, each.name) != getattr(session, each.name)
         )  # fmt: skip
-        return self._encoded_changes({name: getattr(new, name) for name in (*changes, *differing)}, limits)
+        values = {name: getattr(new, name) for name in (*changes, *differing)}
+        for name in self._secret_names & values.keys():
+            if self._is_as_it_was(session, name, values[name]):
+                del values[name]
+        return self._encoded_changes(values, limits, sealer)
+
+    def _is_as_it_was(self, session: S, name: str, value: Any) -> bool:
+        """Whether a secret's value is the one that the session has."""
+        if name not in self._secret_names:
+            return False
+        held = getattr(session, name)
+        if isinstance(held, Unreadable) or isinstance(value, Unreadable) or held is None or value is None:
+            return bool(held == value)
+        return type(held) is type(value) and same(held.get_secret_value(), value.get_secret_value())
 
     def _blank(self) -> S:
         """An instance without any field, to validate assignments on; `model_construct` takes ten times as long."""
@@ -246,7 +355,7 @@ class Codec(Generic[S]):
         object.__setattr__(draft, "__pydantic_fields_set__", set())
         return draft
 
-    def _encoded_changes(self, values: Mapping[str, Any], limits: Limits) -> Changes:
+    def _encoded_changes(self, values: Mapping[str, Any], limits: Limits, sealer: Sealer | None) -> Changes:
         encoded: dict[str, str] = {}
         cleared: list[str] = []
         told: list[str] = []
@@ -264,30 +373,50 @@ class Codec(Generic[S]):
             text = self._encode(each, value, limits)
             if not each.exact:
                 self._read_back(each, value, text)
+            if each.secret is not None:
+                text = _sealed(sealer, each, text)
             encoded[each.stored_as] = text
             told.append(f'"{each.stored_as}":{text if each.is_json else quoted(text)}')
         return Changes(encoded, tuple(cleared), status, "{" + ",".join(told) + "}")
 
-    def _refuse_unwritable(self, name: str) -> None:
+    def _check_given(self, name: str, value: Any, limits: Limits) -> None:
         if name not in self.fields:
             raise InvalidField(name, f"{self.model.__name__} has no such field")
         if name in CORE_READ_ONLY:
             raise InvalidField(name, "is kept by Sojourn and cannot be set")
+        inner = value.get_secret_value() if isinstance(value, Secret) else value
+        check_depth(name, inner, limits.depth, limits.field_bytes)
 
     def _checked(self, data: Mapping[str, Any]) -> S:
         try:
             session: S = self._validate(data, by_alias=True, by_name=True)
         except ValidationError as error:
-            raise invalid_field("", error) from None
-        return session
+            invalid = self._invalid("", error)
+        else:
+            return session
+        raise invalid  # here, so that what pydantic says, with the values, does not come along
+
+    def _invalid(self, name: str, error: ValidationError) -> InvalidField:
+        """What pydantic found wrong; of a secret only that something is, for the rest may tell of its value."""
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        place = str(first["loc"][0]) if first["loc"] else name
+        if place in self._secret_places and first["type"] != "missing":
+            return InvalidField(place, _REFUSED)
+        return invalid_field(name, error)
 
     def _encode(self, each: FieldCodec, value: Any, limits: Limits) -> str:
         try:
             text = each.encode(value)
         except (ValueError, OverflowError) as error:
-            raise InvalidField(each.name, reason_of(error)) from None
+            problem = reason_of(error) if each.secret is None else _REFUSED
+        else:
+            problem = ""
+        if problem:
+            raise InvalidField(each.name, problem)  # here, so that no error that holds the value comes along
         bound = limits.metadata_bytes if each.name == "metadata" else limits.field_bytes
         size = len(text) if text.isascii() else len(text.encode())
+        if size > bound and each.secret is not None:
+            raise InvalidField(each.name, f"takes more than the {bound} bytes that are allowed")
         if size > bound:
             raise InvalidField(each.name, f"takes {size} bytes; at most {bound} are allowed")
         if each.indexed:
@@ -302,11 +431,11 @@ class Codec(Generic[S]):
         """What a text will be read as: nothing is stored that would be lost, or make the session unreadable."""
         try:
             found = each.decode(text)
-            agrees = each.agrees is None or each.agrees(value, found)
+            problem = "" if each.agrees is None or each.agrees(value, found) else NOT_AS_IT_IS
         except UNREADABLE:
-            raise InvalidField(each.name, "cannot be read back as it would be stored") from None
-        if not agrees:
-            raise InvalidField(each.name, NOT_AS_IT_IS)
+            problem = "cannot be read back as it would be stored"
+        if problem:
+            raise InvalidField(each.name, problem)
         return found
 
     def index_value(self, name: str, value: Any, limits: Limits) -> tuple[str, str]:
@@ -330,6 +459,21 @@ class Codec(Generic[S]):
                 raise InvalidField(name, reason_of(error)) from None
         check_indexed(name, text, limits)
         return each.stored_as, text
+
+
+def _as_it_is(text: str) -> str:
+    return text
+
+
+def _sealed(sealer: Sealer | None, each: FieldCodec, text: str) -> str:
+    return (sealer or Sealer(None, "", "")).seal(each.stored_as, text)
+
+
+def _names_of(model: type[Session], name: str) -> set[str]:
+    """A field's name and its aliases, as pydantic's errors name it."""
+    alias = model.model_fields[name].validation_alias
+    choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
+    return {name, *(str(each.path[0]) if isinstance(each, AliasPath) else str(each) for each in choices if each)}
 
 
 def _complete(model: type[Session]) -> None:

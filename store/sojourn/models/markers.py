@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter
 
 from sojourn.errors import InvalidModel
+from sojourn.sealing import holds_secret
 
 __all__ = ["Counter", "Indexed", "Log"]
 
@@ -86,4 +87,6 @@ class Log(Generic[E]):
                 adapter.rebuild()
         except (PydanticUserError, NameError) as error:
             raise InvalidModel(f"log '{self.name}': {str(error).splitlines()[0]}") from error
+        if holds_secret(adapter.core_schema):
+            raise InvalidModel(f"log '{self.name}': entries are not sealed, so they cannot hold secrets")
         return adapter

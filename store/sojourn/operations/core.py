@@ -15,6 +15,7 @@ from sojourn.errors import BY_CODE, SessionCorrupt, StoreError, StoreFull, Store
 from sojourn.keys import TenantKeys
 from sojourn.limits import Limits
 from sojourn.scripts import script
+from sojourn.sealing import Keyring
 
 __all__ = [
     "Argument",
@@ -64,6 +65,8 @@ class Context:
     tells_touches: bool
     actor: str = ""
     trace: str = ""
+    keyring: Keyring | None = None
+    """Seals and opens secrets; None: they cannot be written, and are read as unreadable."""
 
     @property
     def tenant(self) -> str:

@@ -61,7 +61,7 @@ def mutate_flow(
         if not changes:
             return session
         own = context.models.codec(session.kind)
-        encoded = own.encode_difference(session, changes, context.limits)
+        encoded = own.encode_difference(session, changes, context.limits, context.keyring)
         try:
             new: S = yield write.update(context, own, session_id, session.version, encoded)
             return new  # noqa: TRY300
@@ -131,7 +131,7 @@ def edit_flow(context: Context, codec: Codec[S], draft: Draft) -> Flow[S]:
     session = base
     for attempt in range(_TRIES):
         own = context.models.codec(session.kind)
-        encoded = own.encode_difference(session, changes, context.limits)
+        encoded = own.encode_difference(session, changes, context.limits, context.keyring)
         try:
             new: S = yield write.update(context, own, session.id, session.version, encoded)
             return new  # noqa: TRY300

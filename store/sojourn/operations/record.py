@@ -32,7 +32,7 @@ def decode_record(context: Context, model: type[S], reply: Any, session_id: str)
     codec = context.models.codec(stored.get("kind", ""))
     if not issubclass(codec.model, model):
         raise WrongKind(session_id, context.tenant, stored.get("kind", ""))
-    session: S = codec.decode(stored, session_id, context.tenant)
+    session: S = codec.decode(stored, session_id, context.tenant, context.keyring)
     return session
 
 

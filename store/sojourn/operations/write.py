@@ -36,7 +36,7 @@ def create(
     """A new session. `register`: also note the tenant as known."""
     ttl_ms, max_ms = milliseconds(ttl), milliseconds(max_lifetime, "max_lifetime")
     session_id, tenant, keys = str(uuid.uuid4()), context.tenant, context.keys
-    session, encoded = codec.encode_new(fields, session_id, tenant, context.limits)
+    session, encoded = codec.encode_new(fields, session_id, tenant, context.limits, context.keyring)
     status = encoded.pop("status")
     args: list[Argument] = [
         keys.partition.prefix, tenant, session_id, new_operation_id(), codec.kind, status, codec.index_specs,

@@ -6,6 +6,10 @@ import re
 from typing import Any, Final
 from urllib.parse import unquote
 
+from pydantic import SecretStr
+
+from sojourn.sealing.keyring import KEY_ID
+
 __all__ = ["masked"]
 
 _SECRET: Final = re.compile(r"(?i)pass|pwd|secret|token|credential")
@@ -13,6 +17,7 @@ _KEYWORDS: Final = re.compile(r"\s*\w+\s*=")
 _IN_KEYWORDS: Final = re.compile(r"(?is)(\w*(?:pass|pwd|secret|token)\w*\s*=\s*)('(?:[^'\\]|\\.)*(?:'|$)|(?:\\.|\S)+)")
 _IN_QUERY: Final = re.compile(r"(?s)([?&;])([^?&;=]*)=([^&]*)")
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_KEY: Final = re.compile(rf"\s*({KEY_ID}:)")
 _PREFIX: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|//|")
 _PLAIN_USER: Final = re.compile(r"[^:/?#@]*")
 _HOST: Final = r"(?:\[[^\]]*\]?|[^:,\[]*)(?::\d*)?"
@@ -20,7 +25,7 @@ _HOSTS: Final = re.compile(f"{_HOST}(?:,{_HOST})*")
 
 
 def masked(value: Any) -> Any:
-    """A setting's value for showing: passwords in URLs are replaced by ``***``.
+    """A setting's value for showing: passwords in URLs, and keys but for their ids, are replaced by ``***``.
 
     Where a malformed URL leaves it open what is the password, rather too much is masked than too little.
 
@@ -28,6 +33,11 @@ def masked(value: Any) -> Any:
         >>> masked("postgresql://ada:secret@db/sojourn")
         'postgresql://ada:***@db/sojourn'
     """
+    if isinstance(value, tuple):
+        return tuple(masked(each) for each in value)
+    if isinstance(value, SecretStr):
+        key = _KEY.match(value.get_secret_value())
+        return f"{key[1] if key else ''}***"
     if not isinstance(value, str):
         return value
     if _KEYWORDS.match(value):

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     YamlConfigSettingsSource,
@@ -26,6 +38,7 @@ from sojourn.models import LIVE, DocumentationSession, Session, Status
 from sojourn.operations.core import Context
 from sojourn.operations.dead import check_hook
 from sojourn.quotas import TenantLimits
+from sojourn.sealing import Keyring, parse_keys, read_keys
 from sojourn.settings.files import config_file
 from sojourn.settings.masking import masked
 from sojourn.settings.names import resolve
@@ -99,6 +112,14 @@ class ArchiveRetention(BaseModel):
         return value
 
 
+def _listed(text: str) -> object:
+    """Several texts in one: a JSON list, or separated by commas or white space."""
+    if text.lstrip().startswith("["):
+        with suppress(ValueError):
+            return json.loads(text)
+    return text.replace(",", " ").split()
+
+
 class Settings(BaseSettings):
     """Sojourn's settings. Durations are seconds unless they are timedeltas.
 
@@ -108,8 +129,9 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="SOJOURN_", env_nested_delimiter="__", extra="ignore", frozen=True, validate_default=True
-    )
+        env_prefix="SOJOURN_", env_nested_delimiter="__", extra="ignore", frozen=True, validate_default=True,
+        hide_input_in_errors=True,
+    )  # fmt: skip
 
     redis_url: str = "redis://127.0.0.1:6379/0"
     """The sessions' Redis: ``redis://``, ``rediss://`` or ``unix://``."""
@@ -172,6 +194,11 @@ class Settings(BaseSettings):
     backstop_interval: Seconds = 30.0
     drain_timeout: Seconds = 10.0
     """How long workers may finish what they are doing after SIGTERM."""
+    secret_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    """Keys that seal secret fields, as ``sojourn secrets keygen`` prints them. The last one seals, all open. In the
+    environment: a JSON list, or several separated by commas or white space."""
+    secret_keys_file: Path | None = None
+    """A file with such keys, one a line; they come after those of `secret_keys`."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @classmethod
@@ -185,6 +212,18 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments, then environment, then the file."""
         return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=config_file())
+
+    _known_keyring: tuple[object, object, Keyring | None] | None = PrivateAttr(default=None)
+
+    @field_validator("secret_keys", mode="before")
+    @classmethod
+    def _are_keys(cls, value: object) -> object:
+        """Nothing of the value is told."""
+        if isinstance(value, str):
+            value = _listed(value)
+        if not isinstance(value, list | tuple) or not all(isinstance(each, str | SecretStr) for each in value):
+            raise SettingsError("secret_keys is not a list of keys, nor text with keys in it")
+        return value
 
     @field_validator("redis_url", "queue_url")
     @classmethod
@@ -246,12 +285,31 @@ class Settings(BaseSettings):
             raise ValueError("ttl, max_lifetime and grace cannot be zero; for no expiry set ttl to null")
         if self.ttl and self.max_lifetime and self.ttl > self.max_lifetime:
             raise ValueError(f"ttl ({self.ttl}) is longer than max_lifetime ({self.max_lifetime})")
+        _ = self.keyring  # that it is no good is told at once
         return self
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """Logs and tracebacks show settings, and shall not show passwords."""
         for name, value in super().__repr_args__():
             yield name, masked(value)
+
+    @property
+    def keyring(self) -> Keyring | None:
+        """The keys of `secret_keys` and `secret_keys_file`, read once; None where there are none.
+
+        Raises:
+            SettingsError: one is malformed, or the file cannot be read. No key is told.
+        """
+        known = self._known_keyring
+        if known is None or known[0] is not self.secret_keys or known[1] is not self.secret_keys_file:
+            keys = parse_keys(
+                (each.get_secret_value().strip(), f"key {number} of secret_keys")
+                for number, each in enumerate(self.secret_keys, 1)
+            )
+            if self.secret_keys_file is not None:
+                keys += read_keys(self.secret_keys_file)
+            known = self._known_keyring = self.secret_keys, self.secret_keys_file, Keyring(keys) if keys else None
+        return known[2]
 
     def load_models(self, *more: type[Session]) -> Models:
         """The ready models, those named in the settings, and `more`.
@@ -281,6 +339,7 @@ class Settings(BaseSettings):
             tells_touches=self.touch_events,
             actor=actor,
             trace=trace,
+            keyring=self.keyring,
         )
 
     @property

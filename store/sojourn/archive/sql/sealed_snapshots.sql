@@ -1,0 +1,24 @@
+-- Of the next %(looked_at)s snapshots, of one tenant or of all: those with something in them that looks sealed, and the
+-- last one, by which one goes on. Also how many there were to look at. So a statement's time is bounded.
+WITH page AS (
+    SELECT tenant, session_id, version, updated_at, data,
+        row_number() OVER (ORDER BY tenant, session_id, version, updated_at) AS number
+    FROM (
+        SELECT *
+        FROM sojourn.session_snapshots
+        WHERE (tenant, session_id, version, updated_at) > (
+            %(after_tenant)s, %(after_id)s::uuid, %(after_version)s::bigint, %(after_updated_at)s::timestamptz
+        )
+            AND (%(tenant)s::text IS NULL OR tenant = %(tenant)s)
+        ORDER BY tenant, session_id, version, updated_at
+        LIMIT %(looked_at)s
+    ) AS next
+), looked AS (
+    SELECT *, max(number) OVER () AS total, data::text LIKE '%%sealed:%%' AS is_sealed
+    FROM page
+)
+SELECT total, number = total AS is_last, is_sealed, tenant, session_id, version, updated_at::text,
+    data->>'kind' AS kind, data::text
+FROM looked
+WHERE is_sealed OR number = total
+ORDER BY number

@@ -1,0 +1,131 @@
+"""``sojourn secrets``."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from sojourn.cli.extras import needs_worker_extra
+from sojourn.cli.failures import CONFLICT, DAMAGED
+from sojourn.cli.output import Cell, Column, hint, print_json, print_table
+from sojourn.cli.shared import Group, State, pass_state
+
+if TYPE_CHECKING:
+    from sojourn.secrets import ResealReport
+    from sojourn.secrets.reseal import Progress
+
+__all__ = ["secrets"]
+
+_COLUMNS = (Column("KEY"), Column("REDIS"), Column("ARCHIVE"), Column("EVENTS"), Column("OUTBOX"))
+_TOLD = 10
+
+
+@click.group(cls=Group)
+def secrets() -> None:
+    """Keys of secret fields: make them, and move to the newest."""
+
+
+@secrets.command(examples=["sojourn secrets keygen", "sojourn secrets keygen >> keys"])
+def keygen() -> None:
+    """Print a fresh key, as secret_keys and the file named by secret_keys_file take it."""
+    from sojourn.sealing import new_key
+
+    click.echo(new_key())
+
+
+@secrets.command(
+    examples=["sojourn secrets reseal", "sojourn secrets reseal --tenant acme", "sojourn secrets reseal --dry-run"],
+    epilog=f"Exit codes: 0 done, {CONFLICT} some kept changing (run it again), {DAMAGED} some cannot be opened.",
+)
+@click.option("--dry-run", is_flag=True, help="Change nothing; show what there is, as 'sojourn secrets status' does.")
+@pass_state
+def reseal(state: State, dry_run: bool) -> None:
+    """Move all that is sealed to the newest key: what is in Redis, and what is archived.
+
+    Of all tenants, or of the one given with --tenant. First give the new key to all processes. Cut short, it does the
+    rest when it is run again. What is left under each key is shown; a key with nothing left can go.
+    """
+    if dry_run:
+        _status(state)
+        return
+    with needs_worker_extra():
+        from sojourn.secrets import reseal as move
+    with _bar() as progress:
+        report = move(state.settings, tenant=state.arguments.get("tenant"), actor=_user(), progress=progress)
+    _show(state, report, moved=True)
+
+
+@secrets.command(
+    examples=["sojourn secrets status", "sojourn secrets status --json"],
+    epilog=f"Exit codes: 0 all can be opened, or there is no keyring; {DAMAGED} some cannot.",
+)
+@pass_state
+def status(state: State) -> None:
+    """Show how many secrets are sealed under which key."""
+    _status(state)
+
+
+def _status(state: State) -> None:
+    with needs_worker_extra():
+        from sojourn.secrets import status as look
+    with _bar() as progress:
+        report = look(state.settings, tenant=state.arguments.get("tenant"), progress=progress)
+    _show(state, report, moved=False)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a user id without a name, as in some containers
+        return ""
+
+
+@contextmanager
+def _bar() -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as bar:
+        task = bar.add_task("redis", total=None)
+        yield lambda stage, done, total: bar.update(task, description=stage, completed=done, total=total)
+
+
+def _show(state: State, report: ResealReport, *, moved: bool) -> None:
+    """The report, what to do about it, and the exit code."""
+    if state.as_json:
+        print_json(report.to_json())
+    elif report.keys:
+        rows = []
+        for key, found in sorted(report.keys.items(), key=lambda each: each[0] == report.newest):
+            name = f"{key} (newest)" if key == report.newest else key
+            counts = (found.live, found.archived, found.events, found.outbox)
+            rows.append([Cell(name), *(Cell(str(each)) for each in counts)])
+        print_table(_COLUMNS, rows)
+    else:
+        hint("nothing is sealed")
+    if moved:
+        told = report.moved
+        hint(f"moved to key {report.newest}: {told.live} in Redis, {told.archived} archived, {told.events} in events")
+    elif report.newest is None:
+        hint("there is no keyring: nothing was tried to be opened")
+    if any(each.outbox for key, each in report.keys.items() if key != report.newest):
+        hint("events in Redis hold texts under older keys: run 'sojourn secrets reseal' again once they are archived")
+    for each in report.unopened_first[:_TOLD]:
+        hint(
+            f"cannot be opened: field '{each.field}' of session {each.session_id} of tenant '{each.tenant}', "
+            f"key {each.key} ({each.place})"
+        )
+    if report.unopened > _TOLD:
+        hint(f"... and {report.unopened - _TOLD} more")
+    if report.changed:
+        hint(f"{report.changed} kept changing meanwhile: run it again")
+    if report.unopened:
+        raise SystemExit(DAMAGED)
+    if report.changed:
+        raise SystemExit(CONFLICT)

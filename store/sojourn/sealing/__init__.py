@@ -1,0 +1,20 @@
+"""Secrets as they are stored: sealed under a key, and bound to the session and the field that they belong to."""
+
+from sojourn.sealing.keyring import Keyring, new_key, parse_keys, read_keys
+from sojourn.sealing.sealer import Sealer, key_of
+from sojourn.sealing.types import holds_secret, secret_type, secret_value_type
+from sojourn.sealing.unreadable import Unreadable, unreadable
+
+__all__ = [
+    "Keyring",
+    "Sealer",
+    "Unreadable",
+    "holds_secret",
+    "key_of",
+    "new_key",
+    "parse_keys",
+    "read_keys",
+    "secret_type",
+    "secret_value_type",
+    "unreadable",
+]
