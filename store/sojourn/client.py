@@ -415,11 +415,11 @@ class SessionStore(Facade[S, Transport]):
             >>> [event.type for event in store.peek_events(limit=2).events]  # doctest: +SKIP
             ['created', 'expired']
         """
-        return self._drive(lambda: peek_flow(self._context, start, cursor, limit))
+        return self._drive(lambda: peek_flow(self._whole_tenant, start, cursor, limit))
 
     def forget_events(self, group: str) -> bool:
         """Remove a group, so that it no longer keeps events from being trimmed; whether there was one."""
-        return self._run(lambda: forget_group(self._context.keys.partition, tenant_group(self._context, group)))
+        return self._run(lambda: forget_group(self._whole_tenant.keys.partition, tenant_group(self._context, group)))
 
     # The archive
 
@@ -436,7 +436,7 @@ class SessionStore(Facade[S, Transport]):
         """
         from sojourn.archive import Archive
 
-        return Archive(self.settings, self._context.models, model=self.model, tenant=self.tenant)
+        return Archive(self.settings, self._whole_tenant.models, model=self.model, tenant=self.tenant)
 
     def restore(
         self, session_id: str, *, version: int | None = None, at: datetime | None = None,

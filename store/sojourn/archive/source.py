@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from redis.exceptions import ResponseError
 
 from sojourn.errors import SessionCorrupt
 from sojourn.keys import PartitionKeys, TenantKeys
 from sojourn.operations.core import Argument, Operation, call, pairs, raise_for
+from sojourn.operations.read import LogRead, log_read
 from sojourn.operations.record import now_ms
 
 __all__ = [
+    "LogState",
     "Taken",
     "Waiting",
     "acknowledge",
     "count",
     "dirty",
     "forget",
-    "log_lengths",
     "log_part",
+    "log_state",
     "move_back",
     "probe",
     "read_events",
@@ -30,6 +32,8 @@ __all__ = [
     "sizes",
     "time",
 ]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -124,28 +128,49 @@ def _record(reply: Any, session: tuple[TenantKeys, str]) -> dict[str, str] | Ses
     return dict(zip(reply[::2], reply[1::2], strict=True))
 
 
-def log_lengths(keys: TenantKeys, session_id: str, logs: Sequence[str]) -> Operation[dict[str, tuple[int, int] | None]]:
-    """How long a session's logs are, and about how many bytes an entry has; None for one that is no list."""
+@dataclass(frozen=True)
+class LogState:
+    """How a session's log is in Redis."""
 
-    def parse(replies: list[Any]) -> dict[str, tuple[int, int] | None]:
-        found: dict[str, tuple[int, int] | None] = {}
-        for log, length, size in zip(logs, replies[::2], replies[1::2], strict=True):
-            each = size // length if isinstance(size, int) and isinstance(length, int) and length else 0
-            found[log] = (length, each) if isinstance(length, int) else None
-        return found
-
-    names = [_raw(keys.log(session_id, log)) for log in logs]
-    return Operation(tuple(each for name in names for each in (("LLEN", name), ("MEMORY", "USAGE", name))), parse)
+    first: int
+    """Position of the first entry that is there."""
+    end: int
+    """Position behind the last."""
+    entry_bytes: int
+    """What an entry takes there, about."""
 
 
-def log_part(keys: TenantKeys, session_id: str, log: str, start: int, count: int) -> Operation[list[str]]:
-    """A stretch of a log."""
+def log_state(keys: TenantKeys, session_id: str, log: str) -> Operation[LogState | None]:
+    """How a log is; None where it is no list, or where it begins cannot be read."""
+    reading = _log_read(keys, session_id, log, lambda read: read, 0, 0)
 
-    def parse(replies: list[Any]) -> list[str]:
-        raise_for(replies[0], session_id, keys.tenant)
-        return list(replies[0])
+    def parse(replies: list[Any]) -> LogState | None:
+        size, reply = replies
+        try:
+            read = reading.parse([reply])
+        except SessionCorrupt:
+            return None
+        each = size // read.length if isinstance(size, int) and read.length else 0
+        return LogState(read.first, read.first + read.length, each)
 
-    return Operation((("LRANGE", _raw(keys.log(session_id, log)), start, start + count - 1),), parse)
+    usage = ("MEMORY", "USAGE", _raw(keys.log(session_id, log)))
+    return Operation((usage, *reading.commands), parse, reading.source)
+
+
+def log_part(keys: TenantKeys, session_id: str, log: str, start: int, count: int) -> Operation[list[tuple[int, str]]]:
+    """Entries of a log by position: what is there of `count` from the position `start` on."""
+
+    def parse(read: LogRead) -> list[tuple[int, str]]:
+        return list(enumerate(read.entries, max(start, read.first)))
+
+    return _log_read(keys, session_id, log, parse, start, count)
+
+
+def _log_read(
+    keys: TenantKeys, session_id: str, log: str, parse: Callable[[LogRead], T], start: int, count: int
+) -> Operation[T]:
+    own = _raw(keys.session(session_id)), _raw(keys.log(session_id, log)), _raw(log)
+    return log_read(keys.tenant, session_id, *own, parse, start=start, count=count)
 
 
 def read_events(partition: PartitionKeys, group: str, consumer: str, count: int, after: str) -> Operation[Taken]:
