@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 from sojourn.archive import source
 from sojourn.archive.exact import embeddable_entries
-from sojourn.archive.rows import ARCHIVED, Damage, entry_row, event_row, session_row
+from sojourn.archive.rows import ARCHIVED, KEEP, Damage, entry_row, event_row, session_row
 from sojourn.codec import Models
 from sojourn.errors import SessionCorrupt, SojournError
 from sojourn.keys import PartitionKeys, TenantKeys, parse_member
@@ -244,11 +244,16 @@ def _read_logs(execute: Execute, models: Models, items: list[Item]) -> int:
     """Read what is new in the logs of some sessions, as far as it fits; return how many bytes that was."""
     if not items:
         return 0
-    logs = [(each, name) for each in items for name in each.stored["_logs"].split(",") if name]
-    states = results(execute, [source.log_state(item.keys, item.id, name) for item, name in logs])
+    logs = [
+        (each, name, KEEP + name in each.stored)
+        for each in items for name in each.stored["_logs"].split(",") if name
+    ]  # fmt: skip
+    states = results(
+        execute, [source.log_state(item.keys, item.id, name, bounded=bounded) for item, name, bounded in logs]
+    )
     wanted: list[tuple[Item, str, int, Operation[list[tuple[int, str]]]]] = []
     left, room = ENTRIES_PER_ROUND, PART_BYTES
-    for (item, name), state in zip(logs, states, strict=True):
+    for (item, name, bounded), state in zip(logs, states, strict=True):
         archived = _archived(item, name)
         if state is None or state.end < archived:
             # It is not the list that it was: which of these are archived nobody can tell.
@@ -262,12 +267,13 @@ def _read_logs(execute: Execute, models: Models, items: list[Item]) -> int:
         if count > 0:
             left -= count
             room -= count * state.entry_bytes
-            wanted.append((item, name, start, source.log_part(item.keys, item.id, name, start, count)))
+            part = source.log_part(item.keys, item.id, name, start, count, bounded=bounded)
+            wanted.append((item, name, start, part))
     parts = results(execute, [each[-1] for each in wanted])
-    for (item, name, start, _), part in zip(wanted, parts, strict=True):
+    for (item, name, start, _), found in zip(wanted, parts, strict=True):
         embed = embeddable_entries(models.codec(item.stored["kind"]), name)
         item.logs[name] = start
-        for position, text in part:
+        for position, text in found:
             try:
                 item.entries.append((name, position, entry_row(*item.key, name, position, text, embed=embed)))
             except Damage:

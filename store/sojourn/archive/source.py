@@ -140,30 +140,49 @@ class LogState:
     """What an entry takes there, about."""
 
 
-def log_state(keys: TenantKeys, session_id: str, log: str) -> Operation[LogState | None]:
-    """How a log is; None where it is no list, or where it begins cannot be read."""
+def log_state(keys: TenantKeys, session_id: str, log: str, *, bounded: bool) -> Operation[LogState | None]:
+    """How a log is; None where it is no list, or where it begins cannot be read.
+
+    Only a bounded log moves on, and takes a script to read: others are read even while writes are held up.
+    """
+    own = _raw(keys.log(session_id, log))
+    usage = ("MEMORY", "USAGE", own)
     reading = _log_read(keys, session_id, log, lambda read: read, 0, 0)
 
+    def state(first: int, length: int, size: Any) -> LogState:
+        return LogState(first, first + length, size // length if isinstance(size, int) and length else 0)
+
     def parse(replies: list[Any]) -> LogState | None:
-        size, reply = replies
+        size, found = replies
+        if not bounded:
+            return state(0, found, size) if isinstance(found, int) else None
         try:
-            read = reading.parse([reply])
+            read = reading.parse([found])
         except SessionCorrupt:
             return None
-        each = size // read.length if isinstance(size, int) and read.length else 0
-        return LogState(read.first, read.first + read.length, each)
+        return state(read.first, read.length, size)
 
-    usage = ("MEMORY", "USAGE", _raw(keys.log(session_id, log)))
-    return Operation((usage, *reading.commands), parse, reading.source)
+    if bounded:
+        return Operation((usage, *reading.commands), parse, reading.source)
+    return Operation((usage, ("LLEN", own)), parse)
 
 
-def log_part(keys: TenantKeys, session_id: str, log: str, start: int, count: int) -> Operation[list[tuple[int, str]]]:
+def log_part(
+    keys: TenantKeys, session_id: str, log: str, start: int, count: int, *, bounded: bool
+) -> Operation[list[tuple[int, str]]]:
     """Entries of a log by position: what is there of `count` from the position `start` on."""
+    if bounded:
+        return _log_read(
+            keys, session_id, log, lambda read: list(enumerate(read.entries, max(start, read.first))), start, count
+        )
 
-    def parse(read: LogRead) -> list[tuple[int, str]]:
-        return list(enumerate(read.entries, max(start, read.first)))
+    def parse(replies: list[Any]) -> list[tuple[int, str]]:
+        entries, moved_on = replies
+        raise_for(entries, session_id, keys.tenant)
+        return [] if moved_on else list(enumerate(entries, start))  # a bounded log since a moment ago: another time
 
-    return _log_read(keys, session_id, log, parse, start, count)
+    part = ("LRANGE", _raw(keys.log(session_id, log)), start, start + count - 1)
+    return Operation((part, ("HGET", keys.session(session_id), b"_first:" + _raw(log))), parse)
 
 
 def _log_read(
