@@ -23,6 +23,7 @@
 -- @include include/event
 -- @include include/slide
 -- @include include/log
+-- @include include/moment
 local session = KEYS[1]
 local prefix, tenant, id, operation = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local kinds, slides, grace, actor, trace = ARGV[5], ARGV[6] == '1', tonumber(ARGV[7]), ARGV[8], ARGV[9]
@@ -47,6 +48,7 @@ end
 
 local counted, before = { 0, 0, 0 }, { ['_log:' .. name] = text(log.first + log.length) }
 local old = redis.call('HMGET', session, COUNTERS[1], COUNTERS[2], COUNTERS[3], '_tools')
+local at = iso_from(now)
 local known, figures, entries = integer(old[4] or '0') or most_tools, {}, {}
 local function figures_of(tool)
   local field = '_tool:' .. tool
@@ -72,12 +74,12 @@ end
 for i = FIRST, #ARGV, EACH do
   local failed, duration, bucket = tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
   local own = figures_of(ARGV[i])
-  for at, amount in ipairs({ 1, failed, duration }) do
-    counted[at] = counted[at] + amount
-    own[at] = own[at] + amount
+  for n, amount in ipairs({ 1, failed, duration }) do
+    counted[n] = counted[n] + amount
+    own[n] = own[n] + amount
   end
   own[3 + bucket] = own[3 + bucket] + 1
-  entries[#entries + 1] = string.format('{"at":%s,%s', text(now), string.sub(ARGV[i + 4], 2))
+  entries[#entries + 1] = '{"at":"' .. at .. '",' .. string.sub(ARGV[i + 4], 2)
 end
 
 local write = { 'version', text(core.version + 1), 'updated_at_ms', stamp(core, now) }

@@ -13,7 +13,23 @@ from sojourn.client import SessionStore
 from sojourn.errors import *  # noqa: F403
 from sojourn.events import Event
 from sojourn.limits import INFINITE, Limits
-from sojourn.models import Counter, DocumentationSession, Indexed, Log, Note, Progress, Session, Status
+from sojourn.mcp import AsyncMcpCalls, McpCalls
+from sojourn.models import (
+    ClientInfo,
+    Counter,
+    DocumentationSession,
+    ExecutionMetrics,
+    Indexed,
+    Log,
+    McpMetrics,
+    McpSession,
+    Note,
+    Progress,
+    Session,
+    Status,
+    ToolExecution,
+    Within,
+)
 from sojourn.operations.flows import Draft
 from sojourn.operations.listing import Page
 from sojourn.peek import EventPage
@@ -22,16 +38,22 @@ from sojourn.settings import ArchiveRetention, HookSettings, Settings, load_sett
 __all__ = [
     "INFINITE",
     "ArchiveRetention",
+    "AsyncMcpCalls",
     "AsyncSessionStore",
+    "ClientInfo",
     "Counter",
     "DocumentationSession",
     "Draft",
     "Event",
     "EventPage",
+    "ExecutionMetrics",
     "HookSettings",
     "Indexed",
     "Limits",
     "Log",
+    "McpCalls",
+    "McpMetrics",
+    "McpSession",
     "Note",
     "Page",
     "Progress",
@@ -39,6 +61,8 @@ __all__ = [
     "SessionStore",
     "Settings",
     "Status",
+    "ToolExecution",
+    "Within",
     "load_settings",
 ]
 __all__ += errors.__all__

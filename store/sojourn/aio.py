@@ -13,6 +13,7 @@ from sojourn.errors import SessionError, StoreError
 from sojourn.events import Event, Start, Taken, forget_group, tenant_group
 from sojourn.facade import DEFAULT, Default, Facade, all_created, created_or_full, found_or_none, result_or_error
 from sojourn.limits import Ttl
+from sojourn.mcp import AsyncMcpCalls
 from sojourn.models import Log, Session, Status
 from sojourn.operations import listing, read, write
 from sojourn.operations.core import Operation
@@ -241,6 +242,13 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
         return await self._run(
             lambda: forget_group(self._whole_tenant.keys.partition, tenant_group(self._context, group))
         )
+
+    # MCP sessions
+
+    @property
+    def mcp(self) -> AsyncMcpCalls:
+        """See `SessionStore.mcp`."""
+        return AsyncMcpCalls(self)
 
     # The archive
 

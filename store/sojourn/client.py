@@ -13,6 +13,7 @@ from sojourn.errors import SessionError, StoreError
 from sojourn.events import Event, Start, Taken, forget_group, tenant_group
 from sojourn.facade import DEFAULT, Default, Facade, all_created, created_or_full, found_or_none, result_or_error
 from sojourn.limits import Ttl
+from sojourn.mcp import McpCalls
 from sojourn.models import Log, Session, Status
 from sojourn.operations import listing, read, write
 from sojourn.operations.core import Operation
@@ -420,6 +421,21 @@ class SessionStore(Facade[S, Transport]):
     def forget_events(self, group: str) -> bool:
         """Remove a group, so that it no longer keeps events from being trimmed; whether there was one."""
         return self._run(lambda: forget_group(self._whole_tenant.keys.partition, tenant_group(self._context, group)))
+
+    # MCP sessions
+
+    @property
+    def mcp(self) -> McpCalls:
+        """What is done with MCP sessions: recording executions of tools, and what came of them.
+
+        Raises:
+            InvalidInput: the store's model is none of MCP sessions.
+
+        Example:
+            >>> store.mcp.metrics(session.id).total  # doctest: +SKIP
+            3
+        """
+        return McpCalls(self)
 
     # The archive
 
