@@ -32,6 +32,7 @@ from sojourn.models import (
 )
 from sojourn.operations.flows import Draft
 from sojourn.operations.listing import Page
+from sojourn.operations.read import LogPage
 from sojourn.peek import EventPage
 from sojourn.settings import ArchiveRetention, HookSettings, Settings, load_settings
 
@@ -51,6 +52,7 @@ __all__ = [
     "Indexed",
     "Limits",
     "Log",
+    "LogPage",
     "McpCalls",
     "McpMetrics",
     "McpSession",

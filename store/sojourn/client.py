@@ -200,11 +200,11 @@ class SessionStore(Facade[S, Transport]):
         return self._run(lambda: write.increment(self._context, self._codec, session_id, amounts))
 
     def append(self, session_id: str, log: Log[E], *entries: E) -> int:
-        """Append entries to a log; its length is the result.
+        """Append entries to a log; how many it has had with these is the result.
 
         Raises:
             InvalidField: an entry is of a wrong type or too large.
-            LogFull: the log would exceed its limit.
+            LogFull: the log, not a bounded one, would exceed its limit.
             SessionNotFound, SessionEnded: it can no longer be changed.
 
         Example:
@@ -214,7 +214,10 @@ class SessionStore(Facade[S, Transport]):
         return self._run(lambda: write.append(self._context, self.model, session_id, log, entries))
 
     def entries(self, session_id: str, log: Log[E], *, start: int = 0, count: int | None = None) -> builtins.list[E]:
-        """Up to `count` entries of a log from the `start`th on, which is 0 for the oldest.
+        """Up to `count` entries of a log from the `start`th on, which is 0 for the session's very first.
+
+        A bounded log has let go of its oldest: of those that were asked for, the ones that Redis has are the result.
+        The archive has all (``store.archive.entries``).
 
         Raises:
             SessionNotFound: there is no such session.

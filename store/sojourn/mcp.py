@@ -7,14 +7,15 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from sojourn.errors import InvalidInput
-from sojourn.models import McpMetrics, McpSession, Session, Status
-from sojourn.operations import mcp, write
+from sojourn.models import McpMetrics, McpSession, Session, Status, ToolExecution
+from sojourn.operations import mcp, read, write
 
 if TYPE_CHECKING:
     from sojourn.aio import AsyncSessionStore
     from sojourn.client import SessionStore
     from sojourn.facade import Facade
     from sojourn.operations.core import Operation
+    from sojourn.operations.read import LogPage
 
 __all__ = ["AsyncMcpCalls", "McpCalls", "mcp_model"]
 
@@ -46,6 +47,11 @@ class _Calls:
 
     def _metrics(self, session_id: str, owner: str | None) -> Operation[McpMetrics]:
         return mcp.metrics(self._for_owner(owner), self._model, session_id)
+
+    def _executions(
+        self, session_id: str, start: int, count: int | None, owner: str | None
+    ) -> Operation[LogPage[ToolExecution]]:
+        return read.page(self._for_owner(owner), self._model, session_id, McpSession.tool_executions, start, count)
 
     def _terminate(self, session_id: str, owner: str | None, reason: str | None) -> Operation[McpSession]:
         return write.end(self._for_owner(owner), self._model, session_id, Status.TERMINATED, None, reason)
@@ -122,6 +128,26 @@ class McpCalls(_Calls):
         """
         return self._run(lambda: self._metrics(session_id, owner))
 
+    def executions(
+        self, session_id: str, *, start: int = 0, count: int | None = None, owner: str | None = None
+    ) -> LogPage[ToolExecution]:
+        """The executions that Redis still has of `count` from the `start`th on, which is 0 for the session's first.
+
+        Its log is a bounded one: where the page's own `start` is later, the ones before are in the archive
+        (``store.archive.entries(session_id, McpSession.tool_executions)``).
+
+        Raises:
+            SessionNotFound: there is no such session.
+            WrongOwner: it is another owner's.
+            WrongKind: it is no MCP session.
+            SessionCorrupt: an entry cannot be read.
+
+        Example:
+            >>> [each.tool for each in store.mcp.executions(session.id).entries]  # doctest: +SKIP
+            ['search', 'fetch']
+        """
+        return self._run(lambda: self._executions(session_id, start, count, owner))
+
     def terminate(self, session_id: str, *, owner: str | None = None, reason: str | None = None) -> McpSession:
         """End the session as terminated; its event tells by whom and why. Raises what `SessionStore.terminate` does."""
         return self._run(lambda: self._terminate(session_id, owner, reason))
@@ -151,6 +177,12 @@ class AsyncMcpCalls(_Calls):
     async def metrics(self, session_id: str, *, owner: str | None = None) -> McpMetrics:
         """See `McpCalls.metrics`."""
         return await self._run(lambda: self._metrics(session_id, owner))
+
+    async def executions(
+        self, session_id: str, *, start: int = 0, count: int | None = None, owner: str | None = None
+    ) -> LogPage[ToolExecution]:
+        """See `McpCalls.executions`."""
+        return await self._run(lambda: self._executions(session_id, start, count, owner))
 
     async def terminate(self, session_id: str, *, owner: str | None = None, reason: str | None = None) -> McpSession:
         """See `McpCalls.terminate`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from sojourn.codec import check_log, decode_entry
 from sojourn.errors import InvalidInput, LayoutMismatch, SessionCorrupt, SessionNotFound
@@ -13,7 +13,7 @@ from sojourn.models import LIVE, Log, Session
 from sojourn.operations.core import Argument, Context, Operation, call, pairs, raise_for
 from sojourn.operations.record import GONE, check_stored, decode_readable, decode_record, now_ms
 
-__all__ = ["LogRead", "entries", "get", "log_read", "open_layout"]
+__all__ = ["LogPage", "LogRead", "entries", "get", "log_read", "open_layout", "page"]
 
 S = TypeVar("S", bound=Session)
 E = TypeVar("E")
@@ -73,15 +73,34 @@ def _is_count(value: Any, least: int) -> bool:
     return type(value) is int and least <= value < 2**53
 
 
+@dataclass(frozen=True)
+class LogPage(Generic[E]):
+    """A stretch of a log."""
+
+    start: int
+    """Position of the first of these entries, counted from the session's very first."""
+    entries: tuple[E, ...]
+
+
 def entries(
     context: Context, model: type[Session], session_id: str, log: Log[E], start: int, count: int | None
 ) -> Operation[list[E]]:
-    """A stretch of a log."""
+    """A stretch of a log: what Redis has of `count` positions from `start` on."""
+    operation = page(context, model, session_id, log, start, count)
+    return Operation(operation.commands, lambda replies: list(operation.parse(replies).entries), operation.source)
+
+
+def page(
+    context: Context, model: type[Session], session_id: str, log: Log[E], start: int, count: int | None
+) -> Operation[LogPage[E]]:
+    """The same with where it begins; what is before that, a bounded log has let go."""
+    check_id(session_id)
     check_log(log)
     if not _is_count(start, 0) or not (count is None or _is_count(count, 1)):
         raise InvalidInput("entries() takes a start of 0 or more and a count of 1 or more")
+    keys = context.keys
 
-    def parse(read: LogRead) -> list[E]:
+    def parse(read: LogRead) -> LogPage[E]:
         stored = read.stored
         check_stored(context, model, stored, session_id)
         try:
@@ -91,12 +110,14 @@ def entries(
         status = stored.get("status")
         if status is None or status in GONE or (status in LIVE and expires_ms <= read.at_ms):
             raise SessionNotFound(session_id, context.tenant)
-        return [decode_entry(log, each, session_id, context.tenant) for each in read.entries]
+        found = tuple(decode_entry(log, each, session_id, context.tenant) for each in read.entries)
+        begins = max(start, read.first)
+        return LogPage(begins if count is None else min(begins, start + count), found)
 
-    check_id(session_id)
-    keys = context.keys
-    return log_read(keys.tenant, session_id, keys.session(session_id), keys.log(session_id, log.name), log.name, parse,
-                    start=start, count=count)  # fmt: skip
+    return log_read(
+        keys.tenant, session_id, keys.session(session_id), keys.log(session_id, log.name), log.name, parse,
+        start=start, count=count,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
