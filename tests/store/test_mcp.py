@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import multiprocessing
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,8 +17,10 @@ from hypothesis import strategies as st
 from pydantic import JsonValue, TypeAdapter
 from tests.conftest import OwnRedis
 from tests.drivers import StoreOpener, snapshot
+from tests.proxy import Proxy
 from tests.store.examples import JobSession, keys_of
 from tests.store.mcp_writers import record_each
+from tests.store.test_signatures import methods, told
 
 from sojourn import (
     ClientInfo,
@@ -37,7 +41,9 @@ from sojourn import (
     WrongKind,
     WrongOwner,
 )
+from sojourn.mcp import AsyncMcpCalls, McpCalls
 from sojourn.operations.mcp import BOUNDS_MS, _digest
+from sojourn.scripts import lua_folder
 
 Store = SessionStore[McpSession]
 
@@ -409,3 +415,41 @@ def test_an_entry_can_be_appended_as_it_is(store: Store, made: McpSession) -> No
     assert store.append(made.id, McpSession.tool_executions, entry) == 1
     assert store.entries(made.id, McpSession.tool_executions) == [entry]
     assert store.mcp.metrics(made.id).total == 0
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+def test_a_lost_reply_counts_once(
+    open_store: StoreOpener, redis_url: str, proxy_to: Callable[[str], Proxy], raw: Any, lost: int
+) -> None:
+    """The call is sent again, and the answer is that of the first time."""
+    proxy = proxy_to(redis_url)
+    far = open_store(McpSession, url=proxy.url, socket_timeout=0.15, limits=Limits(log_entries=3))
+    made = far.create()
+    far.mcp.record_tool_executions(made.id, [{"tool": "t", "duration": 1}] * 3)
+    proxy.drop_replies(lost, to=b"EVALSHA")
+    assert far.mcp.record_tool_execution(made.id, tool="t", duration=1) == 4
+    assert proxy.dropped == lost
+    metrics = far.mcp.metrics(made.id)
+    assert (metrics.total, metrics.log_first, metrics.log_length, metrics.log_dropped) == (4, 1, 3, 1)
+    assert far.get(made.id).version == 3
+    entry = far.entries(made.id, McpSession.tool_executions)[0]
+    proxy.drop_replies(lost, to=b"EVALSHA")
+    assert far.append(made.id, McpSession.tool_executions, entry) == 5
+
+
+def test_twins() -> None:
+    """The calls of both stores have the same names and signatures."""
+    ours, theirs = methods(McpCalls), methods(AsyncMcpCalls)
+    assert {name: told(inspect.signature(each)) for name, each in ours.items()} == {
+        name: told(inspect.signature(each)) for name, each in theirs.items()
+    }
+
+
+@pytest.mark.parametrize(
+    "at_ms", [0, 951_782_399_999, 951_782_400_000, 1_709_251_199_001, 4_107_542_400_000, 1_798_761_599_999]
+)
+def test_moments_in_lua(raw: Any, at_ms: int) -> None:
+    """Leap days and turns of years are told as Python tells them."""
+    source = (lua_folder() / "include" / "moment.lua").read_text() + "return iso_from(tonumber(ARGV[1]))"
+    told_ = datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    assert raw.eval(source, 0, at_ms) == told_

@@ -371,3 +371,31 @@ def test_a_log_that_is_not_bounded_is_as_ever(settings: Settings, raw: redis.Red
         archive_once(settings)
         assert store.entries(made.id, lines) == list(range(50))
         assert raw.hkeys(keys_of().session(made.id)).count("_first:lines") == 0  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("gone", [False, True], ids=["held", "gone"])
+def test_counts_stay_with_the_log(settings: Settings, raw: redis.Redis, gone: bool) -> None:
+    """Where an earlier state is restored, and where a session is rehydrated; history tells the counts of then."""
+    with SessionStore(settings=settings, model=McpSession) as store:
+        made = store.create(owner="ada")
+        calls = [{"tool": "t", "duration": 1, "success": n % 3 > 0} for n in range(6)]
+        store.mcp.record_tool_executions(made.id, calls)
+        store.update(made.id, owner="bob")
+        store.mcp.record_tool_executions(made.id, calls)
+        archive_once(settings)
+        before = store.mcp.metrics(made.id)
+        if gone:
+            raw.flushall()
+        restored = store.restore(made.id, version=2)
+        assert (restored.owner, restored.executions, restored.failed_executions) == ("ada", 12, 4)
+        assert store.mcp.metrics(made.id) == before
+        assert store.mcp.record_tool_executions(made.id, calls) == 18
+        assert Archive(settings, model=McpSession).restore(made.id, version=2).executions == 6
+        archive_once(settings)
+        after = store.mcp.metrics(made.id)
+        assert (after.total, after.failed, after.log_length, after.log_dropped) == (18, 6, 18, 0)
+        raw.flushall()
+        rehydrate(settings)
+        assert store.mcp.metrics(made.id) == after
+        assert Archive(settings, model=McpSession).restore(made.id, version=4).executions == 12
+        assert Archive(settings, model=McpSession).restore(made.id).executions == 18
