@@ -4,7 +4,7 @@
 -- ARGV[2]  tenant     string
 -- ARGV[3]  id         string
 -- ARGV[4]  operation  string  this write's random id
--- ARGV[5]  kinds      string  comma-separated, those that the caller writes to; '' for all
+-- ARGV[5]  kinds      string  what the caller may write to: see kind_error
 -- ARGV[6]  expected   count   the version it must have; '' for any
 -- ARGV[7]  status     string  the final status
 -- ARGV[8]  allowed    string  what may become it: see transition_error; '' for what is live or ended
@@ -15,7 +15,7 @@
 -- ARGV[13] trace      string
 -- ARGV[14] changes    JSON    the changed fields, for the event
 -- Returns  the record: {field, value, ...}
--- Errors   NOTFOUND, KIND, ENDED, CORRUPT, CONFLICT, TRANSITION, RATE
+-- Errors   NOTFOUND, OWNER, KIND, ENDED, CORRUPT, CONFLICT, TRANSITION, RATE
 -- @include include/keys
 -- @include include/operation
 -- @include include/record

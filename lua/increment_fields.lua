@@ -4,14 +4,14 @@
 -- ARGV[2]  tenant     string
 -- ARGV[3]  id         string
 -- ARGV[4]  operation  string  this write's random id
--- ARGV[5]  kinds      string  comma-separated, those that the caller writes to; '' for all
+-- ARGV[5]  kinds      string  what the caller may write to: see kind_error
 -- ARGV[6]  slide      0|1     whether the write moves the deadline
 -- ARGV[7]  grace      ms
 -- ARGV[8]  actor      string
 -- ARGV[9]  trace      string
 -- ARGV[10...] field, amount    counters and what to add to each
 -- Returns  {value, ...} as text, in the order of the fields
--- Errors   NOTFOUND, KIND, ENDED, CORRUPT, RANGE, RATE
+-- Errors   NOTFOUND, OWNER, KIND, ENDED, CORRUPT, RANGE, RATE
 -- @include include/keys
 -- @include include/operation
 -- @include include/record

@@ -68,10 +68,13 @@ if not are_staged(9, logs) then
   return 'unstaged'
 end
 
+local firsts
 if core then
+  firsts = firsts_of(k, core.logs)
   for name in string.gmatch(unlist(k), '[^,]+') do
     if not string.find(',' .. (texts._logs or '') .. ',', ',' .. name .. ',', 1, true) then
       redis.call('DEL', k.log .. name)
+      firsts['_first:' .. name] = nil
     end
   end
   redis.call('DEL', session)
@@ -81,7 +84,7 @@ else
   forget(k) -- what a record that was lost left behind
   forget_status(k)
 end
-take_staged(k, 9, logs)
+take_staged(k, 9, logs, texts, firsts)
 -- The record of one that is long overdue must stay until a worker has claimed it.
 place_deadline(k, expires, expires and math.max(grace, now - expires + HOUSEKEEPING_MS), texts._logs or '')
 enlist(k, texts.kind, texts.status, texts._indexes or '', texts, text(created))

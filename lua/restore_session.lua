@@ -5,7 +5,7 @@
 -- ARGV[2]  tenant     string
 -- ARGV[3]  id         string
 -- ARGV[4]  operation  string  this write's random id
--- ARGV[5]  kinds      string  comma-separated, those that the caller writes to; '' for all
+-- ARGV[5]  kinds      string  what the caller may write to: see kind_error
 -- ARGV[6]  version    count   the highest version that the archive knows of
 -- ARGV[7]  updated_at ms      of the state that the archive holds
 -- ARGV[8]  ttl        ms      '' for a session without an end
@@ -18,7 +18,7 @@
 -- ARGV[15] logs       count   how many pairs of a log's name and the key of its staged entries follow
 -- ARGV[16...] log, key, field, value    those pairs, then the state's fields
 -- Returns  the record: {field, value, ...}; 'unstaged' if Redis does not hold the session, and its logs are not staged
--- Errors   KIND, CORRUPT, CLOSED, RATE, ROOM
+-- Errors   OWNER, KIND, CORRUPT, CLOSED, RATE, ROOM
 -- @include include/keys
 -- @include include/operation
 -- @include include/record
@@ -88,6 +88,11 @@ if core then
     if string.sub(old[i], 1, 1) == '_' then
       texts[old[i]] = old[i + 1] -- its logs, and what of them is archived, are as they were
     end
+  end
+  for i = 1, #old, 2 do
+    if string.find(',' .. (texts._counted or '') .. ',', ',' .. old[i] .. ',', 1, true) then
+      texts[old[i]] = old[i + 1] -- and so is what counts the entries
+    end
     differing[old[i]] = texts[old[i]] ~= old[i + 1] and old[i + 1] or nil
   end
   differing.version, differing.updated_at_ms, differing._logs = nil, nil, nil
@@ -103,7 +108,7 @@ unlist(k)
 redis.call('DEL', session)
 redis.call('HSET', session, unpack(flat))
 if not core then
-  take_staged(k, 16, logs)
+  take_staged(k, 16, logs, texts, nil)
 end
 place_deadline(k, deadline, grace, texts._logs or '')
 enlist(k, texts.kind, texts.status, texts._indexes or '', texts, texts.created_at_ms)

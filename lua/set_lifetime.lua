@@ -4,14 +4,14 @@
 -- ARGV[2]  tenant     string
 -- ARGV[3]  id         string
 -- ARGV[4]  operation  string  this write's random id
--- ARGV[5]  kinds      string  comma-separated, those that the caller writes to; '' for all
+-- ARGV[5]  kinds      string  what the caller may write to: see kind_error
 -- ARGV[6]  ttl        ms      '' for a session without an end (its max_lifetime still holds)
 -- ARGV[7]  grace      ms
 -- ARGV[8]  actor      string
 -- ARGV[9]  trace      string
 -- ARGV[10] changes    JSON    the changed fields, for the event
 -- Returns  the record: {field, value, ...}
--- Errors   NOTFOUND, KIND, ENDED, CORRUPT, RATE
+-- Errors   NOTFOUND, OWNER, KIND, ENDED, CORRUPT, RATE
 -- @include include/keys
 -- @include include/operation
 -- @include include/record

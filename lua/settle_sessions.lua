@@ -4,13 +4,26 @@
 -- KEYS[1]  dirty      zset    the partition's sessions that wait for the archive
 -- ARGV[1]  prefix     string  the partition's prefix
 -- ARGV[2...] member, version, updated_at, count, and count times log, length: of each session its "<tenant>/<id>", the
---          state as archived (ms), and how many entries of each log are archived
+--          state as archived (ms), and up to which position each log is archived; a bounded log is cut then
 -- Returns  for each session 'settled', 'removed', 'changed' (still dirty), 'gone', or the error reply of a command
 -- Errors   none
 -- @include include/keys
 -- @include include/lose
+-- @include include/log
 local dirty = KEYS[1]
 local prefix = ARGV[1]
+
+-- Beyond those that it keeps a bounded log goes as far as it is archived.
+local function cut_log(member, name, archived, write)
+  local log = load_log(member_keys(prefix, member), name)
+  local cut = log and log.keep and math.min(log.first + log.length - log.keep, archived) or 0
+  if not log or cut <= log.first then
+    return nil
+  end
+  write[#write + 1] = '_first:' .. name
+  write[#write + 1] = text(cut)
+  return log.key, cut - log.first
+end
 
 local function settle(member, session, version, updated_at, first, last)
   local state = redis.pcall('HMGET', session, 'version', 'updated_at_ms')
@@ -33,9 +46,14 @@ local function settle(member, session, version, updated_at, first, last)
     end
   end
   for i = first, last, 2 do
-    local written = redis.pcall('HSET', session, '_archived:' .. ARGV[i], ARGV[i + 1])
+    local write = { '_archived:' .. ARGV[i], ARGV[i + 1] }
+    local key, surplus = cut_log(member, ARGV[i], tonumber(ARGV[i + 1]), write)
+    local written = redis.pcall('HSET', session, unpack(write))
     if type(written) == 'table' then
       return { err = (string.gsub(written.err, '^@user_script: %d+: %-', '')) } -- out of memory; 6.2 tells where, too
+    end
+    if key then
+      redis.call('LTRIM', key, text(surplus), -1)
     end
   end
   return unchanged and 'settled' or 'changed'

@@ -4,7 +4,7 @@
 -- ARGV[1]  prefix     string  the partition's prefix
 -- ARGV[2]  tenant     string
 -- ARGV[3]  id         string
--- ARGV[4]  kinds      string  comma-separated, those that the caller writes to; '' for all
+-- ARGV[4]  kinds      string  what the caller may write to: see kind_error
 -- ARGV[5]  gain       ratio   of the TTL that the deadline must gain for anything to be written
 -- ARGV[6]  grace      ms
 -- ARGV[7]  event      0|1     whether to tell the outbox
@@ -12,7 +12,7 @@
 -- ARGV[9]  trace      string
 -- ARGV[10] reply      string  'deadline', or 'record', which returns an ended session as it is
 -- Returns  'deadline': ms, or false for a session without one; 'record': {field, value, ...}
--- Errors   NOTFOUND, KIND, ENDED, CORRUPT, RATE
+-- Errors   NOTFOUND, OWNER, KIND, ENDED, CORRUPT, RATE
 -- @include include/keys
 -- @include include/record
 -- @include include/slide

@@ -4,7 +4,7 @@
 -- ARGV[2]  tenant     string
 -- ARGV[3]  id         string
 -- ARGV[4]  operation  string  this write's random id
--- ARGV[5]  kinds      string  comma-separated, those that the caller writes to; '' for all
+-- ARGV[5]  kinds      string  what the caller may write to: see kind_error
 -- ARGV[6]  expected   count   the version it must have; '' for any
 -- ARGV[7]  status     string  the new status; '' to leave it
 -- ARGV[8]  allowed    string  what may become it: see transition_error
@@ -17,7 +17,7 @@
 -- ARGV[15...] field           those names
 -- ARGV[...] field, value      fields and their new values, encoded
 -- Returns  the record: {field, value, ...}
--- Errors   NOTFOUND, KIND, ENDED, CORRUPT, CONFLICT, TRANSITION, RATE, ROOM
+-- Errors   NOTFOUND, OWNER, KIND, ENDED, CORRUPT, CONFLICT, TRANSITION, RATE, ROOM
 -- @include include/keys
 -- @include include/operation
 -- @include include/record

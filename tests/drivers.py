@@ -18,9 +18,9 @@ KINDS = ("sync", "async")
 
 
 class Blocking:
-    """An `AsyncSessionStore` that waits for its own coroutines, on a loop of its own."""
+    """An `AsyncSessionStore`, or its `mcp`, that waits for its own coroutines, on a loop of its own."""
 
-    def __init__(self, store: AsyncSessionStore[Any], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, store: Any, loop: asyncio.AbstractEventLoop) -> None:
         self._store = store
         self._loop = loop
 
@@ -28,7 +28,9 @@ class Blocking:
         found = getattr(self._store, name)
         if name in ("editing", "events"):
             return getattr(self, f"_{name}")
-        if name in ("for_tenant", "acting"):
+        if name == "mcp":
+            return Blocking(found, self._loop)
+        if name in ("for_tenant", "acting", "owned_by"):
             return lambda *args, **kwargs: Blocking(found(*args, **kwargs), self._loop)
         if not inspect.iscoroutinefunction(found):
             return found
@@ -55,7 +57,7 @@ class Blocking:
                 except StopAsyncIteration:
                     return
         finally:
-            self._loop.run_until_complete(events.aclose())  # type: ignore[attr-defined]
+            self._loop.run_until_complete(events.aclose())
 
 
 class StoreOpener:

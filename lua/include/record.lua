@@ -31,8 +31,7 @@ end
 -- Returns the core of the record, or nil where there is none, or nil and an error reply where it is damaged.
 local function load_core(k)
   local raw = redis.pcall('HMGET', k.session, 'status', 'version', 'created_at_ms', 'expires_at_ms', 'ttl_ms',
-    'max_lifetime_ms', 'kind', '_logs', '_indexes', 'updated_at_ms', 'accessed_at_ms', 'id', 'tenant',
-    'owner')
+    'max_lifetime_ms', 'kind', '_logs', '_indexes', 'updated_at_ms', 'accessed_at_ms', 'id', 'tenant', 'owner')
   if raw.err then
     return nil, redis.error_reply('CORRUPT session')
   end
@@ -76,8 +75,14 @@ local function stamp(core, now, step)
   return text(math.max(now, core.updated + (step or 0)))
 end
 
--- An error reply where the record is of none of the caller's kinds (comma-separated; '' for all), else nil.
-local function kind_error(core, kinds)
+-- An error reply where the record is not one of the caller's, else nil. `expects`: its kinds, comma-separated, '' for
+-- all; and behind a newline, if it acts for an owner, that owner. A stranger hears no more than of an unknown id.
+local function kind_error(core, expects)
+  local kinds, owner = string.match(expects, '^([^\n]*)\n(.*)$')
+  if owner and owner ~= core.owner then
+    return redis.error_reply('OWNER')
+  end
+  kinds = kinds or expects
   if kinds ~= '' and not string.find(',' .. kinds .. ',', ',' .. core.kind .. ',', 1, true) then
     return redis.error_reply('KIND ' .. core.kind)
   end

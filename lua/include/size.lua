@@ -12,11 +12,11 @@ local function bytes_of(flat, first)
   return total
 end
 
--- The bytes of a log's entries.
-local function bytes_of_list(key)
-  local total = 0
-  for at = 0, redis.call('LLEN', key) - 1, 1000 do
-    for _, entry in ipairs(redis.call('LRANGE', key, at, at + 999)) do
+-- The bytes of a log's entries, or of its first `count`.
+local function bytes_of_list(key, count)
+  local total, last = 0, (count or redis.call('LLEN', key)) - 1
+  for at = 0, last, 1000 do
+    for _, entry in ipairs(redis.call('LRANGE', key, at, math.min(at + 999, last))) do
       total = total + #entry
     end
   end

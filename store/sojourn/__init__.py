@@ -13,9 +13,26 @@ from sojourn.client import SessionStore
 from sojourn.errors import *  # noqa: F403
 from sojourn.events import Event
 from sojourn.limits import INFINITE, Limits
-from sojourn.models import Counter, DocumentationSession, Indexed, Log, Note, Progress, Session, Status
+from sojourn.mcp import AsyncMcpCalls, McpCalls
+from sojourn.models import (
+    ClientInfo,
+    Counter,
+    DocumentationSession,
+    ExecutionMetrics,
+    Indexed,
+    Log,
+    McpMetrics,
+    McpSession,
+    Note,
+    Progress,
+    Session,
+    Status,
+    ToolExecution,
+    Within,
+)
 from sojourn.operations.flows import Draft
 from sojourn.operations.listing import Page
+from sojourn.operations.read import LogPage
 from sojourn.peek import EventPage
 from sojourn.quotas import Rate, TenantLimits, Usage
 from sojourn.settings import ArchiveRetention, HookSettings, Settings, load_settings
@@ -23,16 +40,23 @@ from sojourn.settings import ArchiveRetention, HookSettings, Settings, load_sett
 __all__ = [
     "INFINITE",
     "ArchiveRetention",
+    "AsyncMcpCalls",
     "AsyncSessionStore",
+    "ClientInfo",
     "Counter",
     "DocumentationSession",
     "Draft",
     "Event",
     "EventPage",
+    "ExecutionMetrics",
     "HookSettings",
     "Indexed",
     "Limits",
     "Log",
+    "LogPage",
+    "McpCalls",
+    "McpMetrics",
+    "McpSession",
     "Note",
     "Page",
     "Progress",
@@ -42,7 +66,9 @@ __all__ = [
     "Settings",
     "Status",
     "TenantLimits",
+    "ToolExecution",
     "Usage",
+    "Within",
     "load_settings",
 ]
 __all__ += errors.__all__

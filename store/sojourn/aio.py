@@ -22,6 +22,7 @@ from sojourn.facade import (
     result_or_error,
 )
 from sojourn.limits import Ttl
+from sojourn.mcp import AsyncMcpCalls
 from sojourn.models import Log, Session, Status
 from sojourn.operations import listing, quotas, write
 from sojourn.operations.core import Operation
@@ -260,11 +261,20 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
 
     async def peek_events(self, *, start: From = "recent", cursor: str | None = None, limit: int = 100) -> EventPage:
         """See `SessionStore.peek_events`."""
-        return await self._drive(lambda: peek_flow(self._context, start, cursor, limit))
+        return await self._drive(lambda: peek_flow(self._whole_tenant, start, cursor, limit))
 
     async def forget_events(self, group: str) -> bool:
         """See `SessionStore.forget_events`."""
-        return await self._run(lambda: forget_group(self._context.keys.partition, tenant_group(self._context, group)))
+        return await self._run(
+            lambda: forget_group(self._whole_tenant.keys.partition, tenant_group(self._context, group))
+        )
+
+    # MCP sessions
+
+    @property
+    def mcp(self) -> AsyncMcpCalls:
+        """See `SessionStore.mcp`."""
+        return AsyncMcpCalls(self)
 
     # The archive
 
@@ -273,7 +283,7 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
         """See `SessionStore.archive`."""
         from sojourn.archive import AsyncArchive
 
-        return AsyncArchive(self.settings, self._context.models, model=self.model, tenant=self.tenant)
+        return AsyncArchive(self.settings, self._whole_tenant.models, model=self.model, tenant=self.tenant)
 
     async def restore(
         self, session_id: str, *, version: int | None = None, at: datetime | None = None,

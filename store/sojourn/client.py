@@ -22,6 +22,7 @@ from sojourn.facade import (
     result_or_error,
 )
 from sojourn.limits import Ttl
+from sojourn.mcp import McpCalls
 from sojourn.models import Log, Session, Status
 from sojourn.operations import listing, quotas, write
 from sojourn.operations.core import Operation
@@ -209,11 +210,11 @@ class SessionStore(Facade[S, Transport]):
         return self._run(lambda: write.increment(self._context, self._codec, session_id, amounts))
 
     def append(self, session_id: str, log: Log[E], *entries: E) -> int:
-        """Append entries to a log; its length is the result.
+        """Append entries to a log; how many it has had with these is the result.
 
         Raises:
             InvalidField: an entry is of a wrong type or too large.
-            LogFull: the log would exceed its limit.
+            LogFull: the log, not a bounded one, would exceed its limit.
             SessionNotFound, SessionEnded: it can no longer be changed.
 
         Example:
@@ -223,7 +224,10 @@ class SessionStore(Facade[S, Transport]):
         return self._run(lambda: write.append(self._context, self.model, session_id, log, entries))
 
     def entries(self, session_id: str, log: Log[E], *, start: int = 0, count: int | None = None) -> builtins.list[E]:
-        """Up to `count` entries of a log from the `start`th on, which is 0 for the oldest.
+        """Up to `count` entries of a log from the `start`th on, which is 0 for the session's very first.
+
+        A bounded log has let go of its oldest: of those that were asked for, the ones that Redis has are the result.
+        The archive has all (``store.archive.entries``).
 
         Raises:
             SessionNotFound: there is no such session.
@@ -462,11 +466,26 @@ class SessionStore(Facade[S, Transport]):
             >>> [event.type for event in store.peek_events(limit=2).events]  # doctest: +SKIP
             ['created', 'expired']
         """
-        return self._drive(lambda: peek_flow(self._context, start, cursor, limit))
+        return self._drive(lambda: peek_flow(self._whole_tenant, start, cursor, limit))
 
     def forget_events(self, group: str) -> bool:
         """Remove a group, so that it no longer keeps events from being trimmed; whether there was one."""
-        return self._run(lambda: forget_group(self._context.keys.partition, tenant_group(self._context, group)))
+        return self._run(lambda: forget_group(self._whole_tenant.keys.partition, tenant_group(self._context, group)))
+
+    # MCP sessions
+
+    @property
+    def mcp(self) -> McpCalls:
+        """What is done with MCP sessions: recording executions of tools, and what came of them.
+
+        Raises:
+            InvalidInput: the store's model is none of MCP sessions.
+
+        Example:
+            >>> store.mcp.metrics(session.id).total  # doctest: +SKIP
+            3
+        """
+        return McpCalls(self)
 
     # The archive
 
@@ -483,7 +502,7 @@ class SessionStore(Facade[S, Transport]):
         """
         from sojourn.archive import Archive
 
-        return Archive(self.settings, self._context.models, model=self.model, tenant=self.tenant)
+        return Archive(self.settings, self._whole_tenant.models, model=self.model, tenant=self.tenant)
 
     def restore(
         self, session_id: str, *, version: int | None = None, at: datetime | None = None,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, Generic, Self, TypeVar
 
-from sojourn.codec import Codec, codec_for
+from sojourn.codec import Codec, check_indexed, codec_for
 from sojourn.errors import (
     InvalidField,
     InvalidInput,
@@ -140,6 +140,39 @@ class Facade(Generic[S, T]):
         _check_context("trace_id", trace_id)
         return self._view(replace(self._context, actor=actor, trace=trace_id))
 
+    def owned_by(self, owner: str) -> Self:
+        """The same store, but it sees, and changes, that owner's sessions alone, and creates sessions for it.
+
+        An id is a handle, not a proof: for another owner's session every method raises `WrongOwner`, which is a
+        `SessionNotFound` and says no more than that. The tenant's events and archive, which are not one owner's, are
+        not to be had from this view.
+
+        Raises:
+            InvalidField: not an owner, or another than the one whose view this is.
+
+        Example:
+            >>> store.owned_by("ada").get(session.id)  # doctest: +SKIP
+        """
+        return self._view(self._for_owner(owner))
+
+    def _for_owner(self, owner: str | None) -> Context:
+        """On behalf of the owner that a call names; None: it names none."""
+        if owner is None:
+            return self._context
+        check_indexed("owner", owner, self._context.limits)
+        return replace(self._context, owner=self._context.own(owner) or "")
+
+    @property
+    def _whole_tenant(self) -> Context:
+        """The context of what is not one owner's.
+
+        Raises:
+            InvalidInput: this is the view of one.
+        """
+        if self._context.owner:
+            raise InvalidInput("events and archive are the whole tenant's: a store that is owned_by() has none")
+        return self._context
+
     def _view(self, context: Context) -> Self:
         view = copy.copy(self)
         view._context = context  # noqa: SLF001
@@ -226,7 +259,7 @@ class Facade(Generic[S, T]):
         # A blocking read must come back before the socket's own timeout takes it for a failure.
         block_s = min(self.settings.dispatch_block, self.settings.socket_timeout / 2)
         return event_flow(
-            self._context,
+            self._whole_tenant,
             group,
             consumer=consumer,
             start=start,

@@ -38,6 +38,8 @@ class Limits(BaseModel):
     log_entries: Positive = 10_000
     """Entries in one log of one session."""
     entry_bytes: Positive = 65_536
+    tools: Annotated[int, Field(gt=0, le=1_000)] = 200
+    """Tools of one session that are counted apart; executions of further ones are counted together."""
     batch: Annotated[int, Field(gt=0, le=10_000)] = 1_000
     """Sessions in one batch call, and on one page of a list."""
 

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 from sojourn.archive import source
 from sojourn.archive.exact import embeddable_entries
-from sojourn.archive.rows import ARCHIVED, Damage, entry_row, event_row, session_row
+from sojourn.archive.rows import ARCHIVED, KEEP, Damage, entry_row, event_row, session_row
 from sojourn.codec import Models
 from sojourn.errors import SessionCorrupt, SojournError
 from sojourn.keys import PartitionKeys, TenantKeys, parse_member
@@ -52,7 +52,7 @@ class Item:
     entries: list[tuple[str, int, str]] = field(default_factory=list)
     """Log, position and row."""
     logs: dict[str, int] = field(default_factory=dict)
-    """How many entries of each log the archive holds once these are committed."""
+    """Up to which position of each log the archive holds the entries once these are committed."""
     partial: bool = False
     """Whether there is more in its logs than this batch takes."""
     damage: str = ""
@@ -60,7 +60,7 @@ class Item:
     is_stored: bool = False
     """Whether the archive holds its record."""
     goes_on: bool = False
-    """Whether the archive is to hold the beginning of one of its logs already."""
+    """Whether the archive is to hold entries already that Redis still has."""
     again: bool = False
     """Whether it is to be archived again, logs from the beginning on: the archive turned out not to know it."""
 
@@ -244,42 +244,43 @@ def _read_logs(execute: Execute, models: Models, items: list[Item]) -> int:
     """Read what is new in the logs of some sessions, as far as it fits; return how many bytes that was."""
     if not items:
         return 0
-    names = [[name for name in each.stored["_logs"].split(",") if name] for each in items]
-    lengths = results(
-        execute, [source.log_lengths(each.keys, each.id, own) for each, own in zip(items, names, strict=True)]
+    logs = [
+        (each, name, KEEP + name in each.stored)
+        for each in items for name in each.stored["_logs"].split(",") if name
+    ]  # fmt: skip
+    states = results(
+        execute, [source.log_state(item.keys, item.id, name, bounded=bounded) for item, name, bounded in logs]
     )
-    wanted: list[tuple[Item, str, int, Operation[list[str]]]] = []
+    wanted: list[tuple[Item, str, int, Operation[list[tuple[int, str]]]]] = []
     left, room = ENTRIES_PER_ROUND, PART_BYTES
-    for item, own in zip(items, lengths, strict=True):
-        for name, found in own.items():
-            if found is None:
-                item.damaged(name)
-                continue
-            length, each = found
-            start = _archived(item, name)
-            if length < start:  # it is not the list that it was: which of these are archived nobody can tell
-                item.damaged(name)
-                continue
-            item.goes_on = item.goes_on or start > 0
-            fitting = min(left, max(room // max(each, 1), 0 if wanted else 1))
-            count = min(fitting, length - start)
-            item.partial = item.partial or length - start > fitting
-            if count > 0:
-                left -= count
-                room -= count * each
-                wanted.append((item, name, start, source.log_part(item.keys, item.id, name, start, count)))
+    for (item, name, bounded), state in zip(logs, states, strict=True):
+        archived = _archived(item, name)
+        if state is None or state.end < archived:
+            # It is not the list that it was: which of these are archived nobody can tell.
+            item.damaged(name)
+            continue
+        start = max(archived, state.first)
+        item.goes_on = item.goes_on or start > state.first
+        fitting = min(left, max(room // max(state.entry_bytes, 1), 0 if wanted else 1))
+        count = min(fitting, state.end - start)
+        item.partial = item.partial or state.end - start > fitting
+        if count > 0:
+            left -= count
+            room -= count * state.entry_bytes
+            part = source.log_part(item.keys, item.id, name, start, count, bounded=bounded)
+            wanted.append((item, name, start, part))
     parts = results(execute, [each[-1] for each in wanted])
-    for (item, name, start, _), part in zip(wanted, parts, strict=True):
+    for (item, name, start, _), found in zip(wanted, parts, strict=True):
         embed = embeddable_entries(models.codec(item.stored["kind"]), name)
         item.logs[name] = start
-        for position, text in enumerate(part, start):
+        for position, text in found:
             try:
                 item.entries.append((name, position, entry_row(*item.key, name, position, text, embed=embed)))
             except Damage:
                 item.damaged(name)
                 break
             item.logs[name] = position + 1
-    return sum(len(text) for part in parts for text in part)
+    return sum(len(text) for part in parts for _, text in part)
 
 
 def _archived(item: Item, name: str) -> int:

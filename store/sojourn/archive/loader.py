@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from sojourn.archive.database import Connection, statement
 from sojourn.archive.exact import from_jsonb
-from sojourn.archive.rows import ARCHIVED, rows_json, session_key
+from sojourn.archive.rows import rows_json, session_key
+from sojourn.archive.staging import archived_entries, stage_logs
 from sojourn.codec import Models
 from sojourn.errors import SojournError
 from sojourn.keys import TenantKeys, check_id, check_tenant
 from sojourn.operations.core import Operation
-from sojourn.operations.revival import guard, new_token, rehydrate, stage
+from sojourn.operations.flows import Ask
+from sojourn.operations.revival import guard, new_token, rehydrate
 from sojourn.settings import Settings
 
 __all__ = ["Execute", "Loader", "Row"]
@@ -22,8 +25,6 @@ Row = tuple[str, str, dict[str, str]]
 """Tenant, id, and the texts of the record's hash."""
 
 _TRIES: Final = 3
-_ENTRIES_AT_ONCE: Final = 500
-"""An entry may take 64 KiB."""
 
 
 class Loader:
@@ -88,10 +89,9 @@ class Loader:
         return outcomes
 
     def _with_logs(self, row: Row) -> str:
-        keys, counts = self._stage(row)
+        keys, told = self._stage(row)
         tenant, session_id, texts = row
-        texts = texts | {ARCHIVED + name: str(count) for name, count in counts.items()}
-        return self._put([((tenant, session_id, texts), keys)])[0]
+        return self._put([((tenant, session_id, texts | told), keys)])[0]
 
     def _put(self, rows: Sequence[tuple[Row, dict[str, str]]]) -> list[str]:
         operations = [
@@ -101,24 +101,17 @@ class Loader:
         replies = self._execute(operations)
         return [operation.parse(own) for operation, own in zip(operations, replies, strict=True)]
 
-    def _stage(self, row: Row) -> tuple[dict[str, str], dict[str, int]]:
-        keys: dict[str, str] = {}
-        counts: dict[str, int] = {}
-        for name in _logs(row):
-            start = 0
-            while entries := self.entries(row[0], row[1], name, start):
-                operation = stage(self._key(row, name), entries, first=start == 0)
-                operation.parse(self._execute([operation])[0])
-                start += len(entries)
-                keys[name], counts[name] = self._key(row, name), start
-                if len(entries) < _ENTRIES_AT_ONCE:
-                    break
-        return keys, counts
-
-    def entries(self, tenant: str, session_id: str, log: str, start: int) -> list[str]:
-        """A stretch of an archived log, as texts."""
-        values = {"tenant": tenant, "id": session_id, "log": log, "start": start, "count": _ENTRIES_AT_ONCE}
-        return [from_jsonb(row[0]) for row in self._connection.execute(statement("get_entry_texts"), values)]
+    def _stage(self, row: Row) -> tuple[dict[str, str], dict[str, str]]:
+        keys = {name: self._key(row, name) for name in _logs(row)}
+        flow = stage_logs(row[2], keys, partial(archived_entries, self._connection, *row[:2]))
+        result: Any = None
+        while True:
+            try:
+                step: Any = flow.send(result)
+            except StopIteration as stop:
+                staged: tuple[dict[str, str], dict[str, str]] = stop.value
+                return staged
+            result = step.function() if isinstance(step, Ask) else step.parse(self._execute([step])[0])
 
     def _keys(self, tenant: str) -> TenantKeys:
         return TenantKeys.of(tenant, self._settings.partitions)

@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 from sojourn.archive.database import connected, statement
 from sojourn.archive.exact import from_jsonb
 from sojourn.archive.history import State, difference, find_state, live_again
-from sojourn.archive.rows import ARCHIVED, archived_event
+from sojourn.archive.rows import archived_event
 from sojourn.archive.schema import check_schema
+from sojourn.archive.staging import Entries, archived_entries, stage_logs
 from sojourn.errors import (
     InvalidField,
     InvalidInput,
@@ -26,14 +27,13 @@ from sojourn.keys import check_id
 from sojourn.models import Session, Status
 from sojourn.operations.core import Context, new_operation_id
 from sojourn.operations.flows import Ask, Flow
-from sojourn.operations.record import decode_record
-from sojourn.operations.revival import new_token, restore, stage
+from sojourn.operations.record import check_stored, decode_record
+from sojourn.operations.revival import new_token, restore
 from sojourn.settings import Settings
 
 __all__ = ["check_when", "past_state", "restore_flow"]
 
 S = TypeVar("S", bound=Session)
-_ENTRIES_AT_ONCE = 500
 _TRIES = 3
 _RENEWED = ("ttl_ms", "expires_at_ms", "max_lifetime_ms", "accessed_at_ms")
 """What a restored session has anew, whatever it was."""
@@ -45,7 +45,7 @@ class _Found:
     """What the archive holds as the newest state."""
     state: State
     """What was asked for."""
-    live: Mapping[str, str]
+    live: dict[str, str]
     """The same as a live session's; empty where that was not asked for."""
 
 
@@ -89,7 +89,8 @@ def restore_flow(
     check_id(session_id)
     check_when(version, at)
     found: _Found = yield Ask(partial(_find, settings, context.tenant, session_id, version, at, live=True))
-    texts = found.live
+    texts = found.live | _counted(found.held)
+    check_stored(context, model, found.held, session_id)
     decode_record(context, model, texts, session_id)  # what cannot be read is not written
     ttl_ms, max_ms = lifetimes or (_integer(texts.get("ttl_ms")), _integer(texts.get("max_lifetime_ms")))
     before = difference(found.held, texts) | {name: found.held.get(name) for name in _RENEWED}
@@ -104,16 +105,17 @@ def restore_flow(
         if session is not None:
             return session
         # Redis does not hold the session, so its logs come from the archive as well.
-        counts: dict[str, int] = {}
-        for name in logs:
-            start = 0
-            while entries := (yield Ask(partial(_entries, settings, context.tenant, session_id, name, start))):
-                yield stage(context.keys.partition.staged(token, name), entries, first=start == 0)
-                start += len(entries)
-            counts[name] = start
-        staged = {name: key for name, key in staged.items() if counts[name]}
-        texts = {**texts, **{ARCHIVED + name: str(count) for name, count in counts.items() if count}}
+        staged, told = yield from stage_logs(
+            texts, {name: context.keys.partition.staged(token, name) for name in logs},
+            partial(_entries, settings, context.tenant, session_id),
+        )  # fmt: skip
+        texts = {**texts, **told}
     raise StoreUnavailable(f"the logs of session {session_id} do not stay in Redis for long enough: try again")
+
+
+def _counted(held: Mapping[str, str]) -> dict[str, str]:
+    """The fields that count entries of a log, as they are: all that was appended stays."""
+    return {name: held[name] for name in held.get("_counted", "").split(",") if name in held}
 
 
 def _integer(text: str | None) -> int | None:
@@ -152,7 +154,6 @@ def _texts(stored: Mapping[str, Any] | None) -> dict[str, str]:
     return {name: from_jsonb(value) for name, value in (stored or {}).items()}
 
 
-def _entries(settings: Settings, tenant: str, session_id: str, log: str, start: int) -> list[str]:
-    values = {"tenant": tenant, "id": session_id, "log": log, "start": start, "count": _ENTRIES_AT_ONCE}
+def _entries(settings: Settings, tenant: str, session_id: str, log: str, start: int, newest: int | None) -> Entries:
     with connected(settings.archive_url or "", settings.archive_timeout) as connection:
-        return [from_jsonb(row[0]) for row in connection.execute(statement("get_entry_texts"), values)]
+        return archived_entries(connection, tenant, session_id, log, start, newest)

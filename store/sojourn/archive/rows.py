@@ -14,6 +14,8 @@ from sojourn.events import Event
 
 __all__ = [
     "ARCHIVED",
+    "FIRST",
+    "KEEP",
     "Damage",
     "archived_event",
     "entry_row",
@@ -25,7 +27,13 @@ __all__ = [
 ]
 
 ARCHIVED: Final = "_archived:"
-"""Hash fields that begin so count the archived entries of a log. They belong to this Redis, not to the record."""
+"""Hash fields that begin so tell up to which position a log is archived."""
+FIRST: Final = "_first:"
+"""Hash fields that begin so tell at which position a log begins in Redis."""
+KEEP: Final = "_keep:"
+"""Hash fields that begin so tell how many entries of a bounded log stay in Redis once they are archived."""
+_OF_THIS_REDIS: Final = (ARCHIVED, FIRST)
+"""What belongs to this Redis, not to the record."""
 _NULL: Final = "null"
 _EVENT_TEXTS: Final = (
     ("tenant", "tenant"), ("session_id", "id"), ("type", "type"), ("kind", "kind"), ("actor", "actor"),
@@ -73,7 +81,7 @@ def session_row(stored: Mapping[str, str], tenant: str, session_id: str, codec: 
             if inside is not True:
                 lists[name] = [each for each in inside if isinstance(each, str)]
     if "_logs" in stored:
-        plain = {name: text for name, text in plain.items() if not name.startswith(ARCHIVED)}
+        plain = {name: text for name, text in plain.items() if not name.startswith(_OF_THIS_REDIS)}
     data.append(_encode(plain)[1:-1])  # never empty: it has the id
     tags = lists.get("tags")
     if tags is None:

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from redis.exceptions import ResponseError
 
 from sojourn.errors import SessionCorrupt
 from sojourn.keys import PartitionKeys, TenantKeys
 from sojourn.operations.core import Argument, Operation, call, pairs, raise_for
+from sojourn.operations.read import LogRead, log_read
 from sojourn.operations.record import now_ms
 
 __all__ = [
+    "LogState",
     "Taken",
     "Waiting",
     "acknowledge",
     "count",
     "dirty",
     "forget",
-    "log_lengths",
     "log_part",
+    "log_state",
     "move_back",
     "probe",
     "read_events",
@@ -30,6 +32,8 @@ __all__ = [
     "sizes",
     "time",
 ]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -124,28 +128,68 @@ def _record(reply: Any, session: tuple[TenantKeys, str]) -> dict[str, str] | Ses
     return dict(zip(reply[::2], reply[1::2], strict=True))
 
 
-def log_lengths(keys: TenantKeys, session_id: str, logs: Sequence[str]) -> Operation[dict[str, tuple[int, int] | None]]:
-    """How long a session's logs are, and about how many bytes an entry has; None for one that is no list."""
+@dataclass(frozen=True)
+class LogState:
+    """How a session's log is in Redis."""
 
-    def parse(replies: list[Any]) -> dict[str, tuple[int, int] | None]:
-        found: dict[str, tuple[int, int] | None] = {}
-        for log, length, size in zip(logs, replies[::2], replies[1::2], strict=True):
-            each = size // length if isinstance(size, int) and isinstance(length, int) and length else 0
-            found[log] = (length, each) if isinstance(length, int) else None
-        return found
-
-    names = [_raw(keys.log(session_id, log)) for log in logs]
-    return Operation(tuple(each for name in names for each in (("LLEN", name), ("MEMORY", "USAGE", name))), parse)
+    first: int
+    """Position of the first entry that is there."""
+    end: int
+    """Position behind the last."""
+    entry_bytes: int
+    """What an entry takes there, about."""
 
 
-def log_part(keys: TenantKeys, session_id: str, log: str, start: int, count: int) -> Operation[list[str]]:
-    """A stretch of a log."""
+def log_state(keys: TenantKeys, session_id: str, log: str, *, bounded: bool) -> Operation[LogState | None]:
+    """How a log is; None where it is no list, or where it begins cannot be read.
 
-    def parse(replies: list[Any]) -> list[str]:
-        raise_for(replies[0], session_id, keys.tenant)
-        return list(replies[0])
+    Only a bounded log moves on, and takes a script to read: others are read even while writes are held up.
+    """
+    own = _raw(keys.log(session_id, log))
+    usage = ("MEMORY", "USAGE", own)
+    reading = _log_read(keys, session_id, log, lambda read: read, 0, 0)
 
-    return Operation((("LRANGE", _raw(keys.log(session_id, log)), start, start + count - 1),), parse)
+    def state(first: int, length: int, size: Any) -> LogState:
+        return LogState(first, first + length, size // length if isinstance(size, int) and length else 0)
+
+    def parse(replies: list[Any]) -> LogState | None:
+        size, found = replies
+        if not bounded:
+            return state(0, found, size) if isinstance(found, int) else None
+        try:
+            read = reading.parse([found])
+        except SessionCorrupt:
+            return None
+        return state(read.first, read.length, size)
+
+    if bounded:
+        return Operation((usage, *reading.commands), parse, reading.source)
+    return Operation((usage, ("LLEN", own)), parse)
+
+
+def log_part(
+    keys: TenantKeys, session_id: str, log: str, start: int, count: int, *, bounded: bool
+) -> Operation[list[tuple[int, str]]]:
+    """Entries of a log by position: what is there of `count` from the position `start` on."""
+    if bounded:
+        return _log_read(
+            keys, session_id, log, lambda read: list(enumerate(read.entries, max(start, read.first))), start, count
+        )
+
+    def parse(replies: list[Any]) -> list[tuple[int, str]]:
+        entries, moved_on = replies
+        raise_for(entries, session_id, keys.tenant)
+        return [] if moved_on else list(enumerate(entries, start))  # a bounded log since a moment ago: another time
+
+    part = ("LRANGE", _raw(keys.log(session_id, log)), start, start + count - 1)
+    return Operation((part, ("HGET", keys.session(session_id), b"_first:" + _raw(log))), parse)
+
+
+def _log_read(
+    keys: TenantKeys, session_id: str, log: str, parse: Callable[[LogRead], T], start: int, count: int
+) -> Operation[T]:
+    own = _raw(keys.session(session_id)), _raw(keys.log(session_id, log)), _raw(log)
+    return log_read(keys.tenant, session_id, *own, parse, start=start, count=count)
 
 
 def read_events(partition: PartitionKeys, group: str, consumer: str, count: int, after: str) -> Operation[Taken]:

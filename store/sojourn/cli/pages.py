@@ -92,7 +92,7 @@ def show_entries(
     if state.as_json:
         print_json([log.adapter.dump_python(each, mode="json") for each in entries])
     elif entries:
-        print_entries(entries, start)
+        print_entries(entries, None if log.keep else start)  # where a bounded one begins is not told
     else:
         hint(f"no entries in log '{log.name}'")
 

@@ -17,6 +17,7 @@ from sojourn.cli.dead import dead
 from sojourn.cli.doctor import doctor, metrics
 from sojourn.cli.ending import delete, end, touch
 from sojourn.cli.events import events
+from sojourn.cli.mcp import mcp
 from sojourn.cli.output import complain
 from sojourn.cli.past import history, rehydrate, restore
 from sojourn.cli.reading import get, list_
@@ -120,7 +121,7 @@ def cli(context: click.Context) -> None:
 
 
 for _command in (
-    create, get, list_, update, append, touch, end, delete, events, history, restore, rehydrate, dead, worker, archive,
-    doctor, metrics, config, secrets,
+    create, get, list_, update, append, touch, end, delete, events, history, restore, rehydrate, mcp, dead, worker,
+    archive, doctor, metrics, config, secrets,
 ):  # fmt: skip
     cli.add_command(_command)

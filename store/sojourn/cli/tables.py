@@ -90,14 +90,17 @@ def print_session(session: Session) -> None:
     print_table(_PAIRS, rows, headed=False)
 
 
-def print_entries(entries: Sequence[Any], start: int) -> None:
-    """Entries of a log from the `start`th on: a column for each field of records, else one for their text."""
+def print_entries(entries: Sequence[Any], start: int | None) -> None:
+    """Entries of a log, numbered from `start` on: a column for each field of records, else one for their text."""
     names: dict[str, None] = {}
     for each in entries:
         names |= dict.fromkeys(_fields(each))
-    rows = [[Cell(str(number)), *(Cell(shown(_fields(each).get(name))) for name in names)]
-            for number, each in enumerate(entries, start)]  # fmt: skip
-    print_table([Column("#"), *(Column(name.upper() or "ENTRY", folds=True) for name in names)], rows)
+    columns = [Column(name.upper() or "ENTRY", folds=True) for name in names]
+    rows = [[Cell(shown(_fields(each).get(name))) for name in names] for each in entries]
+    if start is not None:
+        columns = [Column("#"), *columns]
+        rows = [[Cell(str(number)), *row] for number, row in enumerate(rows, start)]
+    print_table(columns, rows)
 
 
 def _fields(entry: Any) -> dict[str, Any]:

@@ -51,6 +51,12 @@ class Log(Generic[E]):
     Args:
         entry: the type of one entry; anything pydantic can validate.
         name: set by the model that declares it; give it for a log of a model that is not at hand.
+        keep: makes it a bounded log, which never fills up: once the archive has them, only the newest `keep` entries
+            stay in Redis; beyond the setting ``limits.log_entries`` the oldest go even if the archive does not have
+            them. None: all stay, and a full log takes no more.
+
+    Raises:
+        InvalidModel: `keep` is not a positive integer.
 
     Example:
         >>> from typing import ClassVar
@@ -61,9 +67,12 @@ class Log(Generic[E]):
         'lines'
     """
 
-    def __init__(self, entry: type[E] | Any, name: str = "") -> None:
+    def __init__(self, entry: type[E] | Any, name: str = "", *, keep: int | None = None) -> None:
+        if keep is not None and (type(keep) is not int or keep < 1):
+            raise InvalidModel("a bounded log keeps a positive number of entries")
         self.entry = entry
         self.name = name
+        self.keep = keep
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name

@@ -11,9 +11,10 @@ from typing import Any, Final, Generic, TypeVar
 from redis.exceptions import ResponseError
 
 from sojourn.codec import Models
-from sojourn.errors import BY_CODE, SessionCorrupt, StoreError, StoreFull, StoreUnavailable, from_reply
+from sojourn.errors import BY_CODE, InvalidField, SessionCorrupt, StoreError, StoreFull, StoreUnavailable, from_reply
 from sojourn.keys import TenantKeys
 from sojourn.limits import Limits
+from sojourn.models import Session
 from sojourn.scripts import script
 from sojourn.sealing import Keyring
 
@@ -67,6 +68,8 @@ class Context:
     trace: str = ""
     keyring: Keyring | None = None
     """Seals and opens secrets; None: they cannot be written, and are read as unreadable."""
+    owner: str = ""
+    """Whose sessions alone the caller may see and change; '' for all."""
 
     @property
     def tenant(self) -> str:
@@ -76,6 +79,21 @@ class Context:
     def of(self, keys: TenantKeys) -> Context:
         """The same for another tenant."""
         return replace(self, keys=keys)
+
+    def own(self, owner: str | None) -> str | None:
+        """The owner that a call names, or for whom the caller acts; None: neither.
+
+        Raises:
+            InvalidField: the two differ.
+        """
+        if self.owner and owner is not None and owner != self.owner:
+            raise InvalidField("owner", "is another than the one whose sessions this store sees (see owned_by)")
+        return self.owner or owner
+
+    def expects(self, model: type[Session]) -> str:
+        """What the scripts are to hold a record against: the model's kinds, and the owner (see ``kind_error``)."""
+        kinds = ",".join(self.models.kinds_of(model))
+        return f"{kinds}\n{self.owner}" if self.owner else kinds
 
 
 def new_operation_id() -> str:

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
 from sojourn.codec import Codec, check_indexed, ms_from
-from sojourn.errors import InvalidCursor, InvalidField, InvalidInput, SessionCorrupt, SojournError
+from sojourn.errors import InvalidCursor, InvalidField, InvalidInput, SessionCorrupt, SojournError, WrongOwner
 from sojourn.keys import check_id, check_kind
 from sojourn.models import Session, Status
 from sojourn.operations.core import Argument, Context, Operation, call, raise_for
@@ -92,6 +92,7 @@ def filters(
     if where is not None and not isinstance(where, Mapping):
         raise InvalidInput(f"where is a mapping of indexed fields to values, not {type(where).__name__}")
     exact: dict[str, Any] = {**(where or {})}
+    owner = context.own(owner)
     if owner is not None:
         exact["owner"] = owner
     if tag is not None:
@@ -199,6 +200,8 @@ def list_flow(
                 session = decode_record(context, codec.model, record, session_id)
             except SessionCorrupt as error:
                 damaged.append(error)
+                continue
+            except WrongOwner:  # its entry in the index was by other hands
                 continue
             if predicate is None or predicate(session):
                 page.append(session)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
-
-from redis.exceptions import ResponseError
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from sojourn.codec import check_log, decode_entry
-from sojourn.errors import InvalidInput, LayoutMismatch, SessionCorrupt, SessionNotFound, WrongKind
+from sojourn.errors import InvalidInput, LayoutMismatch, SessionCorrupt, SessionNotFound
 from sojourn.keys import LAYOUT, META, check_id
 from sojourn.models import LIVE, Log, Session
-from sojourn.operations.core import Context, Operation, call, raise_for
-from sojourn.operations.record import GONE, decode_readable, decode_record, now_ms
+from sojourn.operations.core import Argument, Context, Operation, call, pairs, raise_for
+from sojourn.operations.record import GONE, check_stored, decode_readable, decode_record, now_ms
 
-__all__ = ["entries", "get", "open_layout"]
+__all__ = ["LogPage", "LogRead", "entries", "get", "log_read", "open_layout", "page"]
 
 S = TypeVar("S", bound=Session)
 E = TypeVar("E")
+T = TypeVar("T")
 
 
 def open_layout(partitions: int) -> tuple[Operation[bool], Operation[bool]]:
@@ -49,7 +50,7 @@ def get(context: Context, model: type[S], session_id: str) -> Operation[S]:
     keys = context.keys
     if context.sliding:
         args = (
-            keys.partition.prefix, context.tenant, session_id, ",".join(context.models.kinds_of(model)),
+            keys.partition.prefix, context.tenant, session_id, context.expects(model),
             context.slide_gain, context.grace_ms, int(context.tells_touches), context.actor, context.trace, "record",
         )  # fmt: skip
         return call(
@@ -62,7 +63,7 @@ def get(context: Context, model: type[S], session_id: str) -> Operation[S]:
     def parse(replies: list[Any]) -> S:
         record, time = replies
         raise_for(time, session_id, context.tenant)
-        return decode_readable(context, model, record, time, session_id)
+        return decode_readable(context, model, record, now_ms(time), session_id)
 
     # Redis runs the two in a row; its clock is read last, so what it calls live was so after the record was read.
     return Operation((("HGETALL", keys.session(session_id)), ("TIME",)), parse)
@@ -72,32 +73,79 @@ def _is_count(value: Any, least: int) -> bool:
     return type(value) is int and least <= value < 2**53
 
 
+@dataclass(frozen=True)
+class LogPage(Generic[E]):
+    """A stretch of a log."""
+
+    start: int
+    """Position of the first of these entries, counted from the session's very first."""
+    entries: tuple[E, ...]
+
+
 def entries(
     context: Context, model: type[Session], session_id: str, log: Log[E], start: int, count: int | None
 ) -> Operation[list[E]]:
-    """A stretch of a log."""
+    """A stretch of a log: what Redis has of `count` positions from `start` on."""
+    operation = page(context, model, session_id, log, start, count)
+    return Operation(operation.commands, lambda replies: list(operation.parse(replies).entries), operation.source)
+
+
+def page(
+    context: Context, model: type[Session], session_id: str, log: Log[E], start: int, count: int | None
+) -> Operation[LogPage[E]]:
+    """The same with where it begins; what is before that, a bounded log has let go."""
     check_id(session_id)
     check_log(log)
     if not _is_count(start, 0) or not (count is None or _is_count(count, 1)):
         raise InvalidInput("entries() takes a start of 0 or more and a count of 1 or more")
-    stop = -1 if count is None else start + count - 1
-    key = context.keys.log(session_id, log.name)
+    keys = context.keys
 
-    def parse(replies: list[Any]) -> list[E]:
-        if isinstance(replies[1], ResponseError) and str(replies[1]).startswith("WRONGTYPE"):
-            raise SessionCorrupt(session_id, context.tenant, log.name)
-        for reply in replies:
-            raise_for(reply, session_id, context.tenant)
-        (kind, status, expires), found, time = replies
+    def parse(read: LogRead) -> LogPage[E]:
+        stored = read.stored
+        check_stored(context, model, stored, session_id)
         try:
-            overdue = status in LIVE and expires is not None and int(expires) <= now_ms(time)
+            expires_ms = int(stored.get("expires_at_ms", read.at_ms + 1))
         except ValueError:
             raise SessionCorrupt(session_id, context.tenant, "expires_at_ms") from None
-        if status is None or status in GONE or overdue:
+        status = stored.get("status")
+        if status is None or status in GONE or (status in LIVE and expires_ms <= read.at_ms):
             raise SessionNotFound(session_id, context.tenant)
-        if not issubclass(context.models.codec(kind or "").model, model):
-            raise WrongKind(session_id, context.tenant, kind or "")
-        return [decode_entry(log, each, session_id, context.tenant) for each in found]
+        found = tuple(decode_entry(log, each, session_id, context.tenant) for each in read.entries)
+        begins = max(start, read.first)
+        return LogPage(begins if count is None else min(begins, start + count), found)
 
-    state = ("HMGET", context.keys.session(session_id), "kind", "status", "expires_at_ms")
-    return Operation((state, ("LRANGE", key, start, stop), ("TIME",)), parse)
+    return log_read(
+        keys.tenant, session_id, keys.session(session_id), keys.log(session_id, log.name), log.name, parse,
+        start=start, count=count,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class LogRead:
+    """A stretch of a log, and its session, at one moment."""
+
+    stored: dict[str, str]
+    """The session's fields that tell who may read it, or all of them."""
+    at_ms: int
+    """Redis's time."""
+    first: int
+    """Position of the first entry that Redis holds, counted from the session's very first."""
+    length: int
+    """How many entries Redis holds."""
+    entries: list[str]
+    """Those that were asked for."""
+
+
+def log_read(
+    tenant: str, session_id: str, session_key: Argument, log_key: Argument, name: Argument,
+    parse: Callable[[LogRead], T], *, start: int = 0, count: int | None = None, whole: bool = False,
+) -> Operation[T]:  # fmt: skip
+    """What `parse` makes of a stretch of a log; `whole`: read all fields of the session with it."""
+
+    def parse_reply(reply: Any) -> T:
+        raise_for(reply, session_id, tenant)
+        fields, at_ms, first, length, found = reply
+        return parse(LogRead(pairs(fields), int(at_ms), int(first), int(length), list(found)))
+
+    args = (name, start, "" if count is None else count, int(whole))
+    return call("read_log", (session_key, log_key), args, parse_reply)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from sojourn.codec import ms_from
-from sojourn.errors import SessionCorrupt, SessionNotFound, WrongKind
+from sojourn.errors import SessionCorrupt, SessionNotFound, WrongKind, WrongOwner
 from sojourn.models import Session
 from sojourn.operations.core import Context, pairs, raise_for
 
-__all__ = ["GONE", "decode_readable", "decode_record", "decode_written", "now_ms"]
+__all__ = ["GONE", "check_stored", "decode_readable", "decode_record", "decode_written", "now_ms"]
 
 S = TypeVar("S", bound=Session)
 
@@ -17,23 +18,35 @@ GONE = ("expired", "deleted")
 """Statuses of sessions that a reader no longer finds."""
 
 
-def decode_record(context: Context, model: type[S], reply: Any, session_id: str) -> S:
-    """The session in a script's reply.
+def decode_record(context: Context, model: type[S], reply: Any, session_id: str, *, written: bool = False) -> S:
+    """The session in a script's reply. `written`: the script has checked the owner, whom the write may have changed.
 
     Raises:
         SessionNotFound: there is none.
+        WrongOwner: it is not the owner's for whom the caller acts.
         WrongKind: it is of another model.
         SessionCorrupt: it is damaged.
     """
     raise_for(reply, session_id, context.tenant)
     stored = pairs(reply)
+    check_stored(context, model, stored, session_id, written=written)
+    session: S = context.models.codec(stored.get("kind", "")).decode(
+        stored, session_id, context.tenant, context.keyring
+    )
+    return session
+
+
+def check_stored(
+    context: Context, model: type[Session], stored: Mapping[str, str], session_id: str, *, written: bool = False
+) -> None:
+    """Refuse a record that is not there, or not one of the caller's; what `decode_record` raises."""
     if not stored:
         raise SessionNotFound(session_id, context.tenant)
-    codec = context.models.codec(stored.get("kind", ""))
-    if not issubclass(codec.model, model):
-        raise WrongKind(session_id, context.tenant, stored.get("kind", ""))
-    session: S = codec.decode(stored, session_id, context.tenant, context.keyring)
-    return session
+    if context.owner and not written and stored.get("owner") != context.owner:
+        raise WrongOwner(session_id, context.tenant)
+    kind = stored.get("kind", "")
+    if not issubclass(context.models.codec(kind).model, model):
+        raise WrongKind(session_id, context.tenant, kind)
 
 
 def decode_written(context: Context, model: type[S], reply: Any, session_id: str) -> S:
@@ -44,13 +57,13 @@ def decode_written(context: Context, model: type[S], reply: Any, session_id: str
     """
     raise_for(reply, session_id, context.tenant)
     try:
-        return decode_record(context, model, reply, session_id)
+        return decode_record(context, model, reply, session_id, written=True)
     except SessionCorrupt as error:
         raise error.after_the_write() from None
 
 
-def decode_readable(context: Context, model: type[S], record: Any, time: Any, session_id: str) -> S:
-    """The session in the reply to HGETALL, if a reader may see it at Redis's TIME.
+def decode_readable(context: Context, model: type[S], record: Any, at_ms: int, session_id: str) -> S:
+    """The session in the reply to HGETALL, if a reader may see it at that time of Redis's.
 
     Raises:
         SessionNotFound: there is none, it is past its deadline, or it was deleted.
@@ -58,7 +71,7 @@ def decode_readable(context: Context, model: type[S], record: Any, time: Any, se
     session = decode_record(context, model, record, session_id)
     if session.status in GONE:
         raise SessionNotFound(session_id, context.tenant)
-    if session.expires_at is not None and session.is_live and ms_from(session.expires_at) <= now_ms(time):
+    if session.expires_at is not None and session.is_live and ms_from(session.expires_at) <= at_ms:
         raise SessionNotFound(session_id, context.tenant)
     return session
 

@@ -111,7 +111,7 @@ def restore(
     keys = context.keys
     told = json.dumps({"restored": restored}, separators=(",", ":"))
     args: list[Argument] = [
-        keys.partition.prefix, keys.tenant, session_id, operation_id, ",".join(context.models.kinds_of(model)),
+        keys.partition.prefix, keys.tenant, session_id, operation_id, context.expects(model),
         held["version"], held["updated_at_ms"], "" if ttl_ms is None else ttl_ms,
         "" if max_lifetime_ms is None else max_lifetime_ms, context.grace_ms, context.actor, context.trace, told,
         json.dumps(dict(before), ensure_ascii=False, separators=(",", ":")), *_flat(staged, texts),

@@ -36,6 +36,8 @@ def create(
     """A new session. `register`: also note the tenant as known."""
     ttl_ms, max_ms = milliseconds(ttl), milliseconds(max_lifetime, "max_lifetime")
     session_id, tenant, keys = str(uuid.uuid4()), context.tenant, context.keys
+    if context.owner:
+        fields = {**fields, "owner": context.own(fields.get("owner"))}
     session, encoded = codec.encode_new(fields, session_id, tenant, context.limits, context.keyring)
     status = encoded.pop("status")
     args: list[Argument] = [
@@ -72,7 +74,7 @@ def _start(context: Context, session_id: str) -> tuple[list[str], list[Argument]
 
 
 def _kinds(context: Context, model: type[Session]) -> str:
-    return ",".join(context.models.kinds_of(model))
+    return context.expects(model)
 
 
 def update(context: Context, codec: Codec[S], session_id: str, version: int | None, changes: Changes) -> Operation[S]:
@@ -160,7 +162,7 @@ def increment(
 def append(
     context: Context, model: type[Session], session_id: str, log: Log[E], entries: Sequence[E]
 ) -> Operation[int]:
-    """Entries to a log; its new length is the result."""
+    """Entries to a log; how many it has had with these is the result."""
     keys, args = _start(context, session_id)
     check_log(log)
     limits = context.limits
@@ -170,7 +172,7 @@ def append(
         raise InvalidInput(f"append() takes at most {limits.batch} entries in one call, not {len(entries)}")
     args += [
         new_operation_id(), _kinds(context, model), int(context.sliding), context.grace_ms, context.actor,
-        context.trace, log.name, limits.log_entries,
+        context.trace, log.name, log.keep or "", limits.log_entries,
     ]  # fmt: skip
     args += [encode_entry(log, entry, limits) for entry in entries]
 

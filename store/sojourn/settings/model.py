@@ -34,7 +34,7 @@ from sojourn.codec import Models
 from sojourn.errors import SettingsError
 from sojourn.keys import PartitionKeys, TenantKeys, check_kind, check_tenant
 from sojourn.limits import Limits, milliseconds
-from sojourn.models import LIVE, DocumentationSession, Session, Status
+from sojourn.models import LIVE, DocumentationSession, McpSession, Session, Status
 from sojourn.operations.core import Context
 from sojourn.operations.dead import check_hook
 from sojourn.quotas import TenantLimits
@@ -323,7 +323,7 @@ class Settings(BaseSettings):
             if not (isinstance(model, type) and issubclass(model, Session)):
                 raise SettingsError(f"models: {name} is not a subclass of sojourn.Session")
             found.append(model)
-        return Models([Session, DocumentationSession, *found, *more])
+        return Models([Session, DocumentationSession, McpSession, *found, *more])
 
     def context(self, models: Models, *, actor: str = "", trace: str = "") -> Context:
         """What operations need to know of these settings."""

@@ -1,0 +1,40 @@
+-- A stretch of a log, with what tells whether it may be read. All is of one moment, for a bounded log moves on.
+-- KEYS[1]  session    hash    the session's record
+-- KEYS[2]  log        list    its log
+-- ARGV[1]  name       string  the log's name
+-- ARGV[2]  start      count   position of the first entry, counted from the session's very first
+-- ARGV[3]  count      string  how many positions from there on; '' for all
+-- ARGV[4]  whole      0|1     whether to return the whole record
+-- Returns  {{field, value, ...}, now ms, position of the first entry that is there, how many are there, {entry, ...}}
+-- Errors   CORRUPT
+-- @include include/clock
+-- @include include/record
+local session, log = KEYS[1], KEYS[2]
+local name, start, count, whole = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4] == '1'
+
+local STATE = { 'kind', 'status', 'expires_at_ms', 'owner' }
+local kind = redis.call('TYPE', log).ok
+if kind ~= 'none' and kind ~= 'list' then
+  return redis.error_reply('CORRUPT ' .. name)
+end
+local record = {}
+if whole then
+  record = redis.call('HGETALL', session)
+else
+  for i, value in ipairs(redis.call('HMGET', session, unpack(STATE))) do
+    if value then
+      record[#record + 1] = STATE[i]
+      record[#record + 1] = value
+    end
+  end
+end
+local first = integer(redis.call('HGET', session, '_first:' .. name) or '0')
+if not first or first < 0 then
+  return redis.error_reply('CORRUPT _first:' .. name)
+end
+local entries = {}
+local from, to = math.max(start - first, 0), count and start + count - first - 1 or -1
+if not count or to >= 0 then
+  entries = redis.call('LRANGE', log, text(from), text(to))
+end
+return { record, text(now_ms()), text(first), redis.call('LLEN', log), entries }

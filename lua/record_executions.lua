@@ -1,0 +1,135 @@
+-- Notes executions of tools with a live session: appends them to its log and counts them, in all and per tool.
+-- KEYS[1]  session    hash    the session's record
+-- ARGV[1]  prefix     string  the partition's prefix
+-- ARGV[2]  tenant     string
+-- ARGV[3]  id         string
+-- ARGV[4]  operation  string  this write's random id
+-- ARGV[5]  kinds      string  what the caller may write to: see kind_error
+-- ARGV[6]  slide      0|1     whether the write moves the deadline
+-- ARGV[7]  grace      ms
+-- ARGV[8]  actor      string
+-- ARGV[9]  trace      string
+-- ARGV[10] log        string  the log's name
+-- ARGV[11] keep       count   how many entries stay once the archive has them
+-- ARGV[12] limit      count   how long the log may get
+-- ARGV[13] tools      count   how many tools are counted apart; further ones together, as ''
+-- ARGV[14] buckets    count   of durations
+-- ARGV[15...] tool, failed 0|1, duration us, bucket, entry JSON    of each execution; the script says in the entry when
+-- Returns  how many executions the session has had, as text
+-- Errors   NOTFOUND, OWNER, KIND, ENDED, CORRUPT, RANGE, RATE, ROOM
+-- @include include/keys
+-- @include include/operation
+-- @include include/record
+-- @include include/event
+-- @include include/slide
+-- @include include/log
+-- @include include/moment
+-- @include include/room
+local session = KEYS[1]
+local prefix, tenant, id, operation = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local kinds, slides, grace, actor, trace = ARGV[5], ARGV[6] == '1', tonumber(ARGV[7]), ARGV[8], ARGV[9]
+local name, keep, limit = ARGV[10], ARGV[11], tonumber(ARGV[12])
+local most_tools, buckets = tonumber(ARGV[13]), tonumber(ARGV[14])
+local FIRST, EACH = 15, 5
+local COUNTERS = { 'executions', 'failed_executions', 'execution_time_us' }
+
+local k = session_keys(prefix, tenant, id)
+local now = now_ms()
+if is_repeat(k, operation) then
+  return redis.call('HGET', session, COUNTERS[1]) or '0'
+end
+local core, refusal = load_live(k, now, kinds)
+local at, bytes, entries = iso_from(now), 0, {}
+for i = FIRST, #ARGV, EACH do
+  entries[#entries + 1] = '{"at":"' .. at .. '",' .. string.sub(ARGV[i + 4], 2)
+  bytes = bytes + #entries[#entries]
+end
+local limits = limits_of(k)
+local limited = core and room_error(k, limits, { sessions = 0, owner_sessions = 0, owner = '', bytes = bytes })
+limited = limited or pass(k, limits, core)
+if limited or not core then
+  return limited or refusal
+end
+local log, damage = load_log(k, name)
+if damage then
+  return damage
+end
+
+local counted, before = { 0, 0, 0 }, { ['_log:' .. name] = text(log.first + log.length) }
+local old = redis.call('HMGET', session, COUNTERS[1], COUNTERS[2], COUNTERS[3], '_tools')
+local known, figures = integer(old[4] or '0') or most_tools, {}
+local function figures_of(tool)
+  local field = '_tool:' .. tool
+  if not figures[field] then
+    local packed = redis.call('HGET', session, field)
+    if not packed and tool ~= '' then
+      if known >= most_tools then
+        return figures_of('')
+      end
+      known = known + 1
+    end
+    local own = {}
+    for number in string.gmatch(packed or '', '%S+') do
+      own[#own + 1] = integer(number) or EXACT + 1 -- damaged: told below
+    end
+    for i = 1, 3 + buckets do
+      own[i] = own[i] or 0
+    end
+    figures[field] = own
+  end
+  return figures[field]
+end
+for i = FIRST, #ARGV, EACH do
+  local failed, duration, bucket = tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
+  local own = figures_of(ARGV[i])
+  for n, amount in ipairs({ 1, failed, duration }) do
+    counted[n] = counted[n] + amount
+    own[n] = own[n] + amount
+  end
+  own[3 + bucket] = own[3 + bucket] + 1
+end
+
+local write = { 'version', text(core.version + 1), 'updated_at_ms', stamp(core, now) }
+local function field(key, value)
+  write[#write + 1] = key
+  write[#write + 1] = value
+end
+for i in ipairs(COUNTERS) do
+  local current = integer(old[i] or '0')
+  if not current then
+    return redis.error_reply('CORRUPT ' .. COUNTERS[i])
+  end
+  counted[i] = current + counted[i]
+  if counted[i] > EXACT then
+    return redis.error_reply('RANGE ' .. COUNTERS[i])
+  end
+  before[COUNTERS[i]] = old[i]
+  bytes = bytes + #text(counted[i]) - (old[i] and #old[i] or -#COUNTERS[i])
+  field(COUNTERS[i], text(counted[i]))
+end
+for key, own in pairs(figures) do
+  for i, number in ipairs(own) do
+    if number > EXACT then
+      return redis.error_reply('CORRUPT ' .. key)
+    end
+    own[i] = text(number)
+  end
+  field(key, table.concat(own, ' '))
+end
+if text(known) ~= old[4] then
+  field('_tools', text(known))
+  field('_counted', table.concat(COUNTERS, ',')) -- these stay with the log where an earlier state is restored
+end
+
+push(k, core, log, entries, keep, limit, grace, write)
+redis.call('HSET', session, unpack(write))
+redis.call('ZADD', k.dirty, 'NX', text(now), k.member)
+if slides then
+  slide_told(k, core, now, grace, before)
+end
+keep_place(k, limits, now, bytes - log.freed, core.owner)
+remember(k, operation, now)
+emit(k, 'updated', core.kind, core.version + 1, now, actor, trace,
+  string.format('{"%s":{"appended":%d,"length":%.0f},"%s":%.0f,"%s":%.0f,"%s":%.0f}', name, #entries, log.total,
+    COUNTERS[1], counted[1], COUNTERS[2], counted[2], COUNTERS[3], counted[3]), told(before))
+return text(counted[1])

@@ -1,0 +1,110 @@
+"""``sojourn mcp``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from sojourn.cli.extras import needs_worker_extra
+from sojourn.cli.output import Cell, Column, hint, print_json, print_table
+from sojourn.cli.pages import options, show
+from sojourn.cli.shared import Group, State, pass_state
+from sojourn.cli.tables import print_entries
+from sojourn.errors import SessionNotFound
+
+if TYPE_CHECKING:
+    from sojourn.mcp import McpCalls
+    from sojourn.models import ExecutionMetrics, ToolExecution
+
+__all__ = ["mcp"]
+
+_ID: Final = click.argument("session_id", metavar="ID")
+_OWNER: Final = click.option("--owner", metavar="OWNER", help="Only if it is this owner's.")
+_COLUMNS: Final = (
+    Column("TOOL", flexible=True), Column("TOTAL"), Column("FAILED"), Column("SUCCESS"), Column("AVERAGE"),
+    Column("DURATION"),
+)  # fmt: skip
+
+
+@click.group(cls=Group)
+def mcp() -> None:
+    """Sessions of MCP servers: executions of tools, and what came of them."""
+
+
+def _calls(state: State) -> McpCalls:
+    from sojourn.models import McpSession
+
+    return state.store_of(McpSession).mcp
+
+
+@mcp.command(examples=["sojourn mcp metrics ID", "sojourn mcp metrics ID --owner ada --json"])
+@options(_ID, _OWNER)
+@pass_state
+def metrics(state: State, session_id: str, owner: str | None) -> None:
+    """Show how many executions a session has had, how many failed, and how long they took, per tool."""
+    found = _calls(state).metrics(session_id, owner=owner)
+    if state.as_json:
+        print_json(found.model_dump(mode="json"))
+        return
+    others = [("(others)", found.others)] if found.others else []
+    rows: list[tuple[str, ExecutionMetrics]] = [*found.tools.items(), *others, ("(all)", found)]
+    print_table(_COLUMNS, [_row(tool, each) for tool, each in rows])
+    if found.log_dropped:
+        hint(f"{found.log_dropped} entries of its log had to leave Redis before the archive was known to have them")
+
+
+def _row(tool: str, own: ExecutionMetrics) -> list[Cell]:
+    rate = "-" if own.success_rate is None else f"{own.success_rate:.1%}"
+    average = "-" if own.average_duration is None else f"{own.average_duration.total_seconds():.6g}s"
+    return [
+        Cell(tool), Cell(str(own.total)), Cell(str(own.failed), "red" if own.failed else ""), Cell(rate),
+        Cell(average), Cell(f"{own.duration.total_seconds():.6g}s"),
+    ]  # fmt: skip
+
+
+@mcp.command(examples=["sojourn mcp executions ID --count 20", "sojourn mcp executions ID --json"])
+@options(
+    _ID, _OWNER,
+    click.option("--start", type=click.IntRange(min=0), default=0, help="First execution; 0 is the session's first."),
+    click.option("--count", type=click.IntRange(min=1), help="Executions at most."),
+)  # fmt: skip
+@pass_state
+def executions(state: State, session_id: str, owner: str | None, start: int, count: int | None) -> None:
+    """List executions, oldest first. With --json: one object per line.
+
+    Those that Redis has let go come from the archive, where there is one.
+    """
+    from sojourn.models import McpSession
+
+    try:
+        page = _calls(state).executions(session_id, start=start, count=count, owner=owner)
+        missing: int | None = page.start - start
+        found: Sequence[ToolExecution] = page.entries
+    except SessionNotFound:
+        if state.settings.archive_url is None or owner is not None:
+            raise
+        missing, found = count, ()  # it may have ended, and be archived
+    if missing != 0 and state.settings.archive_url is not None:
+        with needs_worker_extra():
+            archive = state.store_of(McpSession).archive
+        found = [*archive.entries(session_id, McpSession.tool_executions, start=start, count=missing), *found]
+        missing = 0
+    if state.as_json:
+        for each in found:
+            print_json(each.model_dump(mode="json"), lines=True)
+    elif found:
+        print_entries(found, None)
+    else:
+        hint("no executions")
+    if missing:
+        hint(f"{missing} earlier ones are no longer in Redis, and no archive is set")
+
+
+@mcp.command(examples=["sojourn mcp terminate ID --owner ada --reason signed-out"])
+@options(_ID, _OWNER, click.option("--reason", metavar="TEXT", help="Why; kept with the session."))
+@pass_state
+def terminate(state: State, session_id: str, owner: str | None, reason: str | None) -> None:
+    """End a session as terminated."""
+    show(state, _calls(state).terminate(session_id, owner=owner, reason=reason))
