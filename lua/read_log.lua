@@ -5,17 +5,29 @@
 -- ARGV[2]  start      count   position of the first entry, counted from the session's very first
 -- ARGV[3]  count      string  how many positions from there on; '' for all
 -- ARGV[4]  whole      0|1     whether to return the whole record
+-- ARGV[5]  prefix     string  the partition's prefix; '' for housekeeping, which counts as no call
+-- ARGV[6]  tenant     string
 -- Returns  {{field, value, ...}, now ms, position of the first entry that is there, how many are there, {entry, ...}}
--- Errors   CORRUPT
+-- Errors   CORRUPT, RATE
+-- @include include/keys
 -- @include include/clock
 -- @include include/record
+-- @include include/limit
 local session, log = KEYS[1], KEYS[2]
 local name, start, count, whole = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4] == '1'
+local prefix, tenant = ARGV[5], ARGV[6]
 
 local STATE = { 'kind', 'status', 'expires_at_ms', 'owner' }
 local kind = redis.call('TYPE', log).ok
 if kind ~= 'none' and kind ~= 'list' then
   return redis.error_reply('CORRUPT ' .. name)
+end
+if prefix ~= '' then
+  local k, owner = session_keys(prefix, tenant, ''), redis.pcall('HGET', session, 'owner')
+  local limited = pass(k, limits_of(k), { owner = type(owner) == 'string' and owner or '' })
+  if limited then
+    return limited
+  end
 end
 local record = {}
 if whole then

@@ -24,7 +24,7 @@ from sojourn.facade import (
 from sojourn.limits import Ttl
 from sojourn.mcp import AsyncMcpCalls
 from sojourn.models import Log, Session, Status
-from sojourn.operations import listing, quotas, write
+from sojourn.operations import listing, quotas, read, write
 from sojourn.operations.core import Operation
 from sojourn.operations.flows import Ask, Draft, Pause, edit_flow
 from sojourn.operations.listing import Page
@@ -120,7 +120,7 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
         self, session_id: str, log: Log[E], *, start: int = 0, count: int | None = None
     ) -> builtins.list[E]:
         """See `SessionStore.entries`."""
-        return await self._run(lambda: self._entries(session_id, log, start, count))
+        return await self._run(lambda: read.entries(self._context, self.model, session_id, log, start, count))
 
     async def complete(self, session_id: str, *, version: int | None = None, reason: str | None = None) -> S:
         """See `SessionStore.complete`."""
@@ -219,7 +219,7 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
 
     async def set_tenant_limits(self, **limits: Any) -> TenantLimits:
         """See `SessionStore.set_tenant_limits`."""
-        return await self._drive(lambda: quotas.set_limits_flow(self._context, limits))
+        return await self._drive(lambda: quotas.set_limits_flow(self._whole_tenant, limits))
 
     async def usage(self, *, owner: str | None = None) -> Usage:
         """See `SessionStore.usage`."""

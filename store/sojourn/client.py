@@ -24,7 +24,7 @@ from sojourn.facade import (
 from sojourn.limits import Ttl
 from sojourn.mcp import McpCalls
 from sojourn.models import Log, Session, Status
-from sojourn.operations import listing, quotas, write
+from sojourn.operations import listing, quotas, read, write
 from sojourn.operations.core import Operation
 from sojourn.operations.flows import Ask, Draft, Pause, edit_flow
 from sojourn.operations.listing import Page
@@ -234,7 +234,7 @@ class SessionStore(Facade[S, Transport]):
             WrongKind: it is of another model.
             SessionCorrupt: an entry cannot be read.
         """
-        return self._run(lambda: self._entries(session_id, log, start, count))
+        return self._run(lambda: read.entries(self._context, self.model, session_id, log, start, count))
 
     def complete(self, session_id: str, *, version: int | None = None, reason: str | None = None) -> S:
         """End the session as completed.
@@ -386,7 +386,7 @@ class SessionStore(Facade[S, Transport]):
         Example:
             >>> store.set_tenant_limits(sessions=1000, owner_sessions=20, creates="10/s:50")  # doctest: +SKIP
         """
-        return self._drive(lambda: quotas.set_limits_flow(self._context, limits))
+        return self._drive(lambda: quotas.set_limits_flow(self._whole_tenant, limits))
 
     def usage(self, *, owner: str | None = None) -> Usage:
         """What the tenant takes of its limits, or one owner of them.

@@ -170,7 +170,7 @@ class Facade(Generic[S, T]):
             InvalidInput: this is the view of one.
         """
         if self._context.owner:
-            raise InvalidInput("events and archive are the whole tenant's: a store that is owned_by() has none")
+            raise InvalidInput("events, limits and archive are the whole tenant's: a store that is owned_by() has none")
         return self._context
 
     def _view(self, context: Context) -> Self:
@@ -208,9 +208,6 @@ class Facade(Generic[S, T]):
 
     def _get(self, session_id: str) -> Operation[S]:
         return self._paced(read.get(self._context, self.model, session_id), session_id)
-
-    def _entries(self, session_id: str, log: Log[E], start: int, count: int | None) -> Operation[list[E]]:
-        return self._paced(read.entries(self._context, self.model, session_id, log, start, count), session_id)
 
     def _paced(self, operation: Operation[R], session_id: str) -> Operation[R]:
         """A read, counted where the tenant has a rate of operations."""

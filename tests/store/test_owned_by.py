@@ -53,10 +53,12 @@ OF_THE_TENANT: dict[str, Callable[[Any], Any]] = {
     "peek_events": lambda store: store.peek_events(),
     "forget_events": lambda store: store.forget_events("group"),
     "archive": lambda store: store.archive,
+    "set_tenant_limits": lambda store: store.set_tenant_limits(sessions=5),
 }
 """What is not one owner's."""
 ELSEWHERE = {
-    "create", "create_many", "get_many", "update_many", "list", "count",  # tested below
+    "create", "create_many", "get_many", "update_many", "list", "count", "usage",  # tested below
+    "tenant_limits",  # which everybody may know
     "restore",  # tested with the archive
     "acting", "close", "for_tenant", "owned_by",
 }  # fmt: skip
@@ -161,6 +163,17 @@ def test_lists_and_counts(everyone: Store) -> None:
             call(owner="bob")
     everyone.update(ours[0].id, owner="bob")
     assert view.count() == 2
+
+
+def test_usage(everyone: Store) -> None:
+    """It is the owner's own, and no other's."""
+    everyone.set_tenant_limits(sessions=10)
+    for owner in ("ada", "bob", "bob"):
+        everyone.create(owner=owner)
+    assert everyone.owned_by("ada").usage().sessions == 1
+    assert everyone.owned_by("ada").usage().bytes is None
+    with pytest.raises(InvalidField):
+        everyone.owned_by("ada").usage(owner="bob")
 
 
 def test_an_index_by_other_hands(everyone: Store, raw: Any) -> None:

@@ -194,6 +194,8 @@ def _place(context: Context, ids: Sequence[str], *, done: bool) -> Operation[int
 def usage(context: Context, owner: str | None) -> Operation[Usage]:
     """What the tenant, or one owner, takes of its limits."""
     keys = context.keys
+    if context.owner:
+        owner = context.own(owner)
     if owner is not None:
         check_indexed("owner", owner, context.limits)
     live = keys.live if owner is None else keys.live_of(owner)

@@ -116,7 +116,7 @@ def page(
 
     return log_read(
         keys.tenant, session_id, keys.session(session_id), keys.log(session_id, log.name), log.name, parse,
-        start=start, count=count,
+        start=start, count=count, prefix=keys.partition.prefix,
     )  # fmt: skip
 
 
@@ -138,14 +138,17 @@ class LogRead:
 
 def log_read(
     tenant: str, session_id: str, session_key: Argument, log_key: Argument, name: Argument,
-    parse: Callable[[LogRead], T], *, start: int = 0, count: int | None = None, whole: bool = False,
+    parse: Callable[[LogRead], T], *, start: int = 0, count: int | None = None, whole: bool = False, prefix: str = "",
 ) -> Operation[T]:  # fmt: skip
-    """What `parse` makes of a stretch of a log; `whole`: read all fields of the session with it."""
+    """What `parse` makes of a stretch of a log.
+
+    `whole`: read all fields of the session with it. `prefix`: the partition's, for a call that a rate counts.
+    """
 
     def parse_reply(reply: Any) -> T:
         raise_for(reply, session_id, tenant)
         fields, at_ms, first, length, found = reply
         return parse(LogRead(pairs(fields), int(at_ms), int(first), int(length), list(found)))
 
-    args = (name, start, "" if count is None else count, int(whole))
+    args = (name, start, "" if count is None else count, int(whole), prefix, tenant)
     return call("read_log", (session_key, log_key), args, parse_reply)
