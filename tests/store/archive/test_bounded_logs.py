@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, ClassVar
 
 import psycopg
@@ -49,8 +49,8 @@ def store(settings: Settings) -> Iterator[Store]:
 
 def held(raw: redis.Redis, session_id: str) -> tuple[int, int, int]:
     """Return the first position, the length and the dropped entries of the log, as Redis has them."""
-    first, dropped = raw.hmget(keys_of().session(session_id), "_first:feed", "_dropped:feed")  # type: ignore[misc]
-    return int(first or 0), int(raw.llen(keys_of().log(session_id, "feed"))), int(dropped or 0)  # type: ignore[arg-type]
+    first, dropped = raw.hmget(keys_of().session(session_id), "_first:feed", "_dropped:feed")
+    return int(first or 0), int(raw.llen(keys_of().log(session_id, "feed"))), int(dropped or 0)
 
 
 def archived(settings: Settings, session_id: str) -> list[int]:
@@ -155,7 +155,7 @@ def test_an_older_redis_gets_the_newer_log(store: Store, settings: Settings, raw
         append(store, made.id, 20, 60)
         archive_once(settings)
         for name, value in older.items():
-            plain.restore(name, 0, value, replace=True)  # type: ignore[arg-type]
+            plain.restore(name, 0, value, replace=True)
     assert held(raw, made.id) == (10, KEEP, 0)
     assert rehydrate(settings, ids=[made.id]).replaced == 1
     assert held(raw, made.id) == (50, KEEP, 0)
@@ -279,7 +279,7 @@ def test_races_of_appends_runs_and_readers(store: Store, settings: Settings, raw
         return reads
 
     with SessionStore(settings=roomy, model=FeedSession) as writer, ThreadPoolExecutor(4) as pool:
-        working = [pool.submit(archive), pool.submit(archive), pool.submit(read)]
+        working: list[Future[Any]] = [pool.submit(archive), pool.submit(archive), pool.submit(read)]
         try:
             for number in range(1500):
                 append(writer, made.id, number, number + 1)
@@ -315,7 +315,7 @@ def test_a_hundred_thousand_executions(settings: Settings, raw: redis.Redis, que
                     for n in range(start, start + at_once)
                 ]
                 assert store.mcp.record_tool_executions(made.id, calls, owner="ada") == start + at_once
-                longest = max(longest, int(raw.llen(key)))  # type: ignore[arg-type]
+                longest = max(longest, int(raw.llen(key)))
         finally:
             stop.set()
         working.result()
@@ -366,11 +366,11 @@ def test_a_log_that_is_not_bounded_is_as_ever(settings: Settings, raw: redis.Red
     """It keeps all in Redis, archived or not."""
     with SessionStore(settings=settings, model=DocumentationSession) as store:
         made = store.create(workspace_id="w", module_name="m")
-        lines = Log(int, "lines")
+        lines: Log[int] = Log(int, "lines")
         store.append(made.id, lines, *range(50))
         archive_once(settings)
         assert store.entries(made.id, lines) == list(range(50))
-        assert raw.hkeys(keys_of().session(made.id)).count("_first:lines") == 0  # type: ignore[union-attr]
+        assert raw.hkeys(keys_of().session(made.id)).count("_first:lines") == 0
 
 
 @pytest.mark.parametrize("gone", [False, True], ids=["held", "gone"])
