@@ -6,6 +6,7 @@
 local function lose(k, now, outcome)
   redis.call('ZREM', k.deadlines, k.member)
   redis.call('DEL', k.lease)
+  drop_tokens(k)
   forget_status(k)
   if outcome == 'lost' then
     forget(k)

@@ -18,11 +18,16 @@ from sojourn.operations.flows import Draft
 from sojourn.operations.listing import Page
 from sojourn.peek import EventPage
 from sojourn.settings import ArchiveRetention, HookSettings, Settings, load_settings
+from sojourn.tokens import TOKEN_PATTERN, TokenFamily, TokenPair, is_token
+from sojourn.tokens.aio import AsyncTokens
+from sojourn.tokens.client import Tokens
 
 __all__ = [
     "INFINITE",
+    "TOKEN_PATTERN",
     "ArchiveRetention",
     "AsyncSessionStore",
+    "AsyncTokens",
     "Counter",
     "DocumentationSession",
     "Draft",
@@ -39,6 +44,10 @@ __all__ = [
     "SessionStore",
     "Settings",
     "Status",
+    "TokenFamily",
+    "TokenPair",
+    "Tokens",
+    "is_token",
     "load_settings",
 ]
 __all__ += errors.__all__

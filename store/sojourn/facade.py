@@ -9,15 +9,25 @@ from datetime import datetime
 from typing import Any, Final, Generic, Self, TypeVar
 
 from sojourn.codec import Codec, codec_for
-from sojourn.errors import InvalidField, InvalidInput, SessionError, SessionNotFound, SojournError, StoreFull
+from sojourn.errors import (
+    InvalidField,
+    InvalidInput,
+    InvalidTtl,
+    SessionError,
+    SessionNotFound,
+    SojournError,
+    StoreFull,
+)
 from sojourn.events import Event, Start, Taken, default_consumer, event_flow, hand_back, tenant_group
 from sojourn.keys import TenantKeys
 from sojourn.limits import Ttl, milliseconds
 from sojourn.models import Session
 from sojourn.operations import read, write
+from sojourn.operations import tokens as token_operations
 from sojourn.operations.core import Context, Operation
 from sojourn.operations.flows import Flow, mutate_flow
 from sojourn.settings import Settings, load_settings
+from sojourn.tokens.model import TokenPair
 
 __all__ = [
     "DEFAULT",
@@ -168,6 +178,23 @@ class Facade(Generic[S, T]):
         if not callable(change):
             raise InvalidInput(f"mutate() takes a function, not {type(change).__name__}")
         return mutate_flow(self._context, self._codec, session_id, change)
+
+    def _issue_tokens(
+        self, session_id: str, access_ttl: Ttl | Default, refresh_ttl: Ttl | Default, fingerprint: str | None
+    ) -> Operation[TokenPair]:
+        settings = self.settings
+        access = milliseconds(
+            settings.token_access_ttl if isinstance(access_ttl, Default) else access_ttl, "access_ttl"
+        )
+        refresh = settings.token_refresh_ttl if isinstance(refresh_ttl, Default) else refresh_ttl
+        if access is None:
+            raise InvalidTtl("access_ttl cannot be None: every access token is over some time")
+        return token_operations.issue(
+            self._context, self.model, session_id, access, milliseconds(refresh, "refresh_ttl"), fingerprint
+        )
+
+    def _revoke_owner(self, owner: str) -> Flow[int]:
+        return token_operations.revoke_owner_flow(self._context, self._codec, owner)
 
     def _update_many(self, updates: Mapping[str, Mapping[str, Any]]) -> list[Operation[S]]:
         return self._bounded(
