@@ -9,7 +9,7 @@
 -- ARGV[7]  event      0|1     whether to tell the outbox
 -- ARGV[8]  actor      string
 -- ARGV[9]  trace      string
--- Returns  {{session, kind, print, expires_at ms}, the record: {field, value, ...}, TIME}
+-- Returns  {{session, kind, print}; {} for another key, the record: {field, value, ...}, TIME}
 -- Errors   none
 -- @include include/keys
 -- @include include/record
@@ -19,14 +19,14 @@ local token = KEYS[1]
 local prefix, tenant, kinds, print, gain = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local grace, tells, actor, trace = tonumber(ARGV[6]), ARGV[7] == '1', ARGV[8], ARGV[9]
 
-local found = redis.pcall('HMGET', token, 'session', 'kind', 'print', 'expires_at_ms')
+local found = redis.pcall('HMGET', token, 'session', 'kind', 'print')
 local k = session_keys(prefix, tenant, found[1] or 'none')
 local now = now_ms()
 local core = load_live(k, now, kinds)
-if core and found[2] == 'access' and (found[3] == '' or found[3] == print) and (integer(found[4]) or 0) > now then
+if core and found[2] == 'access' and (found[3] == '' or found[3] == print) then
   local _, moved = slide(k, core, now, grace, math.floor(gain * (core.ttl or 0)))
   if moved and tells then
     emit(k, 'touched', core.kind, core.version, now, actor, trace, '', '')
   end
 end
-return { found, redis.pcall('HGETALL', k.session), redis.call('TIME') }
+return { found.err and {} or found, redis.pcall('HGETALL', k.session), redis.call('TIME') }

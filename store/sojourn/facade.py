@@ -27,6 +27,7 @@ from sojourn.operations import tokens as token_operations
 from sojourn.operations.core import Context, Operation
 from sojourn.operations.flows import Flow, mutate_flow
 from sojourn.settings import Settings, load_settings
+from sojourn.tokens.hints import Hints
 from sojourn.tokens.model import TokenPair
 
 __all__ = [
@@ -64,6 +65,7 @@ class Shared(Generic[T]):
     """Whether the layout of this Redis has been checked."""
     tenants: set[str] = field(default_factory=set)
     """Tenants that are known to be in the set of tenants."""
+    hints: Hints = field(default_factory=Hints)
 
 
 class Facade(Generic[S, T]):
@@ -192,6 +194,9 @@ class Facade(Generic[S, T]):
         return token_operations.issue(
             self._context, self.model, session_id, access, milliseconds(refresh, "refresh_ttl"), fingerprint
         )
+
+    def _verify_token(self, token: str, fingerprint: str | None) -> Operation[S]:
+        return token_operations.verify(self._context, self.model, token, fingerprint, self._shared.hints)
 
     def _revoke_owner(self, owner: str) -> Flow[int]:
         return token_operations.revoke_owner_flow(self._context, self._codec, owner)

@@ -41,9 +41,7 @@ class AsyncTokens(Generic[S]):
 
     async def verify(self, token: str, *, fingerprint: str | None = None) -> S:
         """See `Tokens.verify`."""
-        return await self._store._run(
-            lambda: tokens.verify(self._store._context, self._store.model, token, fingerprint)
-        )
+        return await self._store._run(lambda: self._store._verify_token(token, fingerprint))
 
     async def refresh(self, token: str, *, fingerprint: str | None = None) -> TokenPair:
         """See `Tokens.refresh`."""

@@ -70,7 +70,7 @@ class Tokens(Generic[S]):
             WrongKind: its session is of another model.
             SessionCorrupt: its session's record was damaged by other hands.
         """
-        return self._store._run(lambda: tokens.verify(self._store._context, self._store.model, token, fingerprint))
+        return self._store._run(lambda: self._store._verify_token(token, fingerprint))
 
     def refresh(self, token: str, *, fingerprint: str | None = None) -> TokenPair:
         """A new pair for a refresh token, which with its access token is over then.

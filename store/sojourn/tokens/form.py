@@ -14,16 +14,19 @@ from typing import Final, NamedTuple
 
 from sojourn.errors import TokenInvalid
 
-__all__ = ["TOKEN_PATTERN", "Token", "is_token", "make_token", "masked_tokens", "parse_token"]
+__all__ = ["LONGEST", "TOKEN_PATTERN", "Token", "is_token", "make_token", "masked_tokens", "parse_token", "token_hash"]
 
 TOKEN_PATTERN: Final = r"\bsjt_[0-9]{2,6}_[0-9A-Za-z]{43}_[0-9A-Za-z]{6}\b"  # noqa: S105
 """A regular expression that finds tokens in other text, for secret scanners."""
 
 _DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_TOKEN: Final = re.compile(r"sjt_([0-9]{2,6})_[0-9A-Za-z]{43}_([0-9A-Za-z]{6})")
+_TOKEN: Final = re.compile(r"sjt_([0-9]{2}|[1-9][0-9]{2,5})_[0-9A-Za-z]{43}_([0-9A-Za-z]{6})")
+_PAIRS: Final = tuple(high + low for high in _DIGITS for low in _DIGITS)
+"""Every two digits: each verification computes a checksum."""
 _LOOKS_SO: Final = re.compile(r"sjt_[0-9A-Za-z_]+")
 """Wider than a token, so that one with a typing error, or a part of one, is not shown either."""
-_LONGEST: Final = 60
+LONGEST: Final = 64
+"""No token has more characters."""
 _RANDOM_DIGITS: Final = 43
 _CHECK_DIGITS: Final = 6
 
@@ -58,12 +61,10 @@ def parse_token(text: object, tenant: str = "-") -> Token:
         >>> parse_token(make_token(7)).partition
         7
     """
-    if type(text) is str and len(text) <= _LONGEST:
+    if type(text) is str and len(text) <= LONGEST:
         match = _TOKEN.fullmatch(text)
         if match is not None and match[2] == _checksum(text[:-_CHECK_DIGITS]):
-            partition = int(match[1])
-            if match[1] == f"{partition:02d}":  # there is one way to write each
-                return Token(partition, token_hash(text))
+            return Token(int(match[1]), token_hash(text))
     raise TokenInvalid(tenant, "malformed")
 
 
@@ -97,7 +98,9 @@ def token_hash(text: str) -> str:
 
 
 def _checksum(begun: str) -> str:
-    return _base62(crc32(begun.encode()), _CHECK_DIGITS)
+    high, rest = divmod(crc32(begun.encode()), 62**4)
+    middle, low = divmod(rest, 62**2)
+    return _PAIRS[high] + _PAIRS[middle] + _PAIRS[low]
 
 
 def _base62(number: int, width: int) -> str:
