@@ -34,7 +34,8 @@ if done_at then
   return granted(k, access.hash, refresh.hash, done_at)
 end
 local core, refusal = load_live(k, now, kinds)
-if not core then
+refusal = refusal or listing_error(k)
+if refusal then
   return refusal
 end
 

@@ -8,6 +8,7 @@
 -- Errors   NOTFOUND, KIND, CORRUPT
 -- @include include/keys
 -- @include include/record
+-- @include include/token
 local session = KEYS[1]
 local prefix, tenant, id, kinds = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
@@ -16,7 +17,7 @@ local core, refusal = load_core(k)
 if not core then
   return refusal or redis.error_reply('NOTFOUND')
 end
-refusal = kind_error(core, kinds)
+refusal = kind_error(core, kinds) or listing_error(k)
 if refusal or session ~= k.session then
   return refusal
 end

@@ -48,6 +48,10 @@ if not core then
   local code = string.match(refusal.err, '^%a+')
   return (code == 'NOTFOUND' or code == 'ENDED') and redis.error_reply('TOKEN unknown') or refusal
 end
+refusal = listing_error(k)
+if refusal then
+  return refusal
+end
 if kind == 'used' then
   local count = drop_tokens(k, family)
   emit(k, 'token_reused', core.kind, core.version, now, actor, trace,

@@ -20,12 +20,14 @@ KINDS = ("sync", "async")
 class Blocking:
     """An `AsyncSessionStore` that waits for its own coroutines, on a loop of its own."""
 
-    def __init__(self, store: AsyncSessionStore[Any], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, store: Any, loop: asyncio.AbstractEventLoop) -> None:
         self._store = store
         self._loop = loop
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._store, name)
+        if name == "tokens":
+            return Blocking(found, self._loop)
         if name in ("editing", "events"):
             return getattr(self, f"_{name}")
         if name in ("for_tenant", "acting"):

@@ -3,6 +3,12 @@
 -- a(ccess), r(efresh), and u(sed), a refresh token that was exchanged and is remembered until its time is over.
 local DEL_AT_ONCE = 1000
 
+-- An error reply where other hands put something else in the place of that set, else nil.
+local function listing_error(k)
+  local kind = redis.call('TYPE', k.tokens).ok
+  return kind ~= 'zset' and kind ~= 'none' and redis.error_reply('CORRUPT tokens') or nil
+end
+
 -- Drops a session's tokens, or those of one family. Shrinks only, and asks for nothing but the session's id. Returns
 -- how many of them could still have been used.
 local function drop_tokens(k, family)
