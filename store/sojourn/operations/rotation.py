@@ -29,20 +29,21 @@ def texts_under_new_id(context: Context, stored: Mapping[str, str], old_id: str,
 
 
 def rotate_flow(context: Context, model: type[S], session_id: str, version: int | None) -> Flow[S]:
-    """Read the record, then move it against the version read; again if somebody else came first.
+    """Read the record, then move it; if that writes what follows from what was read, against the version read.
+
+    Then it is done again where somebody else came first.
 
     Raises:
         VersionConflict: it is at another version than `version`, or somebody else came first 20 times in a row.
     """
     check_id(session_id)
     new_id = str(uuid.uuid4())
-    expected = _expected(version)
+    wanted = _expected(version)
     for attempt in range(_TRIES):
         stored: dict[str, str] = yield _stored(context, model, session_id)
-        if version is None:
-            expected = stored["version"]
+        texts = texts_under_new_id(context, stored, session_id, new_id)
+        expected = stored["version"] if version is None and texts else wanted
         try:
-            texts = texts_under_new_id(context, stored, session_id, new_id)
             session: S = yield _rotate(context, model, session_id, new_id, expected, texts)
             return session  # noqa: TRY300
         except VersionConflict:
