@@ -57,7 +57,7 @@ class Blocking:
                 except StopAsyncIteration:
                     return
         finally:
-            self._loop.run_until_complete(events.aclose())  # type: ignore[attr-defined]
+            self._loop.run_until_complete(events.aclose())
 
 
 class StoreOpener:

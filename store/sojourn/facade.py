@@ -198,7 +198,7 @@ class Facade(Generic[S, T]):
     def _verify_token(self, token: str, fingerprint: str | None) -> Operation[S]:
         return token_operations.verify(self._context, self.model, token, fingerprint, self._shared.hints)
 
-    def _revoke_owner(self, owner: str) -> Flow[int]:
+    def _revoke_owner(self, owner: str) -> Generator[Operation[Any], Any, int]:
         return token_operations.revoke_owner_flow(self._context, self._codec, owner)
 
     def _update_many(self, updates: Mapping[str, Mapping[str, Any]]) -> list[Operation[S]]:

@@ -137,12 +137,13 @@ def test_refusals(open_store: StoreOpener, raw: Any) -> None:
     jobs.complete(ended.id)
     eventually(lambda: jobs.get_many([short.id]) == [None])
     before = snapshot(raw)
-    for call, error in (
+    calls: tuple[tuple[Callable[[], Any], type[Exception]], ...] = (
         (lambda: jobs.rotate_id(ended.id), SessionEnded), (lambda: jobs.rotate_id(short.id), SessionNotFound),
         (lambda: jobs.rotate_id(UNKNOWN_ID), SessionNotFound), (lambda: jobs.rotate_id("x"), InvalidId),
         (lambda: ranges.rotate_id(live.id), WrongKind), (lambda: jobs.rotate_id(live.id, version=0), InvalidField),
         (lambda: jobs.for_tenant("other").rotate_id(live.id), SessionNotFound),
-    ):  # fmt: skip
+    )  # fmt: skip
+    for call, error in calls:
         with pytest.raises(error):
             call()
     with pytest.raises(VersionConflict) as caught:
@@ -186,7 +187,7 @@ def test_again_and_again(jobs: Jobs, redis_url: str) -> None:
 def test_texts_that_follow_the_id(jobs: Jobs, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is bound to the id is written anew, and against the version that it was read at."""
     made = jobs.create(note="old")
-    tried = []
+    tried: list[tuple[str, str]] = []
 
     def texts(_: Any, stored: Any, old_id: str, new_id: str) -> dict[str, str]:
         with SessionStore(model=JobSession, settings=Settings(redis_url=redis_url)) as other:

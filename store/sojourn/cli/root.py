@@ -21,6 +21,7 @@ from sojourn.cli.output import complain
 from sojourn.cli.past import history, rehydrate, restore
 from sojourn.cli.reading import get, list_
 from sojourn.cli.shared import Group, State
+from sojourn.cli.token import rotate, token
 from sojourn.cli.worker import worker
 from sojourn.cli.writing import append, create, update
 from sojourn.errors import SojournError
@@ -119,7 +120,7 @@ def cli(context: click.Context) -> None:
 
 
 for _command in (
-    create, get, list_, update, append, touch, end, delete, events, history, restore, rehydrate, dead, worker, archive,
-    doctor, metrics, config,
+    create, get, list_, update, append, touch, end, delete, rotate, token, events, history, restore, rehydrate, dead,
+    worker, archive, doctor, metrics, config,
 ):  # fmt: skip
     cli.add_command(_command)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -14,7 +14,6 @@ from sojourn.keys import check_id
 from sojourn.models import LIVE, Session
 from sojourn.operations import listing
 from sojourn.operations.core import Context, Operation, call, new_operation_id, raise_for
-from sojourn.operations.flows import Flow
 from sojourn.operations.record import decode_readable
 from sojourn.operations.write import _kinds
 from sojourn.tokens.form import LONGEST, Token, make_token, parse_token, token_hash
@@ -148,7 +147,7 @@ def revoke_session(context: Context, model: type[Session], session_id: str, reas
     return call("revoke_tokens", [keys.session(session_id)], args, _count(context, session_id))
 
 
-def revoke_owner_flow(context: Context, codec: Codec[S], owner: str) -> Flow[int]:
+def revoke_owner_flow(context: Context, codec: Codec[S], owner: str) -> Generator[Operation[Any], Any, int]:
     """All tokens of the sessions that an owner has now, page by page, the newest first."""
     wanted = listing.filters(
         context, codec, status=tuple(LIVE), kind=None, owner=owner, client_type=None, tag=None, created_after=None,

@@ -36,7 +36,7 @@ def test_the_archive_holds_one_live_session(
     archive_once(settings)
     rows = {str(id_): rest for id_, *rest in query("SELECT id, status, end_reason, version FROM sojourn.sessions")}
     assert rows == {old: ["deleted", "rotated", 3], new: ["pending", None, 4]}
-    counts = dict(query("SELECT session_id::text, count(*) FROM sojourn.session_entries GROUP BY 1"))
+    counts: dict[str, int] = dict(query("SELECT session_id::text, count(*) FROM sojourn.session_entries GROUP BY 1"))
     assert counts == {new: 3} | ({old: 2} if archived else {})
     assert not raw.exists(keys_of().session(old))
     assert strays(settings.redis_url) == []
