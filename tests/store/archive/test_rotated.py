@@ -10,7 +10,7 @@ import redis
 from tests.census import strays
 from tests.store.archive.helpers import keys_of, note
 
-from sojourn import DocumentationSession, SessionNotFound, SessionStore, Settings, VersionNotFound
+from sojourn import DocumentationSession, SessionNotFound, SessionStore, Settings, TokenInvalid, VersionNotFound
 from sojourn.archive import archive_once, rehydrate
 
 Store = SessionStore[DocumentationSession]
@@ -88,3 +88,37 @@ def test_history(store: Store, settings: Settings) -> None:
         store.archive.restore(new, version=2)
     restored = store.restore(new, version=3)
     assert (restored.id, restored.owner, restored.version) == (new, "ada", 5)
+
+
+def test_an_older_copy_of_redis(store: Store, settings: Settings, raw: redis.Redis) -> None:
+    """Where Redis comes back from before the rotation, the archive's word ends the old id, with its tokens."""
+    made = store.create(workspace_id="w", module_name="m", owner="ada", ttl=600)
+    pair = store.tokens.issue(made.id)
+    copy = {key: raw.execute_command("DUMP", key, NEVER_DECODE=True) for key in raw.scan_iter()}
+    new = store.rotate_id(made.id)
+    archive_once(settings)
+    raw.flushall()
+    for key, value in copy.items():
+        raw.restore(key, 600_000, value)
+    assert store.tokens.verify(pair.access) == made
+    report = rehydrate(settings, ids=[made.id, new.id])
+    assert (report.removed, report.loaded) == (1, 1)
+    with pytest.raises(TokenInvalid):
+        store.tokens.verify(pair.access)
+    assert store.get(new.id) == new
+    assert strays(settings.redis_url) == []
+
+
+def test_a_restored_session_has_no_tokens(store: Store, settings: Settings) -> None:
+    """Those that it had were issued to another state of it, or to one that ended."""
+    made = store.create(workspace_id="w", module_name="m", ttl=600)
+    archive_once(settings)
+    for end in (False, True):
+        pair = store.tokens.issue(made.id)
+        if end:
+            store.complete(made.id)
+        store.restore(made.id, version=1)
+        with pytest.raises(TokenInvalid):
+            store.tokens.verify(pair.access)
+        assert store.tokens.list(made.id) == []
+    assert strays(settings.redis_url) == []
