@@ -18,7 +18,7 @@
 -- ARGV[15] logs       count   how many pairs of a log's name and the key of its staged entries follow
 -- ARGV[16...] log, key, field, value    those pairs, then the state's fields
 -- Returns  the record: {field, value, ...}; 'unstaged' if Redis does not hold the session, and its logs are not staged
--- Errors   OWNER, KIND, CORRUPT, CLOSED, RATE, ROOM
+-- Errors   NOTFOUND, OWNER, KIND, CORRUPT, CLOSED, RATE, ROOM
 -- @include include/keys
 -- @include include/operation
 -- @include include/record
@@ -43,6 +43,9 @@ end
 local core, refusal = load_core(k)
 if core then
   refusal = kind_error(core, kinds)
+  if not refusal and redis.call('HEXISTS', session, '_rotated_to') == 1 then
+    refusal = redis.error_reply('NOTFOUND') -- it goes on under another id
+  end
 end
 local texts = texts_from(first_field)
 if not refusal then

@@ -9,7 +9,7 @@ import redis
 
 __all__ = ["strays"]
 
-_KEY = re.compile(r"sojourn:\{\d+\}:(?P<tenant>[^:]+):(?P<what>session|lease|log|index):(?P<rest>.+)")
+_KEY = re.compile(r"sojourn:\{\d+\}:(?P<tenant>[^:]+):(?P<what>session|lease|log|index|tokens?):(?P<rest>.+)")
 _PLACES = re.compile(r"sojourn:\{\d+\}:(?P<tenant>[^:]+):(?P<what>live|places)(?::(?P<owner>.+))?")
 _LIVE = ("pending", "in_progress")
 
@@ -41,6 +41,19 @@ def _of_key(client: Any, key: str, records: dict[tuple[str, str], dict[str, str]
     tenant, rest = match["tenant"], match["rest"]
     if match["what"] == "lease":
         return [] if _is_live(records.get((tenant, rest))) else [key]
+    if match["what"] == "token":
+        token = client.hgetall(key)
+        if not token:
+            return []  # its time was over just now
+        listed = client.zrange(key.replace(f"token:{rest}", f"tokens:{token['session']}"), 0, -1)
+        is_known = any(each.endswith(f":{rest}") for each in listed)
+        return [] if is_known and _is_live(records.get((tenant, token["session"]))) else [key]
+    if match["what"] == "tokens":
+        now_ms = client.time()[0] * 1000
+        known = [f"{key.removesuffix(f's:{rest}')}:{each[0].split(':')[2]}" for each in
+                 client.zrange(key, 0, -1, withscores=True) if each[1] > now_ms + 1000]  # fmt: skip
+        is_whole = not known or client.exists(*known) == len(known)
+        return [] if is_whole and _is_live(records.get((tenant, rest))) else [key]
     if match["what"] == "log":
         session_id, _, name = rest.partition(":")
         logs = records.get((tenant, session_id), {}).get("_logs", "")

@@ -26,6 +26,8 @@ class Blocking:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._store, name)
+        if name == "tokens":
+            return Blocking(found, self._loop)
         if name in ("editing", "events"):
             return getattr(self, f"_{name}")
         if name == "mcp":

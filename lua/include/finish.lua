@@ -4,6 +4,7 @@
 -- @include include/record
 -- @include include/event
 -- @include include/place
+-- @include include/token
 -- Ends a record that was read and checked. Shrinking writes come first: a server out of memory refuses a script whose
 -- first write may grow, and ends and claims must go through then as well.
 -- ending: status, at (ms), reason ('' for none), event, actor, trace, changes (JSON).
@@ -16,6 +17,7 @@ local function finish(k, core, now, grace, retention, ending)
   redis.call('ZREM', k.deadlines, k.member)
   redis.call('DEL', k.lease)
   free_place(k)
+  drop_tokens(k)
   redis.call('ZREM', status_index(k, core.kind, core.status), k.id)
   core.version = core.version + 1
   redis.call('HSET', k.session, 'status', ending.status, 'version', text(core.version), 'updated_at_ms',

@@ -10,6 +10,8 @@ local function session_keys(prefix, tenant, id)
     session = own .. 'session:' .. id,
     lease = own .. 'lease:' .. id,
     log = own .. 'log:' .. id .. ':',
+    token = own .. 'token:',
+    tokens = own .. 'tokens:' .. id,
     index = own .. 'index:',
     kinds = own .. 'kinds',
     limits = own .. 'limits',

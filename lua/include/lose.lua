@@ -7,6 +7,7 @@ local function lose(k, now, outcome)
   redis.call('ZREM', k.deadlines, k.member)
   redis.call('DEL', k.lease)
   free_place(k)
+  drop_tokens(k)
   forget_status(k)
   if outcome == 'lost' then
     forget(k)

@@ -7,6 +7,19 @@ local function is_repeat(k, operation)
   return redis.call('ZSCORE', k.operations, operation) ~= false
 end
 
+-- A count that a repeat is to be answered with is kept behind the point: exact below 4096, and until the year 2039.
+local COUNTS = 4096
+
+local function remember_count(k, operation, now, count)
+  redis.call('ZADD', k.operations, string.format('%.17g', now + count / COUNTS), operation)
+end
+
+-- nil for what is no repeat.
+local function repeated_count(k, operation)
+  local score = tonumber(redis.call('ZSCORE', k.operations, operation) or '')
+  return score and (score % 1) * COUNTS
+end
+
 local function remember(k, operation, now)
   redis.call('ZREMRANGEBYSCORE', k.operations, '-inf', text(now - OPERATION_MEMORY_MS))
   redis.call('ZADD', k.operations, text(now), operation)

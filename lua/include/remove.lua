@@ -2,6 +2,7 @@
 -- @include include/index
 -- @include include/place
 -- @include include/record
+-- @include include/token
 -- Removes a record with everything that belongs to it. Without the hash only what needs no field of it can go; `lost`
 -- keeps the session in mind until a worker has combed the other indexes, and the logs, for it.
 local function forget(k)
@@ -10,6 +11,7 @@ local function forget(k)
   redis.call('ZREM', k.deadlines, k.member)
   redis.call('DEL', k.lease)
   free_place(k)
+  drop_tokens(k)
 end
 
 -- The hash is gone, and with it the knowledge of its kind and status. Counts are taken from these indexes.

@@ -36,12 +36,17 @@ from sojourn.operations.read import LogPage
 from sojourn.peek import EventPage
 from sojourn.quotas import Rate, TenantLimits, Usage
 from sojourn.settings import ArchiveRetention, HookSettings, Settings, load_settings
+from sojourn.tokens import TOKEN_PATTERN, TokenFamily, TokenPair, is_token
+from sojourn.tokens.aio import AsyncTokens
+from sojourn.tokens.client import Tokens
 
 __all__ = [
     "INFINITE",
+    "TOKEN_PATTERN",
     "ArchiveRetention",
     "AsyncMcpCalls",
     "AsyncSessionStore",
+    "AsyncTokens",
     "ClientInfo",
     "Counter",
     "DocumentationSession",
@@ -66,9 +71,13 @@ __all__ = [
     "Settings",
     "Status",
     "TenantLimits",
+    "TokenFamily",
+    "TokenPair",
+    "Tokens",
     "ToolExecution",
     "Usage",
     "Within",
+    "is_token",
     "load_settings",
 ]
 __all__ += errors.__all__

@@ -28,9 +28,11 @@ from sojourn.operations import listing, quotas, read, write
 from sojourn.operations.core import Operation
 from sojourn.operations.flows import Ask, Draft, Pause, edit_flow
 from sojourn.operations.listing import Page
+from sojourn.operations.rotation import rotate_flow
 from sojourn.peek import EventPage, From, peek_flow
 from sojourn.quotas import TenantLimits, Usage
 from sojourn.settings import Settings
+from sojourn.tokens.aio import AsyncTokens
 from sojourn.transport.asynchronous import AsyncTransport
 
 if TYPE_CHECKING:
@@ -143,6 +145,15 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
         return await self._run(
             lambda: write.end(self._context, self.model, session_id, Status.DELETED, version, reason)
         )
+
+    async def rotate_id(self, session_id: str, *, version: int | None = None) -> S:
+        """See `SessionStore.rotate_id`."""
+        return await self._drive(lambda: rotate_flow(self._context, self.model, session_id, version))
+
+    @property
+    def tokens(self) -> AsyncTokens[S]:
+        """See `SessionStore.tokens`."""
+        return AsyncTokens(self)
 
     # Many sessions
 

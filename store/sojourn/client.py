@@ -28,9 +28,11 @@ from sojourn.operations import listing, quotas, read, write
 from sojourn.operations.core import Operation
 from sojourn.operations.flows import Ask, Draft, Pause, edit_flow
 from sojourn.operations.listing import Page
+from sojourn.operations.rotation import rotate_flow
 from sojourn.peek import EventPage, From, peek_flow
 from sojourn.quotas import TenantLimits, Usage
 from sojourn.settings import Settings
+from sojourn.tokens.client import Tokens
 from sojourn.transport.blocking import Transport
 
 if TYPE_CHECKING:
@@ -262,6 +264,38 @@ class SessionStore(Facade[S, Transport]):
             VersionConflict: it is at another version than `version`.
         """
         return self._run(lambda: write.end(self._context, self.model, session_id, Status.DELETED, version, reason))
+
+    def rotate_id(self, session_id: str, *, version: int | None = None) -> S:
+        """Give the session another id, so that whoever had learned the old one is left with nothing.
+
+        The record, its logs and its deadline go on under the new id. All its tokens end. The old id is no session's
+        any more, and never will be; what the archive holds of it ends with the rotation.
+
+        Args:
+            session_id: which session.
+            version: the version that it must still have; None: whichever it has.
+
+        Raises:
+            SessionNotFound, SessionEnded: it is no longer live, or was given another id before.
+            VersionConflict: it is at another version than `version`.
+            StoreFull: Redis is out of memory.
+
+        Example:
+            >>> store.rotate_id(session.id).id == session.id  # doctest: +SKIP
+            False
+        """
+        return self._drive(lambda: rotate_flow(self._context, self.model, session_id, version))
+
+    @property
+    def tokens(self) -> Tokens[S]:
+        """Access and refresh tokens of the sessions.
+
+        Example:
+            >>> pair = store.tokens.issue(session.id)  # doctest: +SKIP
+            >>> store.tokens.verify(pair.access).id == session.id  # doctest: +SKIP
+            True
+        """
+        return Tokens(self)
 
     # Many sessions
 

@@ -382,7 +382,8 @@ class TokenInvalid(SojournError):
 
     The reasons: ``malformed``, ``unknown`` (never issued here, expired, revoked, or its session has ended),
     ``fingerprint`` (bound to another client), ``kind`` (an access token where a refresh token is wanted, or the
-    reverse), ``reused`` (a refresh token that was used before: its whole family is revoked now).
+    reverse), ``reused`` (a refresh token that was used before: its whole family is revoked now), ``limit`` (it was
+    renewed so often that its session had no room for more tokens: its family is revoked).
     """
 
     code: ClassVar[str] = "TOKEN"

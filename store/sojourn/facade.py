@@ -13,6 +13,7 @@ from sojourn.codec import Codec, check_indexed, codec_for
 from sojourn.errors import (
     InvalidField,
     InvalidInput,
+    InvalidTtl,
     LimitError,
     SessionError,
     SessionNotFound,
@@ -22,12 +23,15 @@ from sojourn.errors import (
 from sojourn.events import Event, Start, Taken, default_consumer, event_flow, hand_back, tenant_group
 from sojourn.keys import TenantKeys
 from sojourn.limits import Ttl, milliseconds
-from sojourn.models import Log, Session
+from sojourn.models import Session
 from sojourn.operations import quotas, read, write
+from sojourn.operations import tokens as token_operations
 from sojourn.operations.core import Context, Operation
 from sojourn.operations.flows import Flow, mutate_flow
 from sojourn.sealing import Sealer
 from sojourn.settings import Settings, load_settings
+from sojourn.tokens.hints import Hints
+from sojourn.tokens.model import TokenPair
 
 __all__ = [
     "DEFAULT",
@@ -69,6 +73,7 @@ class Shared(Generic[T]):
     begun: set[str] = field(default_factory=set)
     """Tenants that had the chance to get the limits that the settings have for new ones."""
     paces: dict[str, quotas.Pace] = field(default_factory=dict)
+    hints: Hints = field(default_factory=Hints)
 
 
 class Facade(Generic[S, T]):
@@ -232,6 +237,26 @@ class Facade(Generic[S, T]):
         if not callable(change):
             raise InvalidInput(f"mutate() takes a function, not {type(change).__name__}")
         return mutate_flow(self._context, self._codec, session_id, change)
+
+    def _issue_tokens(
+        self, session_id: str, access_ttl: Ttl | Default, refresh_ttl: Ttl | Default, fingerprint: str | None
+    ) -> Operation[TokenPair]:
+        settings = self.settings
+        access = milliseconds(
+            settings.token_access_ttl if isinstance(access_ttl, Default) else access_ttl, "access_ttl"
+        )
+        refresh = settings.token_refresh_ttl if isinstance(refresh_ttl, Default) else refresh_ttl
+        if access is None:
+            raise InvalidTtl("access_ttl cannot be None: every access token is over some time")
+        return token_operations.issue(
+            self._context, self.model, session_id, access, milliseconds(refresh, "refresh_ttl"), fingerprint
+        )
+
+    def _verify_token(self, token: str, fingerprint: str | None) -> Operation[S]:
+        return token_operations.verify(self._context, self.model, token, fingerprint, self._shared.hints)
+
+    def _revoke_owner(self, owner: str) -> Generator[Operation[Any], Any, int]:
+        return token_operations.revoke_owner_flow(self._context, self._codec, owner)
 
     def _update_many(self, updates: Mapping[str, Mapping[str, Any]]) -> list[Operation[S]]:
         return self._bounded(

@@ -11,6 +11,8 @@ key                                                           type    holds
 ``sojourn:{NN}:<tenant>:session:<id>``                        hash    the record
 ``sojourn:{NN}:<tenant>:lease:<id>``                          string  nothing; its expiry is the trigger
 ``sojourn:{NN}:<tenant>:log:<id>:<name>``                     list    append-only entries, JSON
+``sojourn:{NN}:<tenant>:token:<sha256>``                      hash    what a token opens, by the hash of its text
+``sojourn:{NN}:<tenant>:tokens:<id>``                         zset    a session's tokens by when each is over
 ``sojourn:{NN}:<tenant>:kinds``                               set     kinds that the tenant has used
 ``sojourn:{NN}:<tenant>:limits``                              hash    the tenant's limits by name
 ``sojourn:{NN}:<tenant>:live``                                zset    of a tenant with limits: live ids by last use
@@ -51,6 +53,7 @@ from functools import cached_property
 from typing import Final
 
 from sojourn.errors import InvalidId, InvalidName
+from sojourn.tokens.form import masked_tokens
 
 __all__ = [
     "ARCHIVE",
@@ -126,12 +129,15 @@ def check_id(session_id: str) -> str:
         InvalidId: it is not a UUID of version 4 in its canonical lower-case form.
     """
     if not isinstance(session_id, str) or not _ID.fullmatch(session_id):
-        raise InvalidId(f"{_shown(session_id)} is not a session id (a random UUID in lower case)")
+        shown = _shown(session_id)
+        if "sjt_" in shown:
+            raise InvalidId("this is a token, or part of one, and no session id: tokens.verify() finds its session")
+        raise InvalidId(f"{shown} is not a session id (a random UUID in lower case)")
     return session_id
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    text = masked_tokens(repr(value))
     return text if len(text) <= 80 else text[:77] + "..."
 
 
@@ -269,6 +275,11 @@ class TenantKeys:
     def _session_prefix(self) -> str:
         return self._prefix + "session:"
 
+    @property
+    def sessions(self) -> str:
+        """What the keys of all records begin with."""
+        return self._session_prefix
+
     @cached_property
     def kinds(self) -> str:
         """The kinds that the tenant has used."""
@@ -312,6 +323,14 @@ class TenantKeys:
     def log(self, session_id: str, name: str) -> str:
         """One of the session's append-only logs."""
         return f"{self._prefix}log:{session_id}:{name}"
+
+    def token(self, token_hash: str) -> str:
+        """What the token with this hash opens."""
+        return f"{self._prefix}token:{token_hash}"
+
+    def tokens(self, session_id: str) -> str:
+        """The session's tokens, as ``<family>:<a|r|u>:<hash>``: access, refresh, or a refresh token that was used."""
+        return f"{self._prefix}tokens:{session_id}"
 
     def index(self, field: str, value: str) -> str:
         """The sessions with that value in an indexed field."""

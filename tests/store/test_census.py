@@ -43,6 +43,7 @@ def lead_full_lives(store: Jobs) -> list[JobSession]:
     )
     for each in made:
         store.append(each.id, JobSession.lines, "a", "b")
+        store.tokens.refresh(str(store.tokens.issue(each.id).refresh))
         store.update(each.id, owner="new", tags=["y"], status="in_progress", queue="mail", labels=())
     store.complete(made[0].id)
     store.fail(made[1].id, reason="x")
@@ -180,8 +181,10 @@ def test_evicted_session_is_told_as_lost(store: Jobs, raw: Any, redis_url: str) 
         lambda raw, keys: raw.zadd(keys.partition.deadlines, {keys.member("00000000-0000-4000-8000-000000000000"): 1}),
         lambda raw, keys: raw.zadd(keys.partition.dirty, {keys.member("00000000-0000-4000-8000-000000000000"): 1}),
         lambda raw, keys: raw.zadd(keys.partition.removals, {keys.member("00000000-0000-4000-8000-000000000000"): 1}),
+        lambda raw, keys: raw.hset(keys.token("a" * 64), "session", "00000000-0000-4000-8000-000000000000"),
+        lambda raw, keys: raw.zadd(keys.tokens("00000000-0000-4000-8000-000000000000"), {"f:a:b": 1}),
     ],
-    ids=["lease", "log", "index", "deadline", "dirty", "removal"],
+    ids=["lease", "log", "index", "deadline", "dirty", "removal", "token", "tokens"],
 )
 def test_census_sees_strays(store: Jobs, raw: Any, redis_url: str, plant: Any) -> None:
     """The count itself can count."""

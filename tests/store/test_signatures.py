@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sojourn import AsyncSessionStore, SessionStore
+from sojourn import AsyncSessionStore, AsyncTokens, SessionStore, Tokens
 
 
 def methods(cls: type[Any]) -> dict[str, Any]:
@@ -28,6 +28,7 @@ def told(signature: inspect.Signature) -> str:
 def test_same_names() -> None:
     """Each method of one is a method of the other."""
     assert sorted(methods(SessionStore)) == sorted(methods(AsyncSessionStore))
+    assert sorted(methods(Tokens)) == sorted(methods(AsyncTokens))
 
 
 @pytest.mark.parametrize("name", sorted(methods(SessionStore)))
@@ -37,7 +38,14 @@ def test_same_signatures(name: str) -> None:
     assert told(inspect.signature(one)) == told(inspect.signature(other))
 
 
-@pytest.mark.parametrize("cls", [SessionStore, AsyncSessionStore])
+@pytest.mark.parametrize("name", sorted(methods(Tokens)))
+def test_same_signatures_of_tokens(name: str) -> None:
+    """The same goes for tokens."""
+    one, other = getattr(Tokens, name), getattr(AsyncTokens, name)
+    assert told(inspect.signature(one)) == told(inspect.signature(other))
+
+
+@pytest.mark.parametrize("cls", [SessionStore, AsyncSessionStore, Tokens, AsyncTokens])
 def test_everything_public_is_documented(cls: type[Any]) -> None:
     """Every public method has a docstring of its own, the synchronous ones with what they raise."""
     for name, method in methods(cls).items():

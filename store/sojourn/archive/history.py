@@ -16,12 +16,16 @@ from sojourn.errors import VersionNotFound
 from sojourn.events import Event
 from sojourn.models import ENDED, LIVE
 
-__all__ = ["State", "difference", "find_state", "live_again"]
+__all__ = ["ROTATED_TO", "State", "difference", "find_state", "live_again"]
 
-_VERSIONED: Final = frozenset({"created", "updated", "ended", "expired", "deleted", "restored"})
+_VERSIONED: Final = frozenset({"created", "updated", "ended", "expired", "deleted", "restored", "rotated"})
 """Types of events with which a version came to be."""
 _INTERNAL: Final = "_"
 """Hash fields that begin so are Sojourn's own; logs keep what was appended to them."""
+_ROTATED_FROM: Final = "rotated_from"
+"""What an event tells with which a session began under this id; its life before it is another id's."""
+ROTATED_TO: Final = "_rotated_to"
+"""The hash field that tells under which id a session goes on; this one is nobody's any more."""
 _OF_AN_END: Final = ("ended_at_ms", "end_reason")
 
 
@@ -95,7 +99,7 @@ def _going_back(base: Mapping[str, str], events: Sequence[Event]) -> Iterator[St
             texts["updated_at_ms"] = str(ms_from(event.at))
         made = event
         yield State(dict(texts), ms_from(event.at), event.id)
-        if event.before is None or event.type == "created":
+        if event.before is None or event.type == "created" or _ROTATED_FROM in event.changes:
             return
         for name, text in event.before.items():
             if text is None:

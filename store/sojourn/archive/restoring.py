@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from sojourn.archive.database import connected, statement
 from sojourn.archive.exact import from_jsonb
-from sojourn.archive.history import State, difference, find_state, live_again
+from sojourn.archive.history import ROTATED_TO, State, difference, find_state, live_again
 from sojourn.archive.rows import archived_event
 from sojourn.archive.schema import check_schema
 from sojourn.archive.staging import Entries, archived_entries, stage_logs
@@ -141,6 +141,8 @@ def _find(
     for name in ("version", "updated_at_ms", "status"):
         if not all(_is_sound(name, base.get(name, "")) for base in bases):
             raise SessionCorrupt(session_id, tenant, name)
+    if live and ROTATED_TO in bases[0]:
+        raise SessionNotFound(session_id, tenant)  # it goes on under another id, and this one shall open nothing
     events: list[Event] = [archived_event(row) for row in rows]
     state, before = find_state(bases, events, session_id, tenant, version=version, at=at)
     return _Found(bases[0], state, live_again(state, before) if live else {})

@@ -25,6 +25,7 @@ _CODES: Final[dict[type[errors.SojournError], int]] = {
     errors.InvalidModel: USAGE,
     errors.SettingsError: USAGE,
     errors.WrongKind: USAGE,
+    errors.TokenInvalid: NOT_FOUND,
     errors.SessionCorrupt: DAMAGED,
     errors.SessionError: CONFLICT,
     errors.LimitError: CONFLICT,

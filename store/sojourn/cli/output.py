@@ -15,6 +15,8 @@ from typing import Any, Final
 
 import click
 
+from sojourn.tokens.form import masked_tokens
+
 __all__ = ["Cell", "Column", "complain", "hint", "on_terminal", "plain", "print_json", "print_line", "print_table"]
 
 _BEYOND_ASCII: Final = "\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff"
@@ -73,8 +75,8 @@ def in_colour() -> bool:
 
 
 def complain(problem: str) -> None:
-    """One line on stderr."""
-    click.echo(f"sojourn: {plain(problem)}", err=True)
+    """One line on stderr. What click quotes of a command line may be a token."""
+    click.echo(f"sojourn: {plain(masked_tokens(problem))}", err=True)
 
 
 hint = partial(click.echo, err=True)

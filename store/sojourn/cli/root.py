@@ -23,6 +23,7 @@ from sojourn.cli.past import history, rehydrate, restore
 from sojourn.cli.reading import get, list_
 from sojourn.cli.secrets import secrets
 from sojourn.cli.shared import Group, State
+from sojourn.cli.token import rotate, token
 from sojourn.cli.worker import worker
 from sojourn.cli.writing import append, create, update
 from sojourn.errors import SojournError
@@ -121,7 +122,7 @@ def cli(context: click.Context) -> None:
 
 
 for _command in (
-    create, get, list_, update, append, touch, end, delete, events, history, restore, rehydrate, mcp, dead, worker,
-    archive, doctor, metrics, config, secrets,
+    create, get, list_, update, append, touch, end, delete, rotate, token, events, history, restore, rehydrate, mcp,
+    dead, worker, archive, doctor, metrics, secrets, config,
 ):  # fmt: skip
     cli.add_command(_command)

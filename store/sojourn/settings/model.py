@@ -150,6 +150,10 @@ class Settings(BaseSettings):
     """Whether reading and writing a session moves its deadline to now + ttl."""
     slide_gain: float = Field(default=0.05, ge=0, le=1)
     """A read moves the deadline only if that gains this part of the TTL, so that most reads write nothing."""
+    token_access_ttl: timedelta = timedelta(minutes=15)
+    """How long an access token is valid when ``tokens.issue`` does not say; never longer than its session lives."""
+    token_refresh_ttl: timedelta | None = timedelta(days=14)
+    """How long a refresh token is, from when it was given out; None: there are none."""
     touch_events: bool = False
     """Whether touches appear among the events."""
     grace: timedelta = timedelta(days=7)
@@ -246,7 +250,9 @@ class Settings(BaseSettings):
     def _is_a_tenant(cls, value: str) -> str:
         return check_tenant(value)
 
-    @field_validator("ttl", "max_lifetime", "grace", "retention", mode="before")
+    @field_validator(
+        "ttl", "max_lifetime", "grace", "retention", "token_access_ttl", "token_refresh_ttl", mode="before"
+    )
     @classmethod
     def _from_text(cls, value: object) -> object:
         """Environment variables are text: seconds stay seconds there, and "null" is no expiry."""
@@ -257,7 +263,7 @@ class Settings(BaseSettings):
                 return float(value)
         return value
 
-    @field_validator("ttl", "max_lifetime", "grace", "retention")
+    @field_validator("ttl", "max_lifetime", "grace", "retention", "token_access_ttl", "token_refresh_ttl")
     @classmethod
     def _is_a_ttl(cls, value: timedelta | None) -> timedelta | None:
         if value != timedelta(0):
@@ -281,6 +287,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _agree(self) -> Settings:
+        if timedelta(0) in (self.token_access_ttl, self.token_refresh_ttl):
+            raise ValueError("token_access_ttl and token_refresh_ttl cannot be zero")
         if self.ttl == timedelta(0) or self.grace == timedelta(0) or self.max_lifetime == timedelta(0):
             raise ValueError("ttl, max_lifetime and grace cannot be zero; for no expiry set ttl to null")
         if self.ttl and self.max_lifetime and self.ttl > self.max_lifetime:

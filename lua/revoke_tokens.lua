@@ -1,0 +1,40 @@
+-- Revokes all tokens of a session, be it there or not.
+-- KEYS[1]  session    hash    the session's record
+-- ARGV[1]  prefix     string  the partition's prefix
+-- ARGV[2]  tenant     string
+-- ARGV[3]  id         string
+-- ARGV[4]  operation  string  this write's random id
+-- ARGV[5]  kinds      string  comma-separated, those that the caller writes to; '' for all
+-- ARGV[6]  reason     string  for the event: 'session', or 'owner'
+-- ARGV[7]  actor      string
+-- ARGV[8]  trace      string
+-- Returns  how many could be used until now
+-- Errors   KIND
+-- @include include/keys
+-- @include include/operation
+-- @include include/record
+-- @include include/token
+-- @include include/event
+local session = KEYS[1]
+local prefix, tenant, id, operation, kinds = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local reason, actor, trace = ARGV[6], ARGV[7], ARGV[8]
+
+local k = session_keys(prefix, tenant, id)
+local now = now_ms()
+local before = repeated_count(k, operation)
+if before or redis.call('EXISTS', session, k.tokens) == 0 then
+  return before or 0
+end
+local core = load_core(k) -- the tokens of a damaged record go as well
+local refusal = core and kind_error(core, kinds)
+if refusal then
+  return refusal
+end
+
+local count = drop_tokens(k)
+remember_count(k, operation, now, count)
+if count > 0 then
+  emit(k, 'token_revoked', core and core.kind or '', core and core.version or 0, now, actor, trace,
+    cjson.encode({ revoked = count, reason = reason }), '')
+end
+return count

@@ -1,0 +1,83 @@
+"""Giving a session another id."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from sojourn.errors import SessionEnded, VersionConflict
+from sojourn.keys import check_id
+from sojourn.models import Session
+from sojourn.operations.core import Argument, Context, Operation, call, new_operation_id, pairs, raise_for
+from sojourn.operations.flows import _TRIES, Flow, _pause
+from sojourn.operations.record import decode_readable, decode_written
+from sojourn.operations.write import _expected, _kinds
+
+__all__ = ["rotate_flow", "texts_under_new_id"]
+
+S = TypeVar("S", bound=Session)
+
+
+def texts_under_new_id(context: Context, stored: Mapping[str, str], old_id: str, new_id: str) -> dict[str, str]:
+    """The texts of a record that must be others under another id, by field: those that are bound to the id.
+
+    None are today: what seals fields to their session's id opens and seals them anew here.
+    """
+    del context, stored, old_id, new_id
+    return {}
+
+
+def rotate_flow(context: Context, model: type[S], session_id: str, version: int | None) -> Flow[S]:
+    """Read the record, then move it; if that writes what follows from what was read, against the version read.
+
+    Then it is done again where somebody else came first.
+
+    Raises:
+        VersionConflict: it is at another version than `version`, or somebody else came first 20 times in a row.
+    """
+    check_id(session_id)
+    new_id = str(uuid.uuid4())
+    wanted = _expected(version)
+    for attempt in range(_TRIES):
+        stored: dict[str, str] = yield _stored(context, model, session_id)
+        texts = texts_under_new_id(context, stored, session_id, new_id)
+        expected = stored["version"] if version is None and texts else wanted
+        try:
+            session: S = yield _rotate(context, model, session_id, new_id, expected, texts)
+            return session  # noqa: TRY300
+        except VersionConflict:
+            if version is not None or attempt == _TRIES - 1:
+                raise
+            yield _pause(attempt)
+    raise AssertionError("unreachable")
+
+
+def _stored(context: Context, model: type[S], session_id: str) -> Operation[dict[str, str]]:
+    def parse(replies: list[Any]) -> dict[str, str]:
+        record, time = replies
+        raise_for(time, session_id, context.tenant)
+        session = decode_readable(context, model, record, time, session_id)
+        if not session.is_live:
+            raise SessionEnded(session_id, context.tenant, session.status)
+        return pairs(record)
+
+    return Operation((("HGETALL", context.keys.session(session_id)), ("TIME",)), parse)
+
+
+def _rotate(
+    context: Context, model: type[S], session_id: str, new_id: str, expected: Argument, texts: Mapping[str, str]
+) -> Operation[S]:
+    keys = context.keys
+    args: list[Argument] = [
+        keys.partition.prefix, keys.tenant, session_id, new_operation_id(), _kinds(context, model), expected, new_id,
+        context.grace_ms, context.retention_ms, context.actor, context.trace,
+    ]  # fmt: skip
+    for pair in texts.items():
+        args += pair
+
+    def parse(reply: Any) -> S:
+        raise_for(reply, session_id, context.tenant)
+        return decode_written(context, model, reply, new_id)
+
+    return call("rotate_id", [keys.session(session_id), keys.session(new_id)], args, parse)

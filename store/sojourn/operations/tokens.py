@@ -1,0 +1,236 @@
+"""The operations on tokens. Only the hash of a token's text is ever sent to Redis."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
+from typing import Any, Final, TypeVar
+
+from sojourn.codec import Codec, datetime_from
+from sojourn.errors import InvalidField, SessionNotFound, TokenInvalid
+from sojourn.keys import check_id
+from sojourn.models import LIVE, Session
+from sojourn.operations import listing
+from sojourn.operations.core import Context, Operation, call, new_operation_id, raise_for
+from sojourn.operations.record import decode_readable
+from sojourn.operations.write import _kinds
+from sojourn.tokens.form import LONGEST, Token, make_token, parse_token, token_hash
+from sojourn.tokens.hints import Hint, Hints
+from sojourn.tokens.model import TokenFamily, TokenPair
+
+__all__ = ["issue", "list_families", "refresh", "revoke", "revoke_owner_flow", "revoke_session", "verify"]
+
+S = TypeVar("S", bound=Session)
+_FINGERPRINT_BYTES: Final = 1024
+_PAGE: Final = 100
+
+
+def issue(
+    context: Context, model: type[Session], session_id: str, access_ms: int, refresh_ms: int | None,
+    fingerprint: str | None,
+) -> Operation[TokenPair]:  # fmt: skip
+    """The first pair of a new family; `refresh_ms` None: an access token alone."""
+    check_id(session_id)
+    keys = context.keys
+    access = make_token(keys.partition.number)
+    refresh = None if refresh_ms is None else make_token(keys.partition.number)
+    args = (
+        keys.partition.prefix, keys.tenant, session_id, new_operation_id(), _kinds(context, model),
+        secrets.token_hex(5), context.limits.tokens, context.actor, context.trace,
+        token_hash(access), _bound(access, fingerprint), access_ms,
+        "" if refresh is None else token_hash(refresh), "" if refresh is None else _bound(refresh, fingerprint),
+        0 if refresh_ms is None else refresh_ms,
+    )  # fmt: skip
+    return call("issue_tokens", [keys.session(session_id)], args, _pair(context, session_id, access, refresh))
+
+
+def verify(context: Context, model: type[S], token: str, fingerprint: str | None, hints: Hints) -> Operation[S]:
+    """The session that an access token opens. Where sessions slide, its deadline does.
+
+    A script finds the session. Where a hint names it already, plain commands do the same for a third of Redis's time;
+    the record is read before the token, so what the token opens is told as it was while the token was valid.
+    """
+    keys = context.keys
+    hash_ = token_hash(token) if type(token) is str and len(token) <= LONGEST and token.isascii() else ""
+    hint = hints.of(hash_, keys)
+    if hint is None:
+        hash_ = _own(context, token).hash
+    bound = "" if fingerprint is None else _bound(token, fingerprint)
+    if context.sliding:
+        args = (
+            keys.partition.prefix, keys.tenant, _kinds(context, model), bound, context.slide_gain, context.grace_ms,
+            int(context.tells_touches), context.actor, context.trace,
+        )  # fmt: skip
+        return call("verify_sliding", [keys.token(hash_)], args, partial(_of_script, context, model, bound))
+    if hint is not None:
+        return Operation(hint.commands, partial(_hinted, context, model, bound, hints, hash_, hint.session_id))
+    parse = partial(_noted, context, model, bound, hints, hash_)
+    return call("verify_token", [keys.token(hash_)], [keys.sessions], parse)
+
+
+def _of_script(context: Context, model: type[S], bound: str, reply: Any) -> S:
+    raise_for(reply, "-", context.tenant)
+    return _opened(context, model, bound, *reply)
+
+
+def _noted(context: Context, model: type[S], bound: str, hints: Hints, hash_: str, reply: Any) -> S:
+    session = _of_script(context, model, bound, reply)
+    keys = context.keys
+    look = ("HMGET", keys.token(hash_), "session", "kind", "print")
+    hints.note(hash_, Hint(keys, session.id, (("HGETALL", keys.session(session.id)), look, ("TIME",))))
+    return session
+
+
+def _hinted(
+    context: Context, model: type[S], bound: str, hints: Hints, hash_: str, session_id: str, replies: list[Any]
+) -> S:
+    record, found, time = replies
+    if type(found) is not list or found[0] != session_id:
+        hints.forget(hash_)
+        found = ()
+    return _opened(context, model, bound, found, record, time)
+
+
+def _opened(context: Context, model: type[S], bound: str, found: Sequence[Any], record: Any, time: Any) -> S:
+    """The session that a token opens, by what was read of both; all was read whatever the token is.
+
+    A token whose time is over is not there: Redis sees to that, by its own clock.
+    """
+    session_id, kind, print_ = found or (None, None, None)
+    if session_id is None or print_ is None:
+        raise TokenInvalid(context.tenant)
+    if kind != "access":
+        raise TokenInvalid(context.tenant, "kind")
+    if print_ and print_ != bound:
+        raise TokenInvalid(context.tenant, "fingerprint")
+    raise_for(time, session_id, context.tenant)
+    try:
+        session = decode_readable(context, model, record, time, session_id)
+    except SessionNotFound:
+        raise TokenInvalid(context.tenant) from None
+    if not session.is_live:
+        raise TokenInvalid(context.tenant)
+    return session
+
+
+def refresh(context: Context, model: type[Session], token: str, fingerprint: str | None) -> Operation[TokenPair]:
+    """A new pair for a refresh token."""
+    parsed, keys = _own(context, token), context.keys
+    access, renewed = make_token(keys.partition.number), make_token(keys.partition.number)
+    args = (
+        keys.partition.prefix, keys.tenant, new_operation_id(), _kinds(context, model), parsed.hash,
+        _bound(token, fingerprint), context.limits.tokens, context.actor, context.trace,
+        token_hash(access), _bound(access, fingerprint), token_hash(renewed), _bound(renewed, fingerprint),
+    )  # fmt: skip
+    return call("refresh_tokens", [keys.token(parsed.hash)], args, _pair(context, "-", access, renewed))
+
+
+def revoke(context: Context, model: type[Session], token: str) -> Operation[int]:
+    """A token's family."""
+    parsed, keys = parse_token(token, context.tenant), context.keys
+    args = (
+        keys.partition.prefix, keys.tenant, new_operation_id(), _kinds(context, model), context.actor, context.trace,
+    )  # fmt: skip
+    return call("revoke_token", [keys.token(parsed.hash)], args, _count(context, "-"))
+
+
+def revoke_session(context: Context, model: type[Session], session_id: str, reason: str = "session") -> Operation[int]:
+    """All tokens of a session."""
+    check_id(session_id)
+    keys = context.keys
+    args = (
+        keys.partition.prefix, keys.tenant, session_id, new_operation_id(), _kinds(context, model), reason,
+        context.actor, context.trace,
+    )  # fmt: skip
+    return call("revoke_tokens", [keys.session(session_id)], args, _count(context, session_id))
+
+
+def revoke_owner_flow(context: Context, codec: Codec[S], owner: str) -> Generator[Operation[Any], Any, int]:
+    """All tokens of the sessions that an owner has now, page by page, the newest first."""
+    wanted = listing.filters(
+        context, codec, status=tuple(LIVE), kind=None, owner=owner, client_type=None, tag=None, created_after=None,
+        created_before=None, where=None,
+    )  # fmt: skip
+    count, cursor = 0, None
+    page_size = min(_PAGE, context.limits.batch)
+    while True:
+        page = yield from listing.list_flow(context, codec, wanted, None, page_size, cursor)
+        for session_id in (*(each.id for each in page.sessions), *(each.session_id for each in page.damaged)):
+            count += yield revoke_session(context, codec.model, session_id, "owner")
+        cursor = page.cursor
+        if cursor is None:
+            return count
+
+
+def list_families(context: Context, model: type[Session], session_id: str) -> Operation[list[TokenFamily]]:
+    """What tokens a session has, the newest family first."""
+    check_id(session_id)
+    keys = context.keys
+
+    def parse(reply: Any) -> list[TokenFamily]:
+        raise_for(reply, session_id, context.tenant)
+        by_name: dict[str, list[list[Any]]] = {}
+        for each in reply:
+            by_name.setdefault(each[0], []).append(each)
+        found = [_family(name, tokens) for name, tokens in by_name.items()]
+        return sorted(found, key=lambda each: (each.issued_at, each.id), reverse=True)
+
+    args = (keys.partition.prefix, keys.tenant, session_id, _kinds(context, model))
+    return call("list_tokens", [keys.session(session_id)], args, parse)
+
+
+def _family(name: str, tokens: list[list[Any]]) -> TokenFamily:
+    over_at = {kind: datetime_from(over_ms) for _, kind, over_ms, *_ in tokens}
+    return TokenFamily(
+        id=name,
+        issued_at=datetime_from(tokens[0][4]),
+        renewed_at=datetime_from(max(each[3] for each in tokens)),
+        access_expires_at=over_at.get("a"),
+        refresh_expires_at=over_at.get("r"),
+        used=sum(each[1] == "u" for each in tokens),
+        bound=any(each[5] for each in tokens),
+    )
+
+
+def _own(context: Context, token: str) -> Token:
+    """What a token tells of itself, if it is of this tenant's partition: nobody else's needs a question to Redis."""
+    parsed = parse_token(token, context.tenant)
+    if parsed.partition != context.keys.partition.number:
+        raise TokenInvalid(context.tenant)
+    return parsed
+
+
+def _bound(token: str, fingerprint: str | None) -> str:
+    """What stands for a fingerprint in Redis: nobody who reads it there can guess at it, for the token is not there."""
+    if fingerprint is None:
+        return ""
+    if not isinstance(fingerprint, str):
+        raise InvalidField("fingerprint", f"is text, not {type(fingerprint).__name__}")
+    try:
+        told = fingerprint.encode()
+    except UnicodeEncodeError:
+        raise InvalidField("fingerprint", "is not valid Unicode text") from None
+    if not 0 < len(told) <= _FINGERPRINT_BYTES:
+        raise InvalidField("fingerprint", f"takes {len(told)} bytes; 1 to {_FINGERPRINT_BYTES} are allowed")
+    return hashlib.sha256(token.encode() + b" " + told).hexdigest()
+
+
+def _pair(context: Context, session_id: str, access: str, refresh: str | None) -> Callable[[Any], TokenPair]:
+    def parse(reply: Any) -> TokenPair:
+        raise_for(reply, session_id, context.tenant)
+        access_ms, refresh_ms = reply
+        return TokenPair(
+            access, refresh, datetime_from(access_ms), None if refresh is None else datetime_from(refresh_ms)
+        )
+
+    return parse
+
+
+def _count(context: Context, session_id: str) -> Callable[[Any], int]:
+    def parse(reply: Any) -> int:
+        raise_for(reply, session_id, context.tenant)
+        return int(reply)
+
+    return parse

@@ -1,0 +1,90 @@
+"""What a token looks like, and what only looks like one."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from sojourn import TOKEN_PATTERN, TokenInvalid, TokenPair, is_token
+from sojourn.keys import check_id
+from sojourn.tokens.form import make_token, masked_tokens, parse_token
+
+ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_"
+
+
+@pytest.mark.parametrize("partition", [0, 7, 63, 99, 100, 4711, 999_999])
+def test_what_is_made_can_be_parsed(partition: int) -> None:
+    """Partition and hash are told, and the text is found by the pattern for scanners."""
+    made = make_token(partition)
+    parsed = parse_token(made)
+    assert parsed == (partition, hashlib.sha256(made.encode()).hexdigest())
+    assert re.findall(TOKEN_PATTERN, f"Authorization: Bearer {made}\n") == [made]
+    assert is_token(made)
+
+
+def test_tokens_differ() -> None:
+    """256 random bits each: the digits of the random part take all values, and none comes twice."""
+    made = [make_token(1) for _ in range(3_000)]
+    assert len(set(made)) == 3_000
+    assert len({each[8] for each in made}) == 62
+    assert len({each[49] for each in made}) == 62
+
+
+@given(st.text() | st.binary() | st.from_regex(TOKEN_PATTERN) | st.text(ALPHABET).map("sjt_".__add__))
+@example("sjt_7_" + "a" * 43 + "_" + "a" * 6)
+@example("\ud800" * 57)
+@example("sjt_" * 1_000_000)
+def test_parsing_is_total(text: Any) -> None:
+    """Whatever it is given: a token, or `TokenInvalid` that says nothing of it."""
+    if is_token(text):
+        assert re.fullmatch(TOKEN_PATTERN, text)
+        return
+    with pytest.raises(TokenInvalid) as caught:
+        parse_token(text, "acme")
+    assert (caught.value.tenant, caught.value.reason) == ("acme", "malformed")
+    assert str(caught.value) == "the token is not valid for tenant 'acme' (malformed): a new one must be issued"
+
+
+@pytest.mark.parametrize("value", [None, 1, 1.5, [], {}, object(), b"sjt_", bytearray(60), type("S", (str,), {})("x")])
+def test_other_things_are_no_tokens(value: Any) -> None:
+    """Neither is any object, nor bytes, nor a subclass of str."""
+    with pytest.raises(TokenInvalid):
+        parse_token(value)
+
+
+@given(st.data())
+def test_a_changed_character_is_noticed(data: st.DataObject) -> None:
+    """The checksum tells every single wrong, missing and additional character."""
+    made = make_token(data.draw(st.integers(0, 99)))
+    at = data.draw(st.integers(0, len(made) - 1))
+    other = data.draw(st.sampled_from(ALPHABET).filter(lambda each: each != made[at]))
+    assert not is_token(made[:at] + other + made[at + 1 :])
+    assert not is_token(made[:at] + made[at + 1 :])
+    assert not is_token(made[:at] + other + made[at:])
+    swapped = made[:at] + made[at : at + 2][::-1] + made[at + 2 :]
+    assert swapped == made or not is_token(swapped)
+
+
+@pytest.mark.parametrize("end", ["\n", " ", "\x00", "٣"])
+def test_nothing_may_follow(end: str) -> None:
+    """A newline or a digit of another script makes it none."""
+    made = make_token(7)
+    assert not is_token(made + end)
+    assert not is_token(made.replace("0", end, 1))
+
+
+def test_shown_it_hides_itself() -> None:
+    """Neither a pair, nor an error about an id, shows a token or a part of one."""
+    made = make_token(7)
+    pair = TokenPair(made, made, None, None)  # type: ignore[arg-type]
+    for text in (made, made[:30], f"x{made}x"):
+        with pytest.raises(ValueError, match="session id") as caught:
+            check_id(text)
+        for shown in (repr(pair), str(pair), f"{pair}", str(caught.value), masked_tokens(f"see {text}")):
+            assert made[7:25] not in shown
+    assert masked_tokens("nothing here") == "nothing here"
