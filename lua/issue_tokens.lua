@@ -16,11 +16,12 @@
 -- ARGV[14] print      string  the same of the refresh token
 -- ARGV[15] ttl        ms
 -- Returns  {when the access token is over, ms, and when the refresh token, or false}
--- Errors   NOTFOUND, KIND, ENDED, CORRUPT
+-- Errors   NOTFOUND, KIND, ENDED, CORRUPT, RATE
 -- @include include/keys
 -- @include include/operation
 -- @include include/record
 -- @include include/grant
+-- @include include/limit
 local session = KEYS[1]
 local prefix, tenant, id, operation, kinds = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local family, limit, actor, trace = ARGV[6], tonumber(ARGV[7]), ARGV[8], ARGV[9]
@@ -34,7 +35,7 @@ if done_at then
   return granted(k, access.hash, refresh.hash, done_at)
 end
 local core, refusal = load_live(k, now, kinds)
-refusal = refusal or listing_error(k)
+refusal = pass(k, limits_of(k), core) or refusal or listing_error(k)
 if refusal then
   return refusal
 end

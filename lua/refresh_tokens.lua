@@ -15,11 +15,12 @@
 -- ARGV[12] refresh    string  the new refresh token's hash
 -- ARGV[13] print      string  the same of it
 -- Returns  {when the access token is over, ms, and when the refresh token}
--- Errors   TOKEN, KIND, CORRUPT
+-- Errors   TOKEN, KIND, CORRUPT, RATE
 -- @include include/keys
 -- @include include/operation
 -- @include include/record
 -- @include include/grant
+-- @include include/limit
 local token = KEYS[1]
 local prefix, tenant, operation, kinds, hash, print = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local limit, actor, trace = tonumber(ARGV[7]), ARGV[8], ARGV[9]
@@ -44,6 +45,10 @@ if not found[1] or not expires or expires <= now then
   return redis.error_reply('TOKEN unknown')
 end
 local core, refusal = load_live(k, now, kinds)
+local limited = pass(k, limits_of(k), core)
+if limited then
+  return limited
+end
 if not core then
   local code = string.match(refusal.err, '^%a+')
   return (code == 'NOTFOUND' or code == 'ENDED') and redis.error_reply('TOKEN unknown') or refusal

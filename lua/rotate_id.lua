@@ -15,11 +15,12 @@
 -- ARGV[11] trace      string
 -- ARGV[12...] field, value    texts that are others under the new id
 -- Returns  the record under the new id: {field, value, ...}
--- Errors   NOTFOUND, KIND, ENDED, CORRUPT, CONFLICT, EXISTS
+-- Errors   NOTFOUND, KIND, ENDED, CORRUPT, CONFLICT, EXISTS, RATE
 -- @include include/keys
 -- @include include/operation
 -- @include include/record
 -- @include include/finish
+-- @include include/limit
 local session, successor = KEYS[1], KEYS[2]
 local prefix, tenant, id, operation, kinds, expected = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local new_id, grace, retention, actor, trace = ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10], ARGV[11]
@@ -35,8 +36,9 @@ refusal = refusal or version_error(core, expected)
 if not refusal and redis.call('EXISTS', successor) == 1 then
   refusal = redis.error_reply('EXISTS')
 end
-if refusal then
-  return refusal
+local limited = pass(k, limits_of(k), core)
+if limited or refusal then
+  return limited or refusal
 end
 
 -- What of its logs is archived is so under the old id.
@@ -72,9 +74,13 @@ redis.call('ZADD', heir.dirty, text(now + 1), heir.member)
 redis.call('HSET', session, '_rotated_to', new_id) -- by which it is told from one that may be restored
 redis.call('HDEL', session, unpack(of_old_logs))
 core.logs = ''
+local bytes, owner = place_of(k)
 finish(k, core, now, grace, retention, { status = 'deleted', at = now, reason = 'rotated', event = 'rotated',
   actor = actor, trace = trace,
   changes = cjson.encode({ status = 'deleted', end_reason = 'rotated', rotated_to = new_id }) })
+if bytes then
+  take_place(heir, now, bytes, owner)
+end
 emit(heir, 'rotated', core.kind, core.version, now, actor, trace, cjson.encode({ rotated_from = id }), '')
 remember(k, operation, now)
 return redis.call('HGETALL', successor)

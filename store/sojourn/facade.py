@@ -216,10 +216,12 @@ class Facade(Generic[S, T]):
 
     def _paced(self, operation: Operation[R], session_id: str) -> Operation[R]:
         """A read, counted where the tenant has a rate of operations."""
+        return quotas.paced(self._context, operation, session_id, self._pace, time.monotonic())
+
+    @property
+    def _pace(self) -> quotas.Pace:
         pace = self._shared.paces.get(self.tenant)
-        if pace is None:
-            pace = self._shared.paces.setdefault(self.tenant, quotas.Pace())
-        return quotas.paced(self._context, operation, session_id, pace, time.monotonic())
+        return self._shared.paces.setdefault(self.tenant, quotas.Pace()) if pace is None else pace
 
     def _create_many(
         self, sessions: Iterable[Mapping[str, Any]], ttl: Ttl | Default, max_lifetime: Ttl | Default
@@ -253,7 +255,11 @@ class Facade(Generic[S, T]):
         )
 
     def _verify_token(self, token: str, fingerprint: str | None) -> Operation[S]:
-        return token_operations.verify(self._context, self.model, token, fingerprint, self._shared.hints)
+        pace = self._pace
+        operation = token_operations.verify(
+            self._context, self.model, token, fingerprint, self._shared.hints, counts=pace.counts
+        )
+        return quotas.paced(self._context, operation, "-", pace, time.monotonic(), spends=False)
 
     def _revoke_owner(self, owner: str) -> Generator[Operation[Any], Any, int]:
         return token_operations.revoke_owner_flow(self._context, self._codec, owner)

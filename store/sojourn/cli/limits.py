@@ -32,7 +32,8 @@ def amount(text: str) -> int | None:
     found = _COUNT.fullmatch(text.strip())
     if not found:
         raise BadParameter(f"{text!r} is not a number such as 500, a size such as 10MB, or none")
-    return int(found[1]) * (1024 if found[3] else 1000) ** " kmg".index(found[2].lower() or " ")
+    unit = 1024 if found[3] else 1000
+    return int(found[1]) * int(unit ** " kmg".index(found[2].lower() or " "))
 
 
 def rate(text: str) -> str | None:

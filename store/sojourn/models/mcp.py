@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, ClassVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue
+from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue, Secret
 
 from sojourn.models.base import Session
 from sojourn.models.markers import Counter, Indexed, Log
@@ -52,6 +52,8 @@ class McpSession(Session, kind="mcp"):
 
     edge_mcp_id: Annotated[str | None, Indexed()] = None
     client_info: ClientInfo | None = None
+    credentials: Secret[dict[str, str]] | None = None
+    """Of the client, passed through to what tools call; sealed wherever they are stored."""
     executions: Annotated[int, Counter()] = 0
     failed_executions: Annotated[int, Counter()] = 0
     execution_time_us: Annotated[int, Counter()] = 0

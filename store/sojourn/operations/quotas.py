@@ -32,15 +32,26 @@ class Pace:
     counts: bool = False
 
 
-def paced(context: Context, operation: Operation[R], session_id: str, pace: Pace, now_s: float) -> Operation[R]:
-    """A read that is no script, counted where the tenant has a rate of operations.
+def paced(
+    context: Context, operation: Operation[R], session_id: str, pace: Pace, now_s: float, *, spends: bool = True
+) -> Operation[R]:
+    """A read, counted where the tenant has a rate of operations, if it is no script, which counts for itself.
 
     Whether it has one is asked at most once a second, in the same round trip as a read.
+
+    Args:
+        context: of the tenant.
+        operation: the read.
+        session_id: what it reads.
+        pace: what is known of the tenant.
+        now_s: monotonic seconds.
+        spends: False for what is counted in another way, and only asks.
     """
-    if operation.source is not None:
+    if operation.source is not None and spends:
         return operation
     looks = now_s - pace.looked_at_s >= _LOOK_AGAIN_S
-    if not looks and not pace.counts:
+    spends = spends and pace.counts
+    if not looks and not spends:
         return operation
     keys = context.keys
     before: tuple[Command, ...] = ()
@@ -54,13 +65,13 @@ def paced(context: Context, operation: Operation[R], session_id: str, pace: Pace
             pace.counts = replies[0] != [None, None]
             pace.looked_at_s = now_s
 
-    if not pace.counts:
+    if not spends:
 
         def parse(replies: list[Any]) -> R:
             learn(replies)
             return operation.parse(replies[len(before) :])
 
-        return Operation(reads, parse)
+        return Operation(reads, parse, operation.source)
 
     def parse_paid(replies: list[Any]) -> R:
         learn(replies)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
-from sojourn.errors import SessionEnded, VersionConflict
+from sojourn.errors import SecretUnreadable, SessionEnded, VersionConflict
 from sojourn.keys import check_id
 from sojourn.models import Session
 from sojourn.operations.core import Argument, Context, Operation, call, new_operation_id, pairs, raise_for
 from sojourn.operations.flows import _TRIES, Flow, _pause
 from sojourn.operations.record import decode_readable, decode_written
 from sojourn.operations.write import _expected, _kinds
+from sojourn.sealing import Sealer, key_of
 
 __all__ = ["rotate_flow", "texts_under_new_id"]
 
@@ -20,12 +22,18 @@ S = TypeVar("S", bound=Session)
 
 
 def texts_under_new_id(context: Context, stored: Mapping[str, str], old_id: str, new_id: str) -> dict[str, str]:
-    """The texts of a record that must be others under another id, by field: those that are bound to the id.
+    """The texts of a record that must be others under another id, by field: secrets, which are bound to the id.
 
-    None are today: what seals fields to their session's id opens and seals them anew here.
+    One that cannot be opened stays as it is, and cannot be opened under the new id either.
     """
-    del context, stored, old_id, new_id
-    return {}
+    texts = {}
+    old = Sealer(context.keyring, context.tenant, old_id)
+    new = Sealer(context.keyring, context.tenant, new_id)
+    for name, text in stored.items():
+        if key_of(text) is not None:
+            with suppress(SecretUnreadable):
+                texts[name] = new.seal(name, old.open(name, text))
+    return texts
 
 
 def rotate_flow(context: Context, model: type[S], session_id: str, version: int | None) -> Flow[S]:

@@ -46,8 +46,12 @@ def issue(
     return call("issue_tokens", [keys.session(session_id)], args, _pair(context, session_id, access, refresh))
 
 
-def verify(context: Context, model: type[S], token: str, fingerprint: str | None, hints: Hints) -> Operation[S]:
+def verify(
+    context: Context, model: type[S], token: str, fingerprint: str | None, hints: Hints, *, counts: bool = False
+) -> Operation[S]:
     """The session that an access token opens. Where sessions slide, its deadline does.
+
+    `counts`: whether the tenant has a rate of operations.
 
     A script finds the session. Where a hint names it already, plain commands do the same for a third of Redis's time;
     the record is read before the token, so what the token opens is told as it was while the token was valid.
@@ -58,12 +62,13 @@ def verify(context: Context, model: type[S], token: str, fingerprint: str | None
     if hint is None:
         hash_ = _own(context, token).hash
     bound = "" if fingerprint is None else _bound(token, fingerprint)
-    if context.sliding:
+    if context.sliding or counts:
         args = (
-            keys.partition.prefix, keys.tenant, _kinds(context, model), bound, context.slide_gain, context.grace_ms,
-            int(context.tells_touches), context.actor, context.trace,
+            keys.partition.prefix, keys.tenant, _kinds(context, model), bound,
+            context.slide_gain if context.sliding else "", context.grace_ms, int(context.tells_touches), context.actor,
+            context.trace,
         )  # fmt: skip
-        return call("verify_sliding", [keys.token(hash_)], args, partial(_of_script, context, model, bound))
+        return call("verify_counted", [keys.token(hash_)], args, partial(_of_script, context, model, bound))
     if hint is not None:
         return Operation(hint.commands, partial(_hinted, context, model, bound, hints, hash_, hint.session_id))
     parse = partial(_noted, context, model, bound, hints, hash_)
