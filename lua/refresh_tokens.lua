@@ -50,8 +50,8 @@ if limited then
   return limited
 end
 if not core then
-  local code = string.match(refusal.err, '^%a+')
-  return (code == 'NOTFOUND' or code == 'ENDED') and redis.error_reply('TOKEN unknown') or refusal
+  local over = string.find(refusal.err, '%f[%u]NOTFOUND') or string.find(refusal.err, '%f[%u]ENDED')
+  return over and redis.error_reply('TOKEN unknown') or refusal
 end
 refusal = listing_error(k)
 if refusal then

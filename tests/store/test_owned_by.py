@@ -42,6 +42,7 @@ OF_A_SESSION: dict[str, Callable[[Any, str], Any]] = {
     "increment": lambda store, id_: store.increment(id_, attempts=1),
     "append": lambda store, id_: store.append(id_, JobSession.lines, "x"),
     "entries": lambda store, id_: store.entries(id_, JobSession.lines),
+    "rotate_id": lambda store, id_: store.rotate_id(id_),
     "complete": lambda store, id_: store.complete(id_),
     "fail": lambda store, id_: store.fail(id_),
     "terminate": lambda store, id_: store.terminate(id_),

@@ -12,7 +12,7 @@ from sojourn.keys import check_id
 from sojourn.models import Session
 from sojourn.operations.core import Argument, Context, Operation, call, new_operation_id, pairs, raise_for
 from sojourn.operations.flows import _TRIES, Flow, _pause
-from sojourn.operations.record import decode_readable, decode_written
+from sojourn.operations.record import decode_readable, decode_written, now_ms
 from sojourn.operations.write import _expected, _kinds
 from sojourn.sealing import Sealer, key_of
 
@@ -65,7 +65,7 @@ def _stored(context: Context, model: type[S], session_id: str) -> Operation[dict
     def parse(replies: list[Any]) -> dict[str, str]:
         record, time = replies
         raise_for(time, session_id, context.tenant)
-        session = decode_readable(context, model, record, time, session_id)
+        session = decode_readable(context, model, record, now_ms(time), session_id)
         if not session.is_live:
             raise SessionEnded(session_id, context.tenant, session.status)
         return pairs(record)

@@ -14,7 +14,7 @@ from sojourn.keys import check_id
 from sojourn.models import LIVE, Session
 from sojourn.operations import listing
 from sojourn.operations.core import Context, Operation, call, new_operation_id, raise_for
-from sojourn.operations.record import decode_readable
+from sojourn.operations.record import decode_readable, now_ms
 from sojourn.operations.write import _kinds
 from sojourn.tokens.form import LONGEST, Token, make_token, parse_token, token_hash
 from sojourn.tokens.hints import Hint, Hints
@@ -112,7 +112,7 @@ def _opened(context: Context, model: type[S], bound: str, found: Sequence[Any], 
         raise TokenInvalid(context.tenant, "fingerprint")
     raise_for(time, session_id, context.tenant)
     try:
-        session = decode_readable(context, model, record, time, session_id)
+        session = decode_readable(context, model, record, now_ms(time), session_id)
     except SessionNotFound:
         raise TokenInvalid(context.tenant) from None
     if not session.is_live:
