@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sojourn.cli.extras import needs_worker_extra
 from sojourn.cli.failures import CONFLICT, DAMAGED
 from sojourn.cli.output import Cell, Column, hint, print_json, print_table
 from sojourn.cli.shared import Group, State, pass_state
@@ -53,8 +52,8 @@ def reseal(state: State, dry_run: bool) -> None:
     if dry_run:
         _status(state)
         return
-    with needs_worker_extra():
-        from sojourn.secrets import reseal as move
+    from sojourn.secrets import reseal as move
+
     with _bar() as progress:
         report = move(state.settings, tenant=state.arguments.get("tenant"), actor=_user(), progress=progress)
     _show(state, report, moved=True)
@@ -71,8 +70,8 @@ def status(state: State) -> None:
 
 
 def _status(state: State) -> None:
-    with needs_worker_extra():
-        from sojourn.secrets import status as look
+    from sojourn.secrets import status as look
+
     with _bar() as progress:
         report = look(state.settings, tenant=state.arguments.get("tenant"), progress=progress)
     _show(state, report, moved=False)

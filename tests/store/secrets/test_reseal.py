@@ -243,7 +243,7 @@ def test_many_records(archived_vault: Vault, settings_with: MakeSettings) -> Non
 
 
 def test_writers_meanwhile_lose_nothing(archived_vault: Vault, settings_with: MakeSettings) -> None:
-    """Writers with both keys change the same fields while it runs again and again: the last of each writes stands."""
+    """Writers with both keys change the same fields while it runs again and again: no write is undone."""
     both = settings_with(FIRST, SECOND)
     sessions = [archived_vault.create(password="0", credentials={"n": "0"}) for _ in range(20)]
     stop = threading.Event()
@@ -257,13 +257,15 @@ def test_writers_meanwhile_lose_nothing(archived_vault: Vault, settings_with: Ma
                 while not stop.is_set():
                     for each in own:
                         number += 1
+                        held = str(last.get(each.id, 0))
+                        assert revealed(store.get(each.id)) == (held, None, {"n": held})
                         store.update(each.id, password=str(number), credentials={"n": str(number)})
                         last[each.id] = number
         except BaseException as error:  # noqa: BLE001 - told by the test
             troubles.append(error)
 
     writers = [
-        threading.Thread(target=write, args=(sessions[:10], settings_with(FIRST))),
+        threading.Thread(target=write, args=(sessions[:10], settings_with(SECOND, FIRST))),
         threading.Thread(target=write, args=(sessions[10:], both)),
     ]
     for writer in writers:

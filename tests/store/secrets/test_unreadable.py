@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import pickle
 import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
 
 import pytest
 import redis
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import Field, Secret, SecretBytes, SecretStr, TypeAdapter, field_validator, model_validator
 from tests.drivers import StoreOpener
 from tests.store.secrets.examples import FIRST, SECOND, VaultSession, revealed
 
 from sojourn import SecretUnreadable, Session, SessionStore
-from sojourn.sealing import Unreadable
+from sojourn.sealing import Keyring, Sealer, Unreadable, parse_keys
 
 PLANTED = "hunter2-planted"
 
@@ -187,6 +191,42 @@ def test_damaged_texts(vault: SessionStore[VaultSession], raw: Any) -> None:
     check_unreadable(vault.get(one.id), "password", SecretStr)
     raw.hset(key, "password", text)
     assert revealed(vault.get(one.id))[0] == "pa"
+
+
+SEALER = Sealer(Keyring(parse_keys([(FIRST, "here")])), "acme", "6f0f5be2-94a5-4c2f-8d5e-0e6f3a9c1b77")
+
+
+@given(
+    st.one_of(
+        st.text(),
+        st.binary().map(lambda raw: "sealed:1:first:" + base64.urlsafe_b64encode(raw).decode()),
+        st.from_regex(r"sealed:1:(first|second):[A-Za-z0-9_-]{36,60}", fullmatch=True),
+    )
+)
+def test_any_text(text: str) -> None:
+    """Whatever is in the field, nothing but the one error comes of it."""
+    with pytest.raises(SecretUnreadable):
+        SEALER.open("word", text)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=60), st.data())
+def test_any_change_of_a_sealed_text(clear: str, data: st.DataObject) -> None:
+    """Each character counts: with another one in its place, nothing is opened, or the same value."""
+    text = SEALER.seal("word", clear)
+    at = data.draw(st.integers(0, len(text) - 1))
+    other = data.draw(st.characters(codec="ascii"))
+    assert SEALER.open("word", text) == clear
+    try:
+        assert SEALER.open("word", text[:at] + other + text[at + 1 :]) == clear
+    except SecretUnreadable:
+        assert other != text[at]
+    for sealer, field in (
+        (SEALER, "wor"),
+        (replace(SEALER, tenant="acm"), "word"),
+        (replace(SEALER, session_id=""), "word"),
+    ):
+        with pytest.raises(SecretUnreadable):
+            sealer.open(field, text)
 
 
 def test_clear_text_in_the_field_is_shown_by_nothing(vault: SessionStore[VaultSession], raw: Any) -> None:
