@@ -17,8 +17,9 @@
 -- ARGV[14] trace      string
 -- ARGV[15...] field, value    the rest of the record's hash fields, encoded
 -- Returns  {created_at ms, expires_at ms or false}
--- Errors   EXISTS
+-- Errors   EXISTS, MOVED, CLOSED
 -- @include include/keys
+-- @include include/barred
 -- @include include/operation
 -- @include include/claim
 -- @include include/purge
@@ -37,6 +38,10 @@ local done_at = tonumber(redis.call('ZSCORE', k.operations, operation) or '')
 if done_at then
   -- A repeat. The session may have changed, or ended and gone, since; the answer is that of the first time.
   return { done_at, deadline_from(done_at, ttl, done_at, max_lifetime) or false }
+end
+local refusal = barred(k)
+if refusal then
+  return refusal
 end
 if redis.call('EXISTS', session) == 1 then
   return redis.error_reply('EXISTS')

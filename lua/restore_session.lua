@@ -18,8 +18,9 @@
 -- ARGV[15] logs       count   how many pairs of a log's name and the key of its staged entries follow
 -- ARGV[16...] log, key, field, value    those pairs, then the state's fields
 -- Returns  the record: {field, value, ...}; 'unstaged' if Redis does not hold the session, and its logs are not staged
--- Errors   KIND, CORRUPT
+-- Errors   KIND, CORRUPT, MOVED, CLOSED
 -- @include include/keys
+-- @include include/barred
 -- @include include/operation
 -- @include include/record
 -- @include include/remove
@@ -47,6 +48,7 @@ if not refusal then
   local damage = damage_in(texts, id, tenant) or (not logs_are_sound(k, texts._logs) and '_logs')
   refusal = damage and redis.error_reply('CORRUPT ' .. damage)
 end
+refusal = refusal or (not core and barred(k))
 if refusal then
   return refusal
 end

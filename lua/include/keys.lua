@@ -12,6 +12,7 @@ local function session_keys(prefix, tenant, id)
     log = own .. 'log:' .. id .. ':',
     index = own .. 'index:',
     kinds = own .. 'kinds',
+    limits = own .. 'limits',
     deadlines = prefix .. 'deadlines',
     dirty = prefix .. 'dirty',
     removals = prefix .. 'removals',

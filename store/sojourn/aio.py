@@ -9,9 +9,18 @@ from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from sojourn.errors import SessionError, StoreError
+from sojourn.errors import SessionError, SessionNotFound, StoreError, TenantMoved
 from sojourn.events import Event, Start, Taken, forget_group, tenant_group
-from sojourn.facade import DEFAULT, Default, Facade, all_created, created_or_full, found_or_none, result_or_error
+from sojourn.facade import (
+    DEFAULT,
+    Default,
+    Facade,
+    all_created,
+    astray,
+    created_or_full,
+    found_or_none,
+    result_or_error,
+)
 from sojourn.limits import Ttl
 from sojourn.models import Log, Session, Status
 from sojourn.operations import listing, read, write
@@ -196,7 +205,7 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
             self._context, self._codec, status=status, kind=kind, owner=owner, client_type=client_type, tag=tag,
             created_after=created_after, created_before=created_before, where=where,
         )  # fmt: skip
-        return await self._drive(lambda: listing.count_flow(self._context, wanted))
+        return await self._drive(lambda: self._settled(lambda: listing.count_flow(self._context, wanted)))
 
     # Events
 
@@ -234,7 +243,7 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
 
     async def peek_events(self, *, start: From = "recent", cursor: str | None = None, limit: int = 100) -> EventPage:
         """See `SessionStore.peek_events`."""
-        return await self._drive(lambda: peek_flow(self._context, start, cursor, limit))
+        return await self._drive(lambda: self._settled(lambda: peek_flow(self._context, start, cursor, limit)))
 
     async def forget_events(self, group: str) -> bool:
         """See `SessionStore.forget_events`."""
@@ -260,6 +269,12 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
 
     async def _run(self, build: Callable[[], Operation[R]]) -> R:
         await self._open()
+        try:
+            return await self._execute(build())
+        except (SessionNotFound, TenantMoved) as error:
+            if not await self._follow(self._relocated(error)):
+                raise
+        await self._open()
         return await self._execute(build())
 
     async def _run_many(
@@ -270,9 +285,24 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
         await self._open()
         operations = build()
         replies = await self._shared.transport.execute(operations)
-        return [finish(each, own) for each, own in zip(operations, replies, strict=True)]
+        found = [finish(each, own) for each, own in zip(operations, replies, strict=True)]
+        doubtful = astray(found)
+        if doubtful and await self._follow(self._relocated()):
+            await self._open()
+            fresh = build()
+            again = [fresh[index] for index in doubtful]
+            replies = await self._shared.transport.execute(again)
+            for index, each, own in zip(doubtful, again, replies, strict=True):
+                found[index] = finish(each, own)
+        return found
 
     async def _drive(self, build: Callable[[], Generator[Operation[Any] | Pause | Ask, Any, R]]) -> R:
+        await self._open()
+        try:
+            return await self._follow(build())
+        except (SessionNotFound, TenantMoved) as error:
+            if not await self._follow(self._relocated(error)):
+                raise
         await self._open()
         return await self._follow(build())
 

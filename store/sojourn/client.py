@@ -9,9 +9,18 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from sojourn.errors import SessionError, StoreError
+from sojourn.errors import SessionError, SessionNotFound, StoreError, TenantMoved
 from sojourn.events import Event, Start, Taken, forget_group, tenant_group
-from sojourn.facade import DEFAULT, Default, Facade, all_created, created_or_full, found_or_none, result_or_error
+from sojourn.facade import (
+    DEFAULT,
+    Default,
+    Facade,
+    all_created,
+    astray,
+    created_or_full,
+    found_or_none,
+    result_or_error,
+)
 from sojourn.limits import Ttl
 from sojourn.models import Log, Session, Status
 from sojourn.operations import listing, read, write
@@ -325,7 +334,11 @@ class SessionStore(Facade[S, Transport]):
             self._context, self._codec, status=status, kind=kind, owner=owner, client_type=client_type, tag=tag,
             created_after=created_after, created_before=created_before, where=where,
         )  # fmt: skip
-        return self._drive(lambda: listing.list_flow(self._context, self._codec, wanted, predicate, limit, cursor))
+        return self._drive(
+            lambda: self._settled(
+                lambda: listing.list_flow(self._context, self._codec, wanted, predicate, limit, cursor)
+            )
+        )
 
     def count(
         self,
@@ -344,7 +357,7 @@ class SessionStore(Facade[S, Transport]):
             self._context, self._codec, status=status, kind=kind, owner=owner, client_type=client_type, tag=tag,
             created_after=created_after, created_before=created_before, where=where,
         )  # fmt: skip
-        return self._drive(lambda: listing.count_flow(self._context, wanted))
+        return self._drive(lambda: self._settled(lambda: listing.count_flow(self._context, wanted)))
 
     # Events
 
@@ -415,7 +428,7 @@ class SessionStore(Facade[S, Transport]):
             >>> [event.type for event in store.peek_events(limit=2).events]  # doctest: +SKIP
             ['created', 'expired']
         """
-        return self._drive(lambda: peek_flow(self._context, start, cursor, limit))
+        return self._drive(lambda: self._settled(lambda: peek_flow(self._context, start, cursor, limit)))
 
     def forget_events(self, group: str) -> bool:
         """Remove a group, so that it no longer keeps events from being trimmed; whether there was one."""
@@ -471,6 +484,12 @@ class SessionStore(Facade[S, Transport]):
     def _run(self, build: Callable[[], Operation[R]]) -> R:
         """Execute the operation that `build` makes once it is known where the tenant's keys are."""
         self._open()
+        try:
+            return self._execute(build())
+        except (SessionNotFound, TenantMoved) as error:
+            if not self._follow(self._relocated(error)):
+                raise
+        self._open()
         return self._execute(build())
 
     def _run_many(
@@ -481,9 +500,24 @@ class SessionStore(Facade[S, Transport]):
         self._open()
         operations = build()
         replies = self._shared.transport.execute(operations)
-        return [finish(each, own) for each, own in zip(operations, replies, strict=True)]
+        found = [finish(each, own) for each, own in zip(operations, replies, strict=True)]
+        doubtful = astray(found)
+        if doubtful and self._follow(self._relocated()):
+            self._open()
+            fresh = build()
+            again = [fresh[index] for index in doubtful]
+            replies = self._shared.transport.execute(again)
+            for index, each, own in zip(doubtful, again, replies, strict=True):
+                found[index] = finish(each, own)
+        return found
 
     def _drive(self, build: Callable[[], Generator[Operation[Any] | Pause | Ask, Any, R]]) -> R:
+        self._open()
+        try:
+            return self._follow(build())
+        except (SessionNotFound, TenantMoved) as error:
+            if not self._follow(self._relocated(error)):
+                raise
         self._open()
         return self._follow(build())
 

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, Generic, Self, TypeVar
 
 from sojourn.codec import Codec, codec_for
-from sojourn.errors import InvalidField, InvalidInput, SessionError, SessionNotFound, SojournError, StoreFull
+from sojourn.errors import (
+    InvalidField,
+    InvalidInput,
+    SessionError,
+    SessionNotFound,
+    SojournError,
+    StoreFull,
+    TenantMoved,
+)
 from sojourn.events import Event, Start, Taken, default_consumer, event_flow, hand_back, tenant_group
 from sojourn.keys import TenantKeys
 from sojourn.limits import Ttl, milliseconds
 from sojourn.models import Session
 from sojourn.operations import read, write
-from sojourn.operations.core import Context, Operation
-from sojourn.operations.flows import Flow, mutate_flow
+from sojourn.operations.core import Context, Operation, together
+from sojourn.operations.flows import Flow, Pause, mutate_flow
+from sojourn.operations.homes import Home, find_home
 from sojourn.settings import Settings, load_settings
 
 __all__ = [
@@ -24,6 +34,7 @@ __all__ = [
     "Default",
     "Facade",
     "all_created",
+    "astray",
     "created_or_full",
     "found_or_none",
     "result_or_error",
@@ -43,6 +54,22 @@ class Default:
 
 DEFAULT: Final = Default()
 _CONTEXT_BYTES: Final = 256
+_HOME_S: Final = 1.0
+"""What is known of a tenant's home is that old at most when it is relied on for something not being there."""
+_MOVE_S: Final = 10.0
+"""For so long a call waits for its session, which is on the way to its tenant's own partition."""
+_LOOK_S: Final = 0.02
+
+
+@dataclass(frozen=True)
+class _Known:
+    home: Home
+    at_s: float
+    """When it was read; monotonic."""
+
+    @property
+    def is_fresh(self) -> bool:
+        return not self.home.moving and time.monotonic() - self.at_s < _HOME_S
 
 
 @dataclass
@@ -54,14 +81,27 @@ class Shared(Generic[T]):
     """Whether the layout of this Redis has been checked."""
     tenants: set[str] = field(default_factory=set)
     """Tenants that are known to be in the set of tenants."""
+    homes: dict[str, _Known] = field(default_factory=dict)
+    """Where tenants' keys are, as far as that was asked."""
+    moves: int = 0
+    """How often a tenant was found elsewhere than before: then each view makes sure of its own anew."""
+
+    def know(self, home: Home) -> Home:
+        """Note where a tenant's keys are."""
+        tenant = home.keys.tenant
+        known = self.homes.get(tenant)
+        self.homes[tenant] = _Known(home, time.monotonic())
+        if known is not None and known.home.keys != home.keys:
+            self.moves += 1
+        return home
 
 
 class Facade(Generic[S, T]):
     """Builds the operations behind each method of a store; knows nothing of waiting."""
 
     _shared: Shared[T]
-    _ready = False
-    """Whether `_opening` was gone through."""
+    _opened_at: int | None = None
+    """The count of moves for which `_opening` was gone through."""
 
     def __init__(
         self,
@@ -111,7 +151,9 @@ class Facade(Generic[S, T]):
             >>> store.for_tenant("acme").tenant  # doctest: +SKIP
             'acme'
         """
-        return self._view(self._context.of(TenantKeys.of(tenant, self.settings.partitions)))
+        view = self._view(self._context.of(TenantKeys.of(tenant, self.settings.partitions)))
+        view._opened_at = None  # noqa: SLF001
+        return view
 
     def acting(self, *, actor: str = "", trace_id: str = "") -> Self:
         """The same store, but its events tell who acted and in which trace; each up to 256 bytes.
@@ -130,19 +172,59 @@ class Facade(Generic[S, T]):
 
     # What the methods of the stores execute
 
-    def _opening(self) -> Generator[Operation[bool], bool, None]:
+    @property
+    def _ready(self) -> bool:
+        """Whether it is known where the tenant's keys are."""
+        return self._opened_at == self._shared.moves
+
+    def _opening(self) -> Generator[Operation[Any], Any, None]:
         """What comes before the first operation of a store, and of each of its views."""
-        if not self._shared.opened:
-            for step in read.open_layout(self.settings.partitions):
-                if (yield step):
-                    break
-            self._shared.opened = True
-        self._ready = True
+        shared, partitions = self._shared, self.settings.partitions
+        moves = shared.moves
+        known = shared.homes.get(self.tenant)
+        home = None if known is None else known.home
+        if not shared.opened:
+            look, lay_out = read.open_layout(partitions)
+            laid_out, home = yield together(look, find_home(self.tenant, partitions))
+            if not laid_out:
+                yield lay_out
+            shared.opened = True
+            shared.know(home)
+        elif home is None:
+            home = shared.know((yield find_home(self.tenant, partitions)))
+        self._context = self._context.of(home.keys)
+        self._opened_at = moves
+
+    def _relocated(self, error: SojournError | None = None) -> Flow[bool]:
+        """Whether the tenant's keys are elsewhere than this view looked; waits while its sessions are on the way.
+
+        `error`: what came of it. Who has asked within the last second does not ask again because of a session that is
+        not there: moving begins more than a second after it was announced.
+        """
+        looked_in, waited = self._context.keys, False
+        gives_up_at = time.monotonic() + _MOVE_S
+        while True:
+            known = self._shared.homes.get(self.tenant)
+            if known is None or not known.is_fresh or isinstance(error, TenantMoved):
+                self._shared.know((yield find_home(self.tenant, self.settings.partitions)))
+                known = self._shared.homes[self.tenant]
+            if not known.home.moving or isinstance(error, TenantMoved):
+                return waited or known.home.keys != looked_in
+            if time.monotonic() > gives_up_at:
+                raise TenantMoved(self.tenant)
+            waited = True
+            yield Pause(_LOOK_S)
+
+    def _settled(self, build: Callable[[], Generator[Operation[Any], Any, R]]) -> Generator[Any, Any, R]:
+        """The flow that `build` makes, once all sessions are in one place: nothing tells it that some are elsewhere."""
+        if (yield from self._relocated()):
+            yield from self._opening()
+        return (yield from build())
 
     def _create(self, ttl: Ttl | Default, max_lifetime: Ttl | Default, fields: Mapping[str, Any]) -> Operation[S]:
         lives = self.settings.ttl if isinstance(ttl, Default) else ttl
         at_most = self.settings.max_lifetime if isinstance(max_lifetime, Default) else max_lifetime
-        if self.tenant in self._shared.tenants:
+        if self._context.keys.partition.is_isolated or self.tenant in self._shared.tenants:
             return write.create(self._context, self._codec, lives, at_most, fields, register=False)
         operation = write.create(self._context, self._codec, lives, at_most, fields, register=True)
 
@@ -238,21 +320,31 @@ def result_or_error(operation: Operation[R], replies: list[Any]) -> R | SessionE
         return error
 
 
-def created_or_full(operation: Operation[R], replies: list[Any]) -> R | StoreFull:
-    """The new session, or that Redis is out of memory."""
+def created_or_full(operation: Operation[R], replies: list[Any]) -> R | StoreFull | TenantMoved:
+    """The new session, or that Redis is out of memory, or that it must be created elsewhere."""
     try:
         return operation.parse(replies)
-    except StoreFull as error:
+    except (StoreFull, TenantMoved) as error:
         return error
 
 
-def all_created(outcomes: list[S | StoreFull]) -> list[S]:
+def astray(found: list[Any]) -> list[int]:
+    """Which results of a batch may be others at the tenant's own partition, if it was moved there."""
+    return [
+        index for index, each in enumerate(found) if each is None or isinstance(each, (SessionNotFound, TenantMoved))
+    ]
+
+
+def all_created(outcomes: list[S | StoreFull | TenantMoved]) -> list[S]:
     """The new sessions, if all there are.
 
     Raises:
         StoreFull: some are not; those that are come with it, since they live on.
     """
-    created = [each for each in outcomes if not isinstance(each, StoreFull)]
+    moved = [each for each in outcomes if isinstance(each, TenantMoved)]
+    if moved:
+        raise moved[0]
+    created = [each for each in outcomes if not isinstance(each, (StoreFull, TenantMoved))]
     if len(created) < len(outcomes):
         raise StoreFull(
             f"Redis is out of memory (maxmemory): {len(created)} of {len(outcomes)} sessions were created, see the "

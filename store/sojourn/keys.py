@@ -5,6 +5,8 @@ key                                                           type    holds
 ============================================================  ======  ==========================================
 ``sojourn:meta``                                              hash    ``layout``, ``partitions``
 ``sojourn:tenants``                                           set     tenants that ever created a session
+``sojourn:isolated``                                          hash    tenant to its own partition; ``/last``: the top one
+``sojourn:partition:<tenant>``                                string  its own partition, for a client confined to it
 ``sojourn:archive``                                           hash    how the last archive run ended
 ``sojourn:rehydrating``                                       string  how far filling Redis from the archive came
 ``sojourn:checked``                                           string  the server's run that was held against the archive
@@ -12,6 +14,7 @@ key                                                           type    holds
 ``sojourn:{NN}:<tenant>:lease:<id>``                          string  nothing; its expiry is the trigger
 ``sojourn:{NN}:<tenant>:log:<id>:<name>``                     list    append-only entries, JSON
 ``sojourn:{NN}:<tenant>:kinds``                               set     kinds that the tenant has used
+``sojourn:{NN}:<tenant>:limits``                              hash    what the tenant may; ``moved``, ``closed``
 ``sojourn:{NN}:<tenant>:index:status:<kind>:<status>``        zset    ids by creation time
 ``sojourn:{NN}:<tenant>:index:<field>:<value>``               zset    ids by creation time
 ``sojourn:{NN}:deadlines``                                    zset    ``<tenant>/<id>`` by deadline
@@ -32,15 +35,17 @@ key                                                           type    holds
 ============================================================  ======  ==========================================
 
 The slash keeps hooks' keys apart from those of a tenant called ``ledger``, for no tenant's name contains one.
-``NN`` is the partition: a Redis hash tag, so all keys that one script touches live on one cluster node. All times are
-milliseconds since the epoch.
+``NN`` is the partition: a Redis hash tag, so all keys that one script touches live on one cluster node. Those below 100
+are shared by tenants; from 100 on, each is of one tenant alone, which a Redis ACL can then confine to it. All times
+are milliseconds since the epoch.
 """
 
 from __future__ import annotations
 
 import binascii
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
@@ -49,20 +54,26 @@ from sojourn.errors import InvalidId, InvalidName
 __all__ = [
     "ARCHIVE",
     "CHECKED",
+    "FIRST_ISOLATED",
+    "ISOLATED",
+    "LAST_ISOLATED",
     "LAYOUT",
     "META",
     "REHYDRATING",
     "TENANTS",
+    "Homes",
     "PartitionKeys",
     "TenantKeys",
     "check_id",
     "check_kind",
     "check_tenant",
     "is_id",
+    "is_partition",
     "parse_event_id",
     "parse_key",
     "parse_member",
     "partition_for",
+    "partition_note",
     "queue_counts",
 ]
 
@@ -70,6 +81,12 @@ LAYOUT: Final = 1
 """The version of this key schema. A client of another one gets `LayoutMismatch`."""
 META: Final = "sojourn:meta"
 TENANTS: Final = "sojourn:tenants"
+ISOLATED: Final = "sojourn:isolated"
+LAST_ISOLATED: Final = "/last"
+"""The field of it with the highest number that was ever given out: none is used twice. No tenant is called so."""
+FIRST_ISOLATED: Final = 100
+"""The first partition that is of one tenant alone."""
+_MOST: Final = 999_999
 ARCHIVE: Final = "sojourn:archive"
 REHYDRATING: Final = "sojourn:rehydrating"
 CHECKED: Final = "sojourn:checked"
@@ -77,7 +94,7 @@ CHECKED: Final = "sojourn:checked"
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _KIND = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-_OF_SESSION = re.compile(rf"sojourn:\{{(\d{{2}})\}}:({_TENANT.pattern}):(lease|session):({_ID.pattern})")
+_OF_SESSION = re.compile(rf"sojourn:\{{(\d{{2}}|[1-9]\d{{2,5}})\}}:({_TENANT.pattern}):(lease|session):({_ID.pattern})")
 
 
 def check_tenant(tenant: str) -> str:
@@ -141,6 +158,26 @@ def partition_for(tenant: str, session_id: str, partitions: int) -> int:
     return binascii.crc_hqx(tenant.encode(), 0) % partitions
 
 
+def is_partition(number: int, shared: int) -> bool:
+    """Whether there can be a partition of that number where `shared` are shared by tenants.
+
+    Example:
+        >>> is_partition(7, 8), is_partition(8, 8), is_partition(100, 8)
+        (True, False, True)
+    """
+    return 0 <= number < shared or FIRST_ISOLATED <= number <= _MOST
+
+
+def partition_note(tenant: str) -> str:
+    """The string that tells which partition is a tenant's own.
+
+    Example:
+        >>> partition_note("acme")
+        'sojourn:partition:acme'
+    """
+    return f"sojourn:partition:{tenant}"
+
+
 def queue_counts(queue_prefix: str) -> str:
     """The hash in the queues' Redis that counts what went wrong with a deployment's jobs, by what.
 
@@ -161,6 +198,11 @@ class PartitionKeys:
     """
 
     number: int
+
+    @property
+    def is_isolated(self) -> bool:
+        """Whether it is of one tenant alone."""
+        return self.number >= FIRST_ISOLATED
 
     @cached_property
     def prefix(self) -> str:
@@ -220,6 +262,11 @@ class PartitionKeys:
         return self.prefix + "/guard"
 
     @cached_property
+    def removed(self) -> str:
+        """The sessions that were removed meanwhile."""
+        return self.prefix + "/removed"
+
+    @cached_property
     def batches(self) -> str:
         """How many batches the archive has taken, and when it took the last."""
         return self.prefix + "/batches"
@@ -255,17 +302,23 @@ class TenantKeys:
         return cls(check_tenant(tenant), PartitionKeys(partition_for(tenant, "", partitions)))
 
     @cached_property
-    def _prefix(self) -> str:
+    def prefix(self) -> str:
+        """What every key of the tenant's alone begins with."""
         return f"{self.partition.prefix}{self.tenant}:"
 
     @cached_property
     def _session_prefix(self) -> str:
-        return self._prefix + "session:"
+        return self.prefix + "session:"
 
     @cached_property
     def kinds(self) -> str:
         """The kinds that the tenant has used."""
-        return self._prefix + "kinds"
+        return self.prefix + "kinds"
+
+    @cached_property
+    def limits(self) -> str:
+        """What the tenant may; and whether it was moved away from here, or is being deleted."""
+        return self.prefix + "limits"
 
     def session(self, session_id: str) -> str:
         """The record."""
@@ -273,15 +326,15 @@ class TenantKeys:
 
     def lease(self, session_id: str) -> str:
         """The key whose expiry tells that the session's deadline has passed."""
-        return f"{self._prefix}lease:{session_id}"
+        return f"{self.prefix}lease:{session_id}"
 
     def log(self, session_id: str, name: str) -> str:
         """One of the session's append-only logs."""
-        return f"{self._prefix}log:{session_id}:{name}"
+        return f"{self.prefix}log:{session_id}:{name}"
 
     def index(self, field: str, value: str) -> str:
         """The sessions with that value in an indexed field."""
-        return f"{self._prefix}index:{field}:{value}"
+        return f"{self.prefix}index:{field}:{value}"
 
     def status_index(self, kind: str, status: str) -> str:
         """The sessions of a kind in a status."""
@@ -290,6 +343,54 @@ class TenantKeys:
     def member(self, session_id: str) -> str:
         """How the partition's sorted sets name the session."""
         return f"{self.tenant}/{session_id}"
+
+
+@dataclass(frozen=True)
+class Homes:
+    """Where the tenants' keys are: most share partitions, and some have one of their own.
+
+    Example:
+        >>> homes = Homes(64, {"acme": 100})
+        >>> homes.of("acme").partition.number, homes.of("other").partition.number
+        (100, 56)
+    """
+
+    shared: int
+    """How many partitions are shared."""
+    isolated: Mapping[str, int] = field(default_factory=dict)
+    """The partitions of tenants that have their own."""
+
+    def of(self, tenant: str) -> TenantKeys:
+        """The tenant's keys.
+
+        Raises:
+            InvalidName: not a tenant's name.
+        """
+        number = self.isolated.get(tenant)
+        if number is None:
+            return TenantKeys.of(tenant, self.shared)
+        return TenantKeys(check_tenant(tenant), PartitionKeys(number))
+
+    def places(self, tenant: str) -> tuple[TenantKeys, ...]:
+        """Where keys of the tenant may be: at home, and where it was before it got a partition of its own.
+
+        Raises:
+            InvalidName: not a tenant's name.
+        """
+        home, before = self.of(tenant), TenantKeys.of(tenant, self.shared)
+        return (home,) if home == before else (home, before)
+
+    def within(self, tenant: str, number: int) -> TenantKeys | None:
+        """The tenant's keys in that partition; None where it cannot have any."""
+        if number >= FIRST_ISOLATED:  # it may have been given out a moment ago
+            return TenantKeys(tenant, PartitionKeys(number))
+        keys = TenantKeys.of(tenant, self.shared)
+        return keys if keys.partition.number == number else None
+
+    @cached_property
+    def partitions(self) -> tuple[PartitionKeys, ...]:
+        """Every partition's keys."""
+        return tuple(PartitionKeys(number) for number in (*range(self.shared), *sorted(set(self.isolated.values()))))
 
 
 def parse_member(member: str) -> tuple[str, str]:

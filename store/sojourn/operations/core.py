@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 
 from sojourn.codec import Models
 from sojourn.errors import BY_CODE, SessionCorrupt, StoreError, StoreFull, StoreUnavailable, from_reply
-from sojourn.keys import TenantKeys
+from sojourn.keys import TENANTS, TenantKeys
 from sojourn.limits import Limits
 from sojourn.scripts import script
 
@@ -26,6 +26,8 @@ __all__ = [
     "new_operation_id",
     "pairs",
     "raise_for",
+    "registration",
+    "together",
 ]
 
 T = TypeVar("T")
@@ -93,6 +95,21 @@ def call(
     return Operation((*before, command), lambda replies: parse(replies[-1]), body.source)
 
 
+def together(first: Operation[T], second: Operation[U]) -> Operation[tuple[T, U]]:
+    """Two operations of plain commands in one write."""
+    count = len(first.commands)
+
+    def parse(replies: list[Any]) -> tuple[T, U]:
+        return first.parse(replies[:count]), second.parse(replies[count:])
+
+    return Operation((*first.commands, *second.commands), parse)
+
+
+def registration(keys: TenantKeys) -> tuple[Command, ...]:
+    """What notes a tenant among the known ones. One with a partition of its own was noted when it got it."""
+    return () if keys.partition.is_isolated else (("SADD", TENANTS, keys.tenant),)
+
+
 def pairs(flat: Sequence[str]) -> dict[str, str]:
     """A flat reply of names and values as a mapping; a mapping as it is (RESP3)."""
     if isinstance(flat, Mapping):
@@ -122,6 +139,11 @@ def raise_for(reply: Any, session_id: str, tenant: str) -> None:
         raise known from None
     if code == "WRONGTYPE":
         raise SessionCorrupt(session_id, tenant, "key") from None
+    if code == "NOPERM" or "can't access" in text or "can't run this command" in text:
+        raise StoreError(
+            f"this user of Redis may not do that for tenant '{tenant}': it is confined to another tenant, or may not "
+            "use a command that the call needs (see 'sojourn acl')"
+        ) from reply
     if code in ("LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "READONLY", "TRYAGAIN") or "loading" in text.lower():
         raise StoreUnavailable(f"Redis cannot serve requests now: {text}") from None
     raise StoreError(f"Redis refused an operation on session {session_id} of tenant '{tenant}': {text}") from reply
