@@ -7,10 +7,11 @@ import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, ClassVar, Self, cast
 
 from sojourn import AsyncSessionStore, SessionStore, Settings
 from sojourn.models import Session
+from sojourn.tenants import confine
 
 __all__ = ["KINDS", "Blocking", "StoreOpener", "snapshot"]
 
@@ -61,6 +62,9 @@ class Blocking:
 class StoreOpener:
     """Opens stores of one kind, and closes them in the end."""
 
+    confined: ClassVar[bool] = False
+    """Whether stores log in as a Redis user that is confined to their tenant: the option ``--confined``."""
+
     def __init__(self, kind: str, url: str) -> None:
         self.kind = kind
         self.url = url
@@ -71,6 +75,8 @@ class StoreOpener:
         """Open a store of `model` with these settings, typed as the synchronous one that it behaves like."""
         actor, trace_id = settings.pop("actor", ""), settings.pop("trace_id", "")
         chosen = Settings(redis_url=url or self.url, **settings)
+        if self.confined and not url:
+            chosen = _confined(chosen)
         store: Any
         if self._loop is None:
             store = SessionStore(model=model, settings=chosen, actor=actor, trace_id=trace_id)
@@ -90,6 +96,15 @@ class StoreOpener:
             store.close()
         if self._loop is not None:
             self._loop.close()
+
+
+def _confined(settings: Settings) -> Settings:
+    """The same settings, but with the login of a user who is confined to their tenant."""
+    password = "correct-horse-battery"
+    user = confine(settings, settings.tenant, password=password).user
+    return settings.model_copy(
+        update={"redis_url": settings.redis_url.replace("redis://", f"redis://{user}:{password}@", 1)}
+    )
 
 
 def snapshot(client: Any) -> dict[str, tuple[bytes, bool]]:

@@ -287,7 +287,8 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
         replies = await self._shared.transport.execute(operations)
         found = [finish(each, own) for each, own in zip(operations, replies, strict=True)]
         doubtful = astray(found)
-        if doubtful and await self._follow(self._relocated()):
+        moved: bool = bool(doubtful) and await self._follow(self._relocated())
+        if moved:
             await self._open()
             fresh = build()
             again = [fresh[index] for index in doubtful]

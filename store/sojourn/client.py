@@ -502,7 +502,8 @@ class SessionStore(Facade[S, Transport]):
         replies = self._shared.transport.execute(operations)
         found = [finish(each, own) for each, own in zip(operations, replies, strict=True)]
         doubtful = astray(found)
-        if doubtful and self._follow(self._relocated()):
+        moved: bool = bool(doubtful) and self._follow(self._relocated())
+        if moved:
             self._open()
             fresh = build()
             again = [fresh[index] for index in doubtful]

@@ -195,7 +195,7 @@ class Facade(Generic[S, T]):
         self._context = self._context.of(home.keys)
         self._opened_at = moves
 
-    def _relocated(self, error: SojournError | None = None) -> Flow[bool]:
+    def _relocated(self, error: SojournError | None = None) -> Generator[Operation[Any] | Pause, Any, bool]:
         """Whether the tenant's keys are elsewhere than this view looked; waits while its sessions are on the way.
 
         `error`: what came of it. Who has asked within the last second does not ask again because of a session that is

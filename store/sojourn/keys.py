@@ -5,7 +5,7 @@ key                                                           type    holds
 ============================================================  ======  ==========================================
 ``sojourn:meta``                                              hash    ``layout``, ``partitions``
 ``sojourn:tenants``                                           set     tenants that ever created a session
-``sojourn:isolated``                                          hash    tenant to its own partition; ``/last``: the top one
+``sojourn:isolated``                                          hash    tenants' own partitions; ``/last``: the top one
 ``sojourn:partition:<tenant>``                                string  its own partition, for a client confined to it
 ``sojourn:archive``                                           hash    how the last archive run ended
 ``sojourn:rehydrating``                                       string  how far filling Redis from the archive came

@@ -11,6 +11,7 @@ import click
 
 import sojourn.cli.transfer  # noqa: F401 (adds to the group `archive`)
 from sojourn.cli import failures
+from sojourn.cli.acl import acl
 from sojourn.cli.archive import archive
 from sojourn.cli.config import config
 from sojourn.cli.dead import dead
@@ -21,6 +22,7 @@ from sojourn.cli.output import complain
 from sojourn.cli.past import history, rehydrate, restore
 from sojourn.cli.reading import get, list_
 from sojourn.cli.shared import Group, State
+from sojourn.cli.tenant import tenant
 from sojourn.cli.worker import worker
 from sojourn.cli.writing import append, create, update
 from sojourn.errors import SojournError
@@ -120,6 +122,6 @@ def cli(context: click.Context) -> None:
 
 for _command in (
     create, get, list_, update, append, touch, end, delete, events, history, restore, rehydrate, dead, worker, archive,
-    doctor, metrics, config,
+    tenant, acl, doctor, metrics, config,
 ):  # fmt: skip
     cli.add_command(_command)

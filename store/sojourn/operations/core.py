@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Generic, TypeVar
 
@@ -21,6 +21,7 @@ __all__ = [
     "Command",
     "Context",
     "Operation",
+    "all_of",
     "call",
     "is_of_another_type",
     "new_operation_id",
@@ -103,6 +104,17 @@ def together(first: Operation[T], second: Operation[U]) -> Operation[tuple[T, U]
         return first.parse(replies[:count]), second.parse(replies[count:])
 
     return Operation((*first.commands, *second.commands), parse)
+
+
+def all_of(commands: Iterable[Command]) -> Operation[list[Any]]:
+    """Plain commands of which none may fail; their replies."""
+
+    def parse(replies: list[Any]) -> list[Any]:
+        for reply in replies:
+            raise_for(reply, "-", "-")
+        return replies
+
+    return Operation(tuple(commands), parse)
 
 
 def registration(keys: TenantKeys) -> tuple[Command, ...]:
