@@ -1,7 +1,7 @@
 -- Gives a tenant a partition of its own, once. A number is never given out twice: keys under it may be left.
 -- KEYS[1]  isolated   hash    the tenants' own partitions
 -- ARGV[1]  tenant     string
--- ARGV[2]  first      count   the lowest number to give out
+-- ARGV[2]  first      count   the lowest number to give out anew
 -- ARGV[3]  wanted     count   the number that it had before, as the archive tells; '' for none
 -- ARGV[4]  last       string  the field that holds the highest number given out
 -- Returns  {its number, 1 if it was given just now}
@@ -20,8 +20,8 @@ local all = redis.call('HGETALL', isolated)
 for i = 1, #all, 2 do
   taken[tonumber(all[i + 1]) or 0] = true
 end
-local number = highest + 1
-if wanted and wanted >= first and not taken[wanted] then
+local number = math.max(highest + 1, first)
+if wanted and not taken[wanted] then
   number = wanted
 end
 redis.call('HSET', isolated, tenant, string.format('%.0f', number),

@@ -61,6 +61,14 @@ def pytest_configure(config: pytest.Config) -> None:
     StoreOpener.confined = bool(config.getoption("--confined"))
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what no confined user can do."""
+    if config.getoption("--confined"):
+        beyond = [each for each in items if each.get_closest_marker("beyond_one_tenant")]
+        config.hook.pytest_deselected(items=beyond)
+        items[:] = [each for each in items if each not in beyond]
+
+
 def pytest_unconfigure() -> None:
     """Stop what the controller started."""
     _controller_stack.close()

@@ -90,17 +90,18 @@ def note(home: Home) -> Command:
     return ("SET", partition_note(home.keys.tenant), " ".join(words))
 
 
-def allot(tenant: str, wanted: int | None = None) -> Operation[tuple[int, bool]]:
+def allot(tenant: str, wanted: int | None = None, *, above: int = 0) -> Operation[tuple[int, bool]]:
     """Give a tenant a partition of its own; its number, and whether it has it only since now.
 
     Args:
         tenant: the tenant.
         wanted: the number that it had before Redis lost its data.
+        above: any other is to be higher than this.
     """
 
     def parse(reply: Any) -> tuple[int, bool]:
         raise_for(reply, "-", tenant)
         return int(reply[0]), bool(reply[1])
 
-    args = (check_tenant(tenant), FIRST_ISOLATED, "" if wanted is None else wanted, LAST_ISOLATED)
+    args = (check_tenant(tenant), max(FIRST_ISOLATED, above + 1), "" if wanted is None else wanted, LAST_ISOLATED)
     return call("isolate_tenant", [ISOLATED], args, parse)

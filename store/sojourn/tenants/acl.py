@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from redis import ConnectionPool
-from redis.exceptions import ResponseError
 
 from sojourn.errors import InvalidInput, InvalidName, StoreError
 from sojourn.keys import META, PartitionKeys, TenantKeys, check_tenant, partition_note
 from sojourn.operations.admin import administered
-from sojourn.operations.core import Operation, pairs
 from sojourn.scripts import lua_folder, script
 from sojourn.settings import Settings
+from sojourn.tenants.grants import command, grants
 from sojourn.tenants.isolate import isolate
 from sojourn.tenants.link import Link
 
@@ -191,59 +190,34 @@ def confine(
     with Link(settings, actor) as link:
         link.open()
         keys = TenantKeys(tenant, PartitionKeys(number))
-        held = _keys_of(link, name)
-        if held is not None and keys.partition.prefix not in held:
+        if command(link, "ACL", "GETUSER", name) and (name, tenant) not in {
+            (each.user, each.tenant) for each in grants(link)
+        }:
             raise InvalidInput(f"there is a Redis user '{name}' who is not of tenant '{tenant}': choose another name")
         planned = _planned(link, tenant, name, digest)
-        _do(link, "ACL", "SETUSER", name, *planned.rule)
+        command(link, "ACL", "SETUSER", name, *planned.rule)
         persisted = _persist(link, rewrite=rewrite)
         link.run(administered(link.context(keys), "tenant.confine", user=name, persisted=persisted))
     return Confinement(tenant, name, number, planned.rule, planned.weakened, applied=True, persisted=persisted)
 
 
-def drop_user(link: Link, keys: TenantKeys, *, dry_run: bool = False) -> tuple[str, ...]:
-    """Remove all Redis users that are confined to a tenant's own partition; their names."""
-    if not keys.partition.is_isolated:
-        return ()
-    try:
-        listed = _do(link, "ACL", "LIST")
-    except StoreError:  # a user who may not manage users has made none
-        return ()
-    pattern = f"~{keys.partition.prefix}*"
-    names = tuple(line.split(" ")[1] for line in listed if pattern in line.split(" "))
+def drop_user(link: Link, tenant: str, *, dry_run: bool = False) -> tuple[str, ...]:
+    """Remove all Redis users that are confined to a tenant; their names."""
+    names = tuple(each.user for each in grants(link) if each.tenant == tenant)
     if names and not dry_run:
-        _do(link, "ACL", "DELUSER", *names)
+        command(link, "ACL", "DELUSER", *names)
         _persist(link, rewrite=False)
     return names
 
 
-def _do(link: Link, *command: str) -> Any:
-    def parse(replies: list[Any]) -> Any:
-        if isinstance(replies[0], ResponseError):
-            raise StoreError(f"Redis refused {' '.join(command[:2])}: {replies[0]}")
-        return replies[0]
-
-    return link.run(Operation((command,), parse))
-
-
-def _keys_of(link: Link, user: str) -> str | None:
-    """The keys that a user may use, as Redis tells them; None where there is no such user."""
-    found = _do(link, "ACL", "GETUSER", user)
-    if not found:
-        return None
-    told = pairs(found)
-    keys: Any = told.get("keys", "")
-    return keys if isinstance(keys, str) else " ".join(keys)
-
-
 def _persist(link: Link, *, rewrite: bool) -> str | None:
     try:
-        told = _do(link, "CONFIG", "GET", "aclfile")
+        told = command(link, "CONFIG", "GET", "aclfile")
         if len(told) > 1 and told[1]:
-            _do(link, "ACL", "SAVE")
+            command(link, "ACL", "SAVE")
             return "aclfile"
         if rewrite:
-            _do(link, "CONFIG", "REWRITE")
+            command(link, "CONFIG", "REWRITE")
             return "config"
     except StoreError:
         if rewrite:

@@ -116,7 +116,7 @@ class _Deletion:
         for keys in places:
             self._erase_rest(keys)
         if self._dry_run:
-            has_user = bool(drop_user(self._link, self._home, dry_run=True))
+            has_user = bool(drop_user(self._link, self._shared.tenant, dry_run=True))
             return self._told(self._found, user=has_user, archive=self._archived())
         return self._finish(places)
 
@@ -215,7 +215,7 @@ class _Deletion:
 
     def _finish(self, places: list[TenantKeys]) -> DeleteReport:
         link, tenant = self._link, self._shared.tenant
-        if drop_user(link, self._home):
+        if drop_user(link, tenant):
             link.ask(("HSET", self._shared.limits, ERASED + "user", 1))
         link.ask(("DEL", partition_note(tenant)), ("HDEL", ISOLATED, tenant))
         archived = self._erase_archive()

@@ -15,6 +15,7 @@ from sojourn.operations.core import Operation, pairs
 from sojourn.operations.homes import Home, allot, find_home, note
 from sojourn.operations.tenancy import CLOSED, MOVED, move_sessions
 from sojourn.settings import Settings
+from sojourn.tenants.grants import grants
 from sojourn.tenants.link import AT_ONCE, Link, escaped, stretches
 
 __all__ = ["IsolateReport", "isolate"]
@@ -92,7 +93,7 @@ class _Move:
         ((closed, marked),) = link.ask(("HMGET", old.limits, CLOSED, MOVED))
         if closed is not None:
             raise TenantClosed(tenant)
-        number, _ = link.run(allot(tenant, wanted))
+        number = self._allot(wanted)
         new = TenantKeys(tenant, PartitionKeys(number))
         home = link.run(find_home(tenant, link.settings.partitions))
         report = IsolateReport(tenant, number, resumed=home.moving)
@@ -105,6 +106,18 @@ class _Move:
         link.ask(note(Home(new, old.partition)))
         link.run(administered(link.context(new), "tenant.isolate", partition=number, sessions=report.sessions))
         return report
+
+    def _allot(self, wanted: int | None) -> int:
+        """A number to which no Redis user of another tenant has been confined, before Redis lost its data, say."""
+        granted = grants(self._link)
+        own = [each.partition for each in granted if each.tenant == self._old.tenant]
+        others = [each.partition for each in granted if each.tenant != self._old.tenant]
+        if wanted is None and own:
+            wanted = own[0]
+        number, _ = self._link.run(
+            allot(self._old.tenant, wanted if wanted not in others else None, above=max(others, default=0))
+        )
+        return number
 
     def _announce(self, new: TenantKeys, marked: str | None) -> None:
         """From now on new sessions are created there; and who misses one waits until all are there."""
