@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from sojourn.errors import SessionError, SessionNotFound, StoreError, TenantMoved
-from sojourn.events import Event, Start, Taken, forget_group, tenant_group
+from sojourn.events import Event, Start, Taken
 from sojourn.facade import (
     DEFAULT,
     Default,
@@ -185,7 +185,9 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
             created_after=created_after, created_before=created_before, where=where,
         )  # fmt: skip
         return await self._drive(
-            lambda: listing.list_flow(self._context, self._codec, wanted, predicate, limit, cursor)
+            lambda: self._settled(
+                lambda: listing.list_flow(self._context, self._codec, wanted, predicate, limit, cursor)
+            )
         )
 
     async def count(
@@ -247,7 +249,7 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
 
     async def forget_events(self, group: str) -> bool:
         """See `SessionStore.forget_events`."""
-        return await self._run(lambda: forget_group(self._context.keys.partition, tenant_group(self._context, group)))
+        return await self._drive(lambda: self._forget_events(group))
 
     # The archive
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from sojourn.errors import SessionError, SessionNotFound, StoreError, TenantMoved
-from sojourn.events import Event, Start, Taken, forget_group, tenant_group
+from sojourn.events import Event, Start, Taken
 from sojourn.facade import (
     DEFAULT,
     Default,
@@ -432,7 +432,7 @@ class SessionStore(Facade[S, Transport]):
 
     def forget_events(self, group: str) -> bool:
         """Remove a group, so that it no longer keeps events from being trimmed; whether there was one."""
-        return self._run(lambda: forget_group(self._context.keys.partition, tenant_group(self._context, group)))
+        return self._drive(lambda: self._forget_events(group))
 
     # The archive
 

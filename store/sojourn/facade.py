@@ -19,7 +19,7 @@ from sojourn.errors import (
     StoreFull,
     TenantMoved,
 )
-from sojourn.events import Event, Start, Taken, default_consumer, event_flow, hand_back, tenant_group
+from sojourn.events import Event, Start, Taken, default_consumer, event_flow, forget_flow, hand_back, tenant_group
 from sojourn.keys import TenantKeys
 from sojourn.limits import Ttl, milliseconds
 from sojourn.models import Session
@@ -282,8 +282,12 @@ class Facade(Generic[S, T]):
             limit=limit,
             block_s=block_s,
             takeover_s=self.settings.takeover_after,
+            shared=self.settings.partitions,
             held=held,
         )
+
+    def _forget_events(self, group: str) -> Generator[Operation[Any], Any, bool]:
+        return forget_flow(self._context, group, self.settings.partitions)
 
     def _restore(
         self, session_id: str, version: int | None, at: datetime | None, ttl: Ttl | Default, max_lifetime: Ttl | Default
