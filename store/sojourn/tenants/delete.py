@@ -11,7 +11,7 @@ from typing import Any, Final
 from sojourn.keys import ISOLATED, TENANTS, PartitionKeys, TenantKeys, check_tenant, partition_note
 from sojourn.models import Status
 from sojourn.operations.core import pairs
-from sojourn.operations.tenancy import CLOSED, ERASED, MOVED, erase, tell_erased
+from sojourn.operations.tenancy import CLOSED, ERASED, MOVED, TOLD, erase, tell_erased
 from sojourn.settings import Settings
 from sojourn.tenants.acl import drop_user
 from sojourn.tenants.isolate import groups_of
@@ -108,6 +108,9 @@ class _Deletion:
         self._find_home()
         if not self._is_known():
             raise unknown_tenant(self._shared.tenant)
+        (told,) = self._link.ask(("HGET", self._shared.limits, TOLD))
+        if told is not None and not self._dry_run:  # all is gone but for what the last steps remove
+            return self._forget(str(told))
         places = [self._shared] if self._home == self._shared else [self._home, self._shared]
         if not self._dry_run:
             self._close(places)
@@ -229,7 +232,11 @@ class _Deletion:
         report = self._report(places, archived)
         told = json.dumps({"action": "tenant.delete", **report.to_json()}, separators=(",", ":"))
         context = link.context(self._shared)
-        told = link.run(tell_erased(context, self._shared.limits, self._shared.partition, told))
+        return self._forget(link.run(tell_erased(context, self._shared.limits, self._shared.partition, told)))
+
+    def _forget(self, told: str) -> DeleteReport:
+        """The last that is left: the register and the mark."""
+        link, tenant = self._link, self._shared.tenant
         if self._home != self._shared:
             link.ask(("UNLINK", self._home.limits))
         link.ask(("SREM", TENANTS, tenant))
