@@ -33,6 +33,8 @@ class Blocking:
         found = getattr(self._store, name)
         if name in ("editing", "events"):
             return getattr(self, f"_{name}")
+        if name == "archive":
+            return Blocking(found, self._loop)
         if name in ("for_tenant", "acting"):
             return lambda *args, **kwargs: Blocking(found(*args, **kwargs), self._loop)
         if not inspect.iscoroutinefunction(found):
