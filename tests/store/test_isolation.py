@@ -118,7 +118,8 @@ def test_batches_and_lists_show_one_s_own(planted: Planted) -> None:
     assert isinstance(found[0], SessionNotFound)
     assert planted.theirs.get(planted.other).limit == 10
     filters: tuple[dict[str, Any], ...] = (
-        {}, {"owner": "ada-lovelace"}, {"tag": "x"}, {"status": ("pending", "completed", "expired", "deleted")}, {"kind": "job"},
+        {}, {"owner": "ada-lovelace"}, {"tag": "x"}, {"kind": "job"},
+        {"status": ("pending", "completed", "expired", "deleted")},
     )  # fmt: skip
     for given in filters:
         assert [each.id for each in mine.list(**given).sessions] == [planted.own]
@@ -196,7 +197,8 @@ def test_every_row_bears_its_tenant(planted: Planted, postgres_url: str) -> None
 
 COMMANDS = (
     ("get", "{id}"), ("update", "{id}", "--set", "limit=1"), ("touch", "{id}"), ("end", "{id}"),
-    ("delete", "{id}", "--yes"), ("history", "{id}"), ("restore", "{id}"), ("restore", "{id}", "--live"), ("rehydrate", "{id}"),
+    ("delete", "{id}", "--yes"), ("history", "{id}"), ("restore", "{id}"),
+    ("restore", "{id}", "--live"), ("rehydrate", "{id}"),
     ("append", "{id}", "lines", "x"),
 )  # fmt: skip
 

@@ -10,7 +10,7 @@ from tests.store.cli.conftest import Run
 
 from sojourn import SessionStore
 
-SECRET = "a-password-from-stdin-0123"
+GIVEN = "from-stdin-0123456789"
 
 
 def test_list_and_show(run: Run, store: Any) -> None:
@@ -91,9 +91,9 @@ def test_acl_apply(run: Run, store: Any, client: Any, any_redis_url: str) -> Non
 
 def test_acl_with_a_password_from_stdin(run: Run, any_redis_url: str) -> None:
     """It is not printed at all; a short one is refused."""
-    ran = run("acl", "acme", "--apply", "--password-stdin", "--user", "app", stdin=f"{SECRET}\n")
-    assert SECRET not in ran.out + ran.err
-    url = any_redis_url.replace("redis://", f"redis://app:{SECRET}@", 1)
+    ran = run("acl", "acme", "--apply", "--password-stdin", "--user", "app", stdin=f"{GIVEN}\n")
+    assert GIVEN not in ran.out + ran.err
+    url = any_redis_url.replace("redis://", f"redis://app:{GIVEN}@", 1)
     with SessionStore(url, tenant="acme") as confined:
         assert confined.count() == 0
     assert run("acl", "acme", "--apply", "--password-stdin", stdin="short\n", code=2).out == ""
