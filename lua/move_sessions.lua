@@ -1,5 +1,5 @@
--- Moves sessions of a tenant from the partition that it shared to its own, each with all that belongs to it: a call finds
--- it in the one or in the other. Those that are not there any more, or were moved before, cost nothing.
+-- Moves sessions of a tenant from the partition that it shared to its own, each with all that belongs to it: a call
+-- finds it in the one or in the other. Those that are not there any more, or were moved before, cost nothing.
 -- KEYS[1]  limits     hash    the tenant's limits in the partition that it leaves
 -- ARGV[1]  from       string  that partition's prefix
 -- ARGV[2]  to         string  the other's

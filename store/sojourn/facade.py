@@ -79,8 +79,8 @@ class Shared(Generic[T]):
     transport: T
     opened: bool = False
     """Whether the layout of this Redis has been checked."""
-    tenants: set[str] = field(default_factory=set)
-    """Tenants that are known to be in the set of tenants."""
+    tenants: dict[str, float] = field(default_factory=dict)
+    """When tenants were known to be in the set of tenants; monotonic. One may be deleted, and come again."""
     homes: dict[str, _Known] = field(default_factory=dict)
     """Where tenants' keys are, as far as that was asked."""
     moves: int = 0
@@ -93,6 +93,7 @@ class Shared(Generic[T]):
         self.homes[tenant] = _Known(home, time.monotonic())
         if known is not None and known.home.keys != home.keys:
             self.moves += 1
+            self.tenants.pop(tenant, None)
         return home
 
 
@@ -224,13 +225,13 @@ class Facade(Generic[S, T]):
     def _create(self, ttl: Ttl | Default, max_lifetime: Ttl | Default, fields: Mapping[str, Any]) -> Operation[S]:
         lives = self.settings.ttl if isinstance(ttl, Default) else ttl
         at_most = self.settings.max_lifetime if isinstance(max_lifetime, Default) else max_lifetime
-        if self._context.keys.partition.is_isolated or self.tenant in self._shared.tenants:
+        if time.monotonic() - self._shared.tenants.get(self.tenant, -_HOME_S) < _HOME_S:
             return write.create(self._context, self._codec, lives, at_most, fields, register=False)
         operation = write.create(self._context, self._codec, lives, at_most, fields, register=True)
 
         def parse(replies: list[Any]) -> S:
             session = operation.parse(replies)
-            self._shared.tenants.add(session.tenant)  # Redis has answered, so it knows the tenant now
+            self._shared.tenants[session.tenant] = time.monotonic()  # Redis has answered, so it knows the tenant now
             return session
 
         return replace(operation, parse=parse)

@@ -184,7 +184,7 @@ def test_every_row_bears_its_tenant(planted: Planted, postgres_url: str) -> None
         tables = [
             row[0] for row in sql.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'sojourn'").fetchall()
         ]
-        first = dict(
+        first: dict[str, str] = dict(
             sql.execute(
                 "SELECT k.table_name, k.column_name FROM information_schema.key_column_usage k "
                 "WHERE k.table_schema = 'sojourn' AND k.ordinal_position = 1"

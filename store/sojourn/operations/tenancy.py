@@ -9,10 +9,12 @@ from sojourn.errors import StoreError
 from sojourn.keys import PartitionKeys, TenantKeys
 from sojourn.operations.core import Argument, Context, Operation, call, raise_for
 
-__all__ = ["CLOSED", "ERASED", "MOVED", "TOLD", "erase", "move_sessions", "tell_erased"]
+__all__ = ["CLOSED", "ERASED", "HOME", "MOVED", "TOLD", "erase", "move_sessions", "tell_erased"]
 
 MOVED: Final = "moved"
 """The field of a tenant's limits that says to which partition it was moved."""
+HOME: Final = "home"
+"""The field that says that this partition is the tenant's own, still."""
 CLOSED: Final = "closed"
 """The field that says that the tenant is being deleted."""
 ERASED: Final = "erased:"

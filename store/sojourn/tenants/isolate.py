@@ -13,7 +13,7 @@ from sojourn.models import Status
 from sojourn.operations.admin import administered
 from sojourn.operations.core import Operation, pairs
 from sojourn.operations.homes import Home, allot, find_home, note
-from sojourn.operations.tenancy import CLOSED, MOVED, move_sessions
+from sojourn.operations.tenancy import CLOSED, HOME, MOVED, move_sessions
 from sojourn.settings import Settings
 from sojourn.tenants.grants import grants
 from sojourn.tenants.link import AT_ONCE, Link, escaped, stretches
@@ -127,7 +127,7 @@ class _Move:
             texts = [part for pair in pairs(limits).items() for part in pair]
             if texts:
                 link.ask(("HSET", new.limits, *texts))
-        link.ask(("SADD", TENANTS, old.tenant))
+        link.ask(("SADD", TENANTS, old.tenant), ("HSET", new.limits, HOME, 1))
         link.ask(note(Home(new, old.partition, moving=True)))
         link.ask(("HSET", old.limits, MOVED, new.partition.number))
         if self._has_sessions():
