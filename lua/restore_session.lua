@@ -18,7 +18,7 @@
 -- ARGV[15] logs       count   how many pairs of a log's name and the key of its staged entries follow
 -- ARGV[16...] log, key, field, value    those pairs, then the state's fields
 -- Returns  the record: {field, value, ...}; 'unstaged' if Redis does not hold the session, and its logs are not staged
--- Errors   NOTFOUND, OWNER, KIND, CORRUPT, CLOSED, RATE, ROOM
+-- Errors   NOTFOUND, OWNER, KIND, CORRUPT, MOVED, CLOSED, RATE, ROOM
 -- @include include/keys
 -- @include include/operation
 -- @include include/record
@@ -63,8 +63,8 @@ local limits = limits_of(k)
 local limited = not refusal and room_error(k, limits, { sessions = is_new and 1 or 0, owner = owner,
   owner_sessions = (is_new or core.owner ~= owner) and 1 or 0, bytes = bytes - (place_of(k) or 0) })
 limited = limited or pass(k, limits, core or { owner = owner })
-if not limited and not refusal and limits and (limits.closed or limits.moved) then
-  refusal = redis.error_reply('CLOSED')
+if not core and not refusal then
+  refusal = limits and barred(limits)
 end
 if limited or refusal then
   return limited or refusal

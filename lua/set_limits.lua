@@ -19,7 +19,8 @@ local prefix, tenant, operation, actor, trace = ARGV[1], ARGV[2], ARGV[3], ARGV[
 local changes, places, begins = ARGV[6], ARGV[7] == '1', ARGV[8] == '1'
 
 local k = session_keys(prefix, tenant, '')
-local is_new = redis.call('EXISTS', key) == 0 and redis.call('EXISTS', k.kinds) == 0
+-- A tenant with a partition of its own has a note of that here from the start.
+local is_new = redis.call('HLEN', key) == redis.call('HEXISTS', key, 'home') and redis.call('EXISTS', k.kinds) == 0
 if not is_repeat(k, operation) and (is_new or not begins) then
   for i = 9, #ARGV, 2 do
     if ARGV[i + 1] == '' then

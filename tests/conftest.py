@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+from tests.drivers import StoreOpener
 from tests.proxy import Proxy
 from tests.servers import Databases, RedisServers, redis_executables, start_postgres
 
@@ -48,6 +49,24 @@ def pytest_configure_node(node: _Node) -> None:
     if _shared_postgres_url not in stash:
         stash[_shared_postgres_url] = start_postgres(_controller_stack)
     node.workerinput[_POSTGRES_URL] = stash[_shared_postgres_url]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the suites run as a Redis user that is confined to one tenant."""
+    parser.addoption("--confined", action="store_true", help="stores log in as a user confined to their tenant")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell the openers of stores."""
+    StoreOpener.confined = bool(config.getoption("--confined"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what no confined user can do."""
+    if config.getoption("--confined"):
+        beyond = [each for each in items if each.get_closest_marker("beyond_one_tenant")]
+        config.hook.pytest_deselected(items=beyond)
+        items[:] = [each for each in items if each not in beyond]
 
 
 def pytest_unconfigure() -> None:

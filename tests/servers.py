@@ -46,7 +46,7 @@ class RedisServers:
         self._servers: dict[str, tuple[RedisServer, redis.Redis, dict[str, str]]] = {}
 
     def clean_url(self, executable: str) -> str:
-        """Return the URL of the shared server of ``executable``, emptied and with its first configuration."""
+        """Return the URL of the shared server of ``executable``, emptied, with its first configuration and user."""
         if executable not in self._servers:
             folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="redis-"))
             server = self._stack.enter_context(RedisServer.start(Path(folder), executable=executable))
@@ -54,6 +54,9 @@ class RedisServers:
             self._servers[executable] = (server, client, _config(client))
         server, client, first = self._servers[executable]
         client.flushall()
+        for user in cast("list[str]", client.acl_users()):
+            if user != "default":
+                client.acl_deluser(user)
         for name, value in _config(client).items():
             if value != first[name]:
                 client.config_set(name, first[name])

@@ -43,14 +43,8 @@ end
 
 -- The error reply for a session that may not be created, else nil.
 local function admit(k, limits, now, prefix, grace, retention, owner, bytes)
-  if limits.closed then
-    return redis.error_reply('CLOSED')
-  end
-  if limits.moved then
-    return redis.error_reply('MOVED')
-  end
-  local payment, refusal = price(k, limits, { 'creates', 'owner_creates', 'operations', 'owner_operations' },
-    owner)
+  local payment, refusal = price(k, limits, { 'creates', 'owner_creates', 'operations', 'owner_operations' }, owner)
+  refusal = barred(limits) or refusal
   if refusal then
     return refusal
   end

@@ -16,6 +16,12 @@ local function limits_of(k)
   return limits
 end
 
+-- An error reply where nothing new of the tenant may come to this place, else nil: it has a partition of its own since,
+-- or is being deleted.
+local function barred(limits)
+  return (limits.moved and redis.error_reply('MOVED')) or (limits.closed and redis.error_reply('CLOSED')) or nil
+end
+
 -- Tells the outbox what a limit refuses, but not more than once a minute.
 local function tell_limited(k, now, limit, told)
   local first = redis.pcall('SET', k.told .. limit, '', 'NX', 'PX', TOLD_MS)

@@ -9,13 +9,15 @@ from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from sojourn.errors import LimitError, SessionError, StoreError
-from sojourn.events import Event, Start, Taken, forget_group, tenant_group
+from sojourn.errors import LimitError, SessionError, SessionNotFound, StoreError, TenantMoved
+from sojourn.events import Event, Start, Taken
 from sojourn.facade import (
     DEFAULT,
     Default,
     Facade,
     all_created,
+    astray,
+    checked,
     created_or_full,
     found_or_none,
     result,
@@ -200,7 +202,9 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
             created_after=created_after, created_before=created_before, where=where,
         )  # fmt: skip
         return await self._drive(
-            lambda: listing.list_flow(self._context, self._codec, wanted, predicate, limit, cursor)
+            lambda: self._settled(
+                lambda: listing.list_flow(self._context, self._codec, wanted, predicate, limit, cursor)
+            )
         )
 
     async def count(
@@ -220,7 +224,7 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
             self._context, self._codec, status=status, kind=kind, owner=owner, client_type=client_type, tag=tag,
             created_after=created_after, created_before=created_before, where=where,
         )  # fmt: skip
-        return await self._drive(lambda: listing.count_flow(self._context, wanted))
+        return await self._drive(lambda: self._settled(lambda: listing.count_flow(self._context, wanted)))
 
     # The tenant
 
@@ -272,13 +276,11 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
 
     async def peek_events(self, *, start: From = "recent", cursor: str | None = None, limit: int = 100) -> EventPage:
         """See `SessionStore.peek_events`."""
-        return await self._drive(lambda: peek_flow(self._whole_tenant, start, cursor, limit))
+        return await self._drive(lambda: self._settled(lambda: peek_flow(self._whole_tenant, start, cursor, limit)))
 
     async def forget_events(self, group: str) -> bool:
         """See `SessionStore.forget_events`."""
-        return await self._run(
-            lambda: forget_group(self._whole_tenant.keys.partition, tenant_group(self._context, group))
-        )
+        return await self._drive(lambda: self._forget_events(group))
 
     # MCP sessions
 
@@ -306,6 +308,14 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
     # How it runs
 
     async def _run(self, build: Callable[[], Operation[R]]) -> R:
+        if not self._ready:
+            build()  # what is not acceptable is told without asking anybody
+            await self._open()
+        try:
+            return await self._execute(build())
+        except (SessionNotFound, TenantMoved) as error:
+            if not await self._follow(self._relocated(error)):
+                raise
         await self._open()
         return await self._execute(build())
 
@@ -314,18 +324,41 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
         build: Callable[[], Sequence[Operation[R]]],
         finish: Callable[[Operation[R], builtins.list[Any]], E],
     ) -> builtins.list[E]:
-        await self._open()
-        operations = build()
-        replies = await self._shared.transport.execute(operations)
-        return [await self._finish(each, own, finish) for each, own in zip(operations, replies, strict=True)]
+        if not self._ready:
+            build()  # what is not acceptable is told without asking anybody
+            await self._open()
+        found = await self._batch(build(), finish)
+        doubtful = astray(found)
+        moved: bool = bool(doubtful) and await self._follow(self._relocated())
+        if moved:
+            await self._open()
+            fresh = build()
+            again = await self._batch([fresh[index] for index in doubtful], finish)
+            for index, each in zip(doubtful, again, strict=True):
+                found[index] = each
+        return found
 
     async def _drive(self, build: Callable[[], Generator[Operation[Any] | Pause | Ask, Any, R]]) -> R:
+        if not self._ready:
+            checked(build())
+            await self._open()
+        try:
+            return await self._follow(build())
+        except (SessionNotFound, TenantMoved) as error:
+            if not await self._follow(self._relocated(error)):
+                raise
         await self._open()
         return await self._follow(build())
 
     async def _open(self) -> None:
         if not self._ready:
             await self._follow(self._opening())
+
+    async def _batch(
+        self, operations: Sequence[Operation[R]], finish: Callable[[Operation[R], builtins.list[Any]], E]
+    ) -> builtins.list[E]:
+        replies = await self._shared.transport.execute(operations)
+        return [await self._finish(each, own, finish) for each, own in zip(operations, replies, strict=True)]
 
     async def _execute(self, operation: Operation[R]) -> R:
         return await self._finish(operation, (await self._shared.transport.execute([operation]))[0], result)

@@ -9,13 +9,15 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from sojourn.errors import LimitError, SessionError, StoreError
-from sojourn.events import Event, Start, Taken, forget_group, tenant_group
+from sojourn.errors import LimitError, SessionError, SessionNotFound, StoreError, TenantMoved
+from sojourn.events import Event, Start, Taken
 from sojourn.facade import (
     DEFAULT,
     Default,
     Facade,
     all_created,
+    astray,
+    checked,
     created_or_full,
     found_or_none,
     result,
@@ -373,7 +375,11 @@ class SessionStore(Facade[S, Transport]):
             self._context, self._codec, status=status, kind=kind, owner=owner, client_type=client_type, tag=tag,
             created_after=created_after, created_before=created_before, where=where,
         )  # fmt: skip
-        return self._drive(lambda: listing.list_flow(self._context, self._codec, wanted, predicate, limit, cursor))
+        return self._drive(
+            lambda: self._settled(
+                lambda: listing.list_flow(self._context, self._codec, wanted, predicate, limit, cursor)
+            )
+        )
 
     def count(
         self,
@@ -392,7 +398,7 @@ class SessionStore(Facade[S, Transport]):
             self._context, self._codec, status=status, kind=kind, owner=owner, client_type=client_type, tag=tag,
             created_after=created_after, created_before=created_before, where=where,
         )  # fmt: skip
-        return self._drive(lambda: listing.count_flow(self._context, wanted))
+        return self._drive(lambda: self._settled(lambda: listing.count_flow(self._context, wanted)))
 
     # The tenant
 
@@ -500,11 +506,11 @@ class SessionStore(Facade[S, Transport]):
             >>> [event.type for event in store.peek_events(limit=2).events]  # doctest: +SKIP
             ['created', 'expired']
         """
-        return self._drive(lambda: peek_flow(self._whole_tenant, start, cursor, limit))
+        return self._drive(lambda: self._settled(lambda: peek_flow(self._whole_tenant, start, cursor, limit)))
 
     def forget_events(self, group: str) -> bool:
         """Remove a group, so that it no longer keeps events from being trimmed; whether there was one."""
-        return self._run(lambda: forget_group(self._whole_tenant.keys.partition, tenant_group(self._context, group)))
+        return self._drive(lambda: self._forget_events(group))
 
     # MCP sessions
 
@@ -570,6 +576,14 @@ class SessionStore(Facade[S, Transport]):
 
     def _run(self, build: Callable[[], Operation[R]]) -> R:
         """Execute the operation that `build` makes once it is known where the tenant's keys are."""
+        if not self._ready:
+            build()  # what is not acceptable is told without asking anybody
+            self._open()
+        try:
+            return self._execute(build())
+        except (SessionNotFound, TenantMoved) as error:
+            if not self._follow(self._relocated(error)):
+                raise
         self._open()
         return self._execute(build())
 
@@ -578,18 +592,41 @@ class SessionStore(Facade[S, Transport]):
         build: Callable[[], Sequence[Operation[R]]],
         finish: Callable[[Operation[R], builtins.list[Any]], E],
     ) -> builtins.list[E]:
-        self._open()
-        operations = build()
-        replies = self._shared.transport.execute(operations)
-        return [self._finish(each, own, finish) for each, own in zip(operations, replies, strict=True)]
+        if not self._ready:
+            build()  # what is not acceptable is told without asking anybody
+            self._open()
+        found = self._batch(build(), finish)
+        doubtful = astray(found)
+        moved: bool = bool(doubtful) and self._follow(self._relocated())
+        if moved:
+            self._open()
+            fresh = build()
+            again = self._batch([fresh[index] for index in doubtful], finish)
+            for index, each in zip(doubtful, again, strict=True):
+                found[index] = each
+        return found
 
     def _drive(self, build: Callable[[], Generator[Operation[Any] | Pause | Ask, Any, R]]) -> R:
+        if not self._ready:
+            checked(build())
+            self._open()
+        try:
+            return self._follow(build())
+        except (SessionNotFound, TenantMoved) as error:
+            if not self._follow(self._relocated(error)):
+                raise
         self._open()
         return self._follow(build())
 
     def _open(self) -> None:
         if not self._ready:
             self._follow(self._opening())
+
+    def _batch(
+        self, operations: Sequence[Operation[R]], finish: Callable[[Operation[R], builtins.list[Any]], E]
+    ) -> builtins.list[E]:
+        replies = self._shared.transport.execute(operations)
+        return [self._finish(each, own, finish) for each, own in zip(operations, replies, strict=True)]
 
     def _execute(self, operation: Operation[R]) -> R:
         return self._finish(operation, self._shared.transport.execute([operation])[0], result)

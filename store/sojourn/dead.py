@@ -9,6 +9,7 @@ from typing import Any, Final, Self, TypeVar
 from sojourn.operations import dead
 from sojourn.operations.core import Operation, raise_for
 from sojourn.operations.dead import DeadLetter, DeadPage, Place, check_hook, hook_scope
+from sojourn.operations.homes import homes
 from sojourn.operations.read import open_layout
 from sojourn.operations.record import now_ms
 from sojourn.settings import Settings
@@ -69,8 +70,7 @@ class DeadLetters:
             InvalidId: not a dead letter's id.
             StoreUnavailable: Redis did not answer.
         """
-        flow = dead.find_flow(letter_id, self._settings.queue_prefix, self._settings.all_partitions)
-        return tuple(self._drive(flow))
+        return tuple(self._drive(dead.find_flow(letter_id, self._settings.queue_prefix, self._settings.partitions)))
 
     def each(self, *, hook: str | None = None, tenant: str | None = None) -> Iterator[DeadLetter]:
         """All dead letters that are there now, hook by hook, oldest first in each partition.
@@ -116,7 +116,7 @@ class DeadLetters:
         self.close()
 
     def _places(self, hook: str | None) -> tuple[Place, ...]:
-        prefix, partitions = self._settings.queue_prefix, self._settings.all_partitions
+        prefix, partitions = self._settings.queue_prefix, self._run(homes(self._settings.partitions)).partitions
         names = [check_hook(hook)] if hook is not None else self._run(dead.hooks(partitions, prefix))
         return tuple(Place(each, name, hook_scope(prefix, name)) for name in names for each in partitions)
 

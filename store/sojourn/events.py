@@ -17,6 +17,7 @@ from sojourn.codec import datetime_from, ms_from
 from sojourn.errors import InvalidInput, InvalidName
 from sojourn.keys import PartitionKeys
 from sojourn.operations.core import Command, Context, Operation, pairs, raise_for
+from sojourn.operations.homes import find_home
 
 __all__ = [
     "ARCHIVE_GROUP",
@@ -26,6 +27,7 @@ __all__ = [
     "default_consumer",
     "dispatch_group",
     "event_flow",
+    "forget_flow",
     "forget_group",
     "join_group",
     "read_new",
@@ -41,6 +43,8 @@ ARCHIVE_GROUP: Final = "sojourn-archive"
 _GROUP: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _BATCH: Final = 100
 _CONSUMER_LENGTH: Final = 256
+_LOOK_S: Final = 1.0
+"""So often, where there is nothing to read, it is asked whether the tenant has a partition of its own by now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +170,46 @@ def forget_group(partition: PartitionKeys, group: str) -> Operation[bool]:
         return bool(replies[0])
 
     return Operation((("XGROUP", "DESTROY", partition.events, group),), parse)
+
+
+def forget_flow(context: Context, group: str, shared: int) -> Generator[Operation[Any], Any, bool]:
+    """Remove a tenant's group, wherever it is; whether there was one. `shared`: how many partitions are shared."""
+    name = tenant_group(context, group)
+    there: bool = yield forget_group(context.keys.partition, name)
+    former = (yield find_home(context.tenant, shared)).former
+    if former is not None and (yield _pending(former, name)) is not None:
+        there |= yield forget_group(former, name)
+    return there
+
+
+def _pending(partition: PartitionKeys, group: str) -> Operation[int | None]:
+    """How many events a group has to acknowledge there; None where there is none, or where that may not be asked."""
+
+    def parse(replies: list[Any]) -> int | None:
+        groups = [] if isinstance(replies[0], ResponseError) else map(pairs, replies[0])
+        return next((int(each["pending"]) for each in groups if each["name"] == group), None)
+
+    return Operation((("XINFO", "GROUPS", partition.events),), parse)
+
+
+def _outboxes(
+    tenant: str, shared: int, group: str, start: Start, before: Sequence[PartitionKeys]
+) -> Generator[Operation[Any], Any, list[PartitionKeys]]:
+    """Where the tenant's events are, with the group there: in the partition that it shared before, too, until drained.
+
+    `before`: where they were, and where nothing is left to read now.
+    """
+    home = yield find_home(tenant, shared)
+    own, former = home.keys.partition, home.former
+    if own not in before:
+        yield join_group([own], group, "oldest" if before else start)
+    pending = None if former is None else (yield _pending(former, group))
+    if pending is None:
+        return [own]
+    if former in before and not (home.moving or pending):
+        yield forget_group(former, group)  # else it would keep others' events from being trimmed for ever
+        return [own]
+    return [own, former]
 
 
 def read_new(
@@ -299,6 +343,7 @@ def event_flow(
     limit: int | None,
     block_s: float,
     takeover_s: float,
+    shared: int,
     held: Taken,
 ) -> Generator[Operation[Any] | Event, Any, None]:
     """Yields the operations that read a group's events, and the events themselves.
@@ -317,9 +362,9 @@ def event_flow(
     consumer = default_consumer() if consumer is None else consumer
     if not isinstance(consumer, str) or not consumer.isprintable() or not 0 < len(consumer) <= _CONSUMER_LENGTH:
         raise InvalidName(f"a consumer's name is printable text of 1 to {_CONSUMER_LENGTH} characters")
-    partitions = [context.keys.partition]
-    yield join_group(partitions, name, start)
+    partitions = yield from _outboxes(context.tenant, shared, name, start, ())
     idle_s = 0.0
+    looked_s = 0.0
     until_takeover_s = 0.0
     left = _BATCH if limit is None else limit
     while left:
@@ -336,6 +381,10 @@ def event_flow(
             taken = yield read_new(partitions, name, consumer, count, wait_s)
             idle_s = 0.0 if taken else idle_s + wait_s
             until_takeover_s -= wait_s
+            looked_s += wait_s
+            if not taken and (looked_s >= _LOOK_S or len(partitions) > 1):
+                partitions = yield from _outboxes(context.tenant, shared, name, start, partitions)
+                looked_s = 0.0
             if not taken and timeout_s is not None and idle_s >= timeout_s:
                 return
         held += taken

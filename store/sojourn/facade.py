@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, Generic, Self, TypeVar
@@ -19,15 +20,17 @@ from sojourn.errors import (
     SessionNotFound,
     SojournError,
     StoreFull,
+    TenantMoved,
 )
-from sojourn.events import Event, Start, Taken, default_consumer, event_flow, hand_back, tenant_group
+from sojourn.events import Event, Start, Taken, default_consumer, event_flow, forget_flow, hand_back, tenant_group
 from sojourn.keys import TenantKeys
 from sojourn.limits import Ttl, milliseconds
 from sojourn.models import Session
 from sojourn.operations import quotas, read, write
 from sojourn.operations import tokens as token_operations
-from sojourn.operations.core import Context, Operation
-from sojourn.operations.flows import Flow, mutate_flow
+from sojourn.operations.core import Context, Operation, together
+from sojourn.operations.flows import Flow, Pause, mutate_flow
+from sojourn.operations.homes import Home, find_home
 from sojourn.sealing import Sealer
 from sojourn.settings import Settings, load_settings
 from sojourn.tokens.hints import Hints
@@ -38,6 +41,8 @@ __all__ = [
     "Default",
     "Facade",
     "all_created",
+    "astray",
+    "checked",
     "created_or_full",
     "found_or_none",
     "result",
@@ -59,6 +64,22 @@ class Default:
 
 DEFAULT: Final = Default()
 _CONTEXT_BYTES: Final = 256
+_HOME_S: Final = 1.0
+"""What is known of a tenant's home is that old at most when it is relied on for something not being there."""
+_MOVE_S: Final = 10.0
+"""For so long a call waits for its session, which is on the way to its tenant's own partition."""
+_LOOK_S: Final = 0.02
+
+
+@dataclass(frozen=True)
+class _Known:
+    home: Home
+    at_s: float
+    """When it was read; monotonic."""
+
+    @property
+    def is_fresh(self) -> bool:
+        return not self.home.moving and time.monotonic() - self.at_s < _HOME_S
 
 
 @dataclass
@@ -68,20 +89,34 @@ class Shared(Generic[T]):
     transport: T
     opened: bool = False
     """Whether the layout of this Redis has been checked."""
-    tenants: set[str] = field(default_factory=set)
-    """Tenants that are known to be in the set of tenants."""
+    tenants: dict[str, float] = field(default_factory=dict)
+    """When tenants were known to be in the set of tenants; monotonic. One may be deleted, and come again."""
     begun: set[str] = field(default_factory=set)
     """Tenants that had the chance to get the limits that the settings have for new ones."""
     paces: dict[str, quotas.Pace] = field(default_factory=dict)
     hints: Hints = field(default_factory=Hints)
+    homes: dict[str, _Known] = field(default_factory=dict)
+    """Where tenants' keys are, as far as that was asked."""
+    moves: int = 0
+    """How often a tenant was found elsewhere than before: then each view makes sure of its own anew."""
+
+    def know(self, home: Home) -> Home:
+        """Note where a tenant's keys are."""
+        tenant = home.keys.tenant
+        known = self.homes.get(tenant)
+        self.homes[tenant] = _Known(home, time.monotonic())
+        if known is not None and known.home.keys != home.keys:
+            self.moves += 1
+            self.tenants.pop(tenant, None)
+        return home
 
 
 class Facade(Generic[S, T]):
     """Builds the operations behind each method of a store; knows nothing of waiting."""
 
     _shared: Shared[T]
-    _ready = False
-    """Whether `_opening` was gone through."""
+    _opened_at: int | None = None
+    """The count of moves for which `_opening` was gone through."""
 
     def __init__(
         self,
@@ -132,7 +167,7 @@ class Facade(Generic[S, T]):
             'acme'
         """
         view = self._view(self._context.of(TenantKeys.of(tenant, self.settings.partitions)))
-        view._ready = False  # noqa: SLF001
+        view._opened_at = None  # noqa: SLF001
         return view
 
     def acting(self, *, actor: str = "", trace_id: str = "") -> Self:
@@ -185,28 +220,69 @@ class Facade(Generic[S, T]):
 
     # What the methods of the stores execute
 
-    def _opening(self) -> Generator[Operation[bool], bool, None]:
+    @property
+    def _ready(self) -> bool:
+        """Whether it is known where the tenant's keys are."""
+        return self._opened_at == self._shared.moves
+
+    def _opening(self) -> Generator[Operation[Any], Any, None]:
         """What comes before the first operation of a store, and of each of its views."""
-        if not self._shared.opened:
-            for step in read.open_layout(self.settings.partitions):
-                if (yield step):
-                    break
-            self._shared.opened = True
-        if self.settings.tenant_limits.model_fields_set and self.tenant not in self._shared.begun:
+        shared, partitions = self._shared, self.settings.partitions
+        moves = shared.moves
+        known = shared.homes.get(self.tenant)
+        home = None if known is None else known.home
+        if not shared.opened:
+            look, lay_out = read.open_layout(partitions)
+            laid_out, home = yield together(look, find_home(self.tenant, partitions))
+            if not laid_out:
+                yield lay_out
+            shared.opened = True
+            shared.know(home)
+        elif home is None:
+            home = shared.know((yield find_home(self.tenant, partitions)))
+        self._context = self._context.of(home.keys)
+        if self.settings.tenant_limits.model_fields_set and self.tenant not in shared.begun:
             yield quotas.begin(self._context, self.settings.tenant_limits)
-            self._shared.begun.add(self.tenant)
-        self._ready = True
+            shared.begun.add(self.tenant)
+        self._opened_at = moves
+
+    def _relocated(self, error: SojournError | None = None) -> Generator[Operation[Any] | Pause, Any, bool]:
+        """Whether the tenant's keys are elsewhere than this view looked; waits while its sessions are on the way.
+
+        `error`: what came of it. Who has asked within the last second does not ask again because of a session that is
+        not there: moving begins more than a second after it was announced.
+        """
+        looked_in, waited = self._context.keys, False
+        gives_up_at = time.monotonic() + _MOVE_S
+        while True:
+            known = self._shared.homes.get(self.tenant)
+            if known is None or not known.is_fresh or isinstance(error, TenantMoved):
+                self._shared.know((yield find_home(self.tenant, self.settings.partitions)))
+                known = self._shared.homes[self.tenant]
+            if not known.home.moving or isinstance(error, TenantMoved):
+                return waited or known.home.keys != looked_in
+            if time.monotonic() > gives_up_at:
+                raise TenantMoved(self.tenant)
+            waited = True
+            yield Pause(_LOOK_S)
+
+    def _settled(self, build: Callable[[], Generator[Operation[Any], Any, R]]) -> Generator[Any, Any, R]:
+        """The flow that `build` makes, once all sessions are in one place: nothing tells it that some are elsewhere."""
+        checked(build())
+        if (yield from self._relocated()):
+            yield from self._opening()
+        return (yield from build())
 
     def _create(self, ttl: Ttl | Default, max_lifetime: Ttl | Default, fields: Mapping[str, Any]) -> Operation[S]:
         lives = self.settings.ttl if isinstance(ttl, Default) else ttl
         at_most = self.settings.max_lifetime if isinstance(max_lifetime, Default) else max_lifetime
-        if self.tenant in self._shared.tenants:
+        if time.monotonic() - self._shared.tenants.get(self.tenant, -_HOME_S) < _HOME_S:
             return write.create(self._context, self._codec, lives, at_most, fields, register=False)
         operation = write.create(self._context, self._codec, lives, at_most, fields, register=True)
 
         def parse(replies: list[Any]) -> S:
             session = operation.parse(replies)
-            self._shared.tenants.add(session.tenant)  # Redis has answered, so it knows the tenant now
+            self._shared.tenants[session.tenant] = time.monotonic()  # Redis has answered, so it knows the tenant now
             return session
 
         return replace(operation, parse=parse)
@@ -295,8 +371,12 @@ class Facade(Generic[S, T]):
             limit=limit,
             block_s=block_s,
             takeover_s=self.settings.takeover_after,
+            shared=self.settings.partitions,
             held=held,
         )
+
+    def _forget_events(self, group: str) -> Generator[Operation[Any], Any, bool]:
+        return forget_flow(self._context, group, self.settings.partitions)
 
     def _restore(
         self, session_id: str, version: int | None, at: datetime | None, ttl: Ttl | Default, max_lifetime: Ttl | Default
@@ -338,24 +418,38 @@ def result_or_error(operation: Operation[R], replies: list[Any]) -> R | SessionE
         return error
 
 
-def created_or_full(operation: Operation[R], replies: list[Any]) -> R | StoreFull | LimitError:
-    """The new session, or that there is no room for it: Redis is out of memory, or the tenant at a limit."""
+def created_or_full(operation: Operation[R], replies: list[Any]) -> R | StoreFull | LimitError | TenantMoved:
+    """The new session, or why there is no room for it here: Redis is full, or the tenant at a limit, or elsewhere."""
     try:
         return operation.parse(replies)
-    except (StoreFull, LimitError) as error:
+    except (StoreFull, LimitError, TenantMoved) as error:
         return error
 
 
-def all_created(outcomes: list[S | StoreFull | LimitError]) -> list[S]:
+def checked(flow: Generator[Any, Any, Any]) -> None:
+    """Let a flow refuse what it does not accept, before its first step."""
+    with closing(flow):
+        next(flow, None)
+
+
+def astray(found: list[Any]) -> list[int]:
+    """Which results of a batch may be others at the tenant's own partition, if it was moved there."""
+    return [
+        index for index, each in enumerate(found) if each is None or isinstance(each, (SessionNotFound, TenantMoved))
+    ]
+
+
+def all_created(outcomes: list[S | StoreFull | LimitError | TenantMoved]) -> list[S]:
     """The new sessions, if all there are.
 
     Raises:
         StoreFull, LimitError: some are not; those that are come with it, since they live on.
     """
-    created = [each for each in outcomes if not isinstance(each, (StoreFull, LimitError))]
+    created = [each for each in outcomes if not isinstance(each, (StoreFull, LimitError, TenantMoved))]
     for each in outcomes:
         if isinstance(each, LimitError):
             each.created = tuple(created)
+        if isinstance(each, (LimitError, TenantMoved)):
             raise each
     if len(created) < len(outcomes):
         raise StoreFull(

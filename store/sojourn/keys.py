@@ -5,6 +5,8 @@ key                                                           type    holds
 ============================================================  ======  ==========================================
 ``sojourn:meta``                                              hash    ``layout``, ``partitions``
 ``sojourn:tenants``                                           set     tenants that ever created a session
+``sojourn:isolated``                                          hash    tenants' own partitions; ``/last``: the top one
+``sojourn:partition:<tenant>``                                string  its own partition, for a client confined to it
 ``sojourn:archive``                                           hash    how the last archive run ended
 ``sojourn:rehydrating``                                       string  how far filling Redis from the archive came
 ``sojourn:checked``                                           string  the server's run that was held against the archive
@@ -14,7 +16,7 @@ key                                                           type    holds
 ``sojourn:{NN}:<tenant>:token:<sha256>``                      hash    what a token opens, by the hash of its text
 ``sojourn:{NN}:<tenant>:tokens:<id>``                         zset    a session's tokens by when each is over
 ``sojourn:{NN}:<tenant>:kinds``                               set     kinds that the tenant has used
-``sojourn:{NN}:<tenant>:limits``                              hash    the tenant's limits by name
+``sojourn:{NN}:<tenant>:limits``                              hash    the tenant's limits by name; ``moved``, ``closed``
 ``sojourn:{NN}:<tenant>:live``                                zset    of a tenant with limits: live ids by last use
 ``sojourn:{NN}:<tenant>:live:<owner>``                        zset    the same for one owner
 ``sojourn:{NN}:<tenant>:places``                              hash    their bytes and owners by id; ``/bytes``: the sum
@@ -40,15 +42,17 @@ key                                                           type    holds
 ============================================================  ======  ==========================================
 
 The slash keeps hooks' keys apart from those of a tenant called ``ledger``, for no tenant's name contains one.
-``NN`` is the partition: a Redis hash tag, so all keys that one script touches live on one cluster node. All times are
-milliseconds since the epoch.
+``NN`` is the partition: a Redis hash tag, so all keys that one script touches live on one cluster node. Those below 100
+are shared by tenants; from 100 on, each is of one tenant alone, which a Redis ACL can then confine to it. All times
+are milliseconds since the epoch.
 """
 
 from __future__ import annotations
 
 import binascii
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
@@ -58,20 +62,26 @@ from sojourn.tokens.form import masked_tokens
 __all__ = [
     "ARCHIVE",
     "CHECKED",
+    "FIRST_ISOLATED",
+    "ISOLATED",
+    "LAST_ISOLATED",
     "LAYOUT",
     "META",
     "REHYDRATING",
     "TENANTS",
+    "Homes",
     "PartitionKeys",
     "TenantKeys",
     "check_id",
     "check_kind",
     "check_tenant",
     "is_id",
+    "is_partition",
     "parse_event_id",
     "parse_key",
     "parse_member",
     "partition_for",
+    "partition_note",
     "queue_counts",
     "session_pattern",
 ]
@@ -80,6 +90,12 @@ LAYOUT: Final = 1
 """The version of this key schema. A client of another one gets `LayoutMismatch`."""
 META: Final = "sojourn:meta"
 TENANTS: Final = "sojourn:tenants"
+ISOLATED: Final = "sojourn:isolated"
+LAST_ISOLATED: Final = "/last"
+"""The field of it with the highest number that was ever given out: none is used twice. No tenant is called so."""
+FIRST_ISOLATED: Final = 100
+"""The first partition that is of one tenant alone."""
+_MOST: Final = 999_999
 ARCHIVE: Final = "sojourn:archive"
 REHYDRATING: Final = "sojourn:rehydrating"
 CHECKED: Final = "sojourn:checked"
@@ -87,7 +103,7 @@ CHECKED: Final = "sojourn:checked"
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _KIND = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-_OF_SESSION = re.compile(rf"sojourn:\{{(\d{{2}})\}}:({_TENANT.pattern}):(lease|session):({_ID.pattern})")
+_OF_SESSION = re.compile(rf"sojourn:\{{(\d{{2}}|[1-9]\d{{2,5}})\}}:({_TENANT.pattern}):(lease|session):({_ID.pattern})")
 
 
 def check_tenant(tenant: str) -> str:
@@ -154,6 +170,26 @@ def partition_for(tenant: str, session_id: str, partitions: int) -> int:
     return binascii.crc_hqx(tenant.encode(), 0) % partitions
 
 
+def is_partition(number: int, shared: int) -> bool:
+    """Whether there can be a partition of that number where `shared` are shared by tenants.
+
+    Example:
+        >>> is_partition(7, 8), is_partition(8, 8), is_partition(100, 8)
+        (True, False, True)
+    """
+    return 0 <= number < shared or FIRST_ISOLATED <= number <= _MOST
+
+
+def partition_note(tenant: str) -> str:
+    """The string that tells which partition is a tenant's own.
+
+    Example:
+        >>> partition_note("acme")
+        'sojourn:partition:acme'
+    """
+    return f"sojourn:partition:{tenant}"
+
+
 def queue_counts(queue_prefix: str) -> str:
     """The hash in the queues' Redis that counts what went wrong with a deployment's jobs, by what.
 
@@ -174,6 +210,11 @@ class PartitionKeys:
     """
 
     number: int
+
+    @property
+    def is_isolated(self) -> bool:
+        """Whether it is of one tenant alone."""
+        return self.number >= FIRST_ISOLATED
 
     @cached_property
     def prefix(self) -> str:
@@ -233,6 +274,11 @@ class PartitionKeys:
         return self.prefix + "/guard"
 
     @cached_property
+    def removed(self) -> str:
+        """The sessions that were removed meanwhile."""
+        return self.prefix + "/removed"
+
+    @cached_property
     def batches(self) -> str:
         """How many batches the archive has taken, and when it took the last."""
         return self.prefix + "/batches"
@@ -268,12 +314,13 @@ class TenantKeys:
         return cls(check_tenant(tenant), PartitionKeys(partition_for(tenant, "", partitions)))
 
     @cached_property
-    def _prefix(self) -> str:
+    def prefix(self) -> str:
+        """What every key of the tenant's alone begins with."""
         return f"{self.partition.prefix}{self.tenant}:"
 
     @cached_property
     def _session_prefix(self) -> str:
-        return self._prefix + "session:"
+        return self.prefix + "session:"
 
     @property
     def sessions(self) -> str:
@@ -283,17 +330,17 @@ class TenantKeys:
     @cached_property
     def kinds(self) -> str:
         """The kinds that the tenant has used."""
-        return self._prefix + "kinds"
+        return self.prefix + "kinds"
 
     @cached_property
     def limits(self) -> str:
-        """The tenant's limits."""
-        return self._prefix + "limits"
+        """The tenant's limits; and whether it was moved away from here, or is being deleted."""
+        return self.prefix + "limits"
 
     @cached_property
     def live(self) -> str:
         """Live sessions by their last use, of a tenant with limits on them."""
-        return self._prefix + "live"
+        return self.prefix + "live"
 
     def live_of(self, owner: str) -> str:
         """The same for one owner."""
@@ -302,15 +349,15 @@ class TenantKeys:
     @cached_property
     def places(self) -> str:
         """How many bytes they take, and whose they are."""
-        return self._prefix + "places"
+        return self.prefix + "places"
 
     def rate(self, name: str, owner: str = "") -> str:
         """A bucket of tokens."""
-        return f"{self._prefix}rate:{name}" + (f":{owner}" if owner else "")
+        return f"{self.prefix}rate:{name}" + (f":{owner}" if owner else "")
 
     def told(self, limit: str) -> str:
         """There for a while after a refusal was told."""
-        return f"{self._prefix}told:{limit}"
+        return f"{self.prefix}told:{limit}"
 
     def session(self, session_id: str) -> str:
         """The record."""
@@ -318,23 +365,23 @@ class TenantKeys:
 
     def lease(self, session_id: str) -> str:
         """The key whose expiry tells that the session's deadline has passed."""
-        return f"{self._prefix}lease:{session_id}"
+        return f"{self.prefix}lease:{session_id}"
 
     def log(self, session_id: str, name: str) -> str:
         """One of the session's append-only logs."""
-        return f"{self._prefix}log:{session_id}:{name}"
+        return f"{self.prefix}log:{session_id}:{name}"
 
     def token(self, token_hash: str) -> str:
         """What the token with this hash opens."""
-        return f"{self._prefix}token:{token_hash}"
+        return f"{self.prefix}token:{token_hash}"
 
     def tokens(self, session_id: str) -> str:
         """The session's tokens, as ``<family>:<a|r|u>:<hash>``: access, refresh, or a refresh token that was used."""
-        return f"{self._prefix}tokens:{session_id}"
+        return f"{self.prefix}tokens:{session_id}"
 
     def index(self, field: str, value: str) -> str:
         """The sessions with that value in an indexed field."""
-        return f"{self._prefix}index:{field}:{value}"
+        return f"{self.prefix}index:{field}:{value}"
 
     def status_index(self, kind: str, status: str) -> str:
         """The sessions of a kind in a status."""
@@ -343,6 +390,54 @@ class TenantKeys:
     def member(self, session_id: str) -> str:
         """How the partition's sorted sets name the session."""
         return f"{self.tenant}/{session_id}"
+
+
+@dataclass(frozen=True)
+class Homes:
+    """Where the tenants' keys are: most share partitions, and some have one of their own.
+
+    Example:
+        >>> homes = Homes(64, {"acme": 100})
+        >>> homes.of("acme").partition.number, homes.of("other").partition.number
+        (100, 56)
+    """
+
+    shared: int
+    """How many partitions are shared."""
+    isolated: Mapping[str, int] = field(default_factory=dict)
+    """The partitions of tenants that have their own."""
+
+    def of(self, tenant: str) -> TenantKeys:
+        """The tenant's keys.
+
+        Raises:
+            InvalidName: not a tenant's name.
+        """
+        number = self.isolated.get(tenant)
+        if number is None:
+            return TenantKeys.of(tenant, self.shared)
+        return TenantKeys(check_tenant(tenant), PartitionKeys(number))
+
+    def places(self, tenant: str) -> tuple[TenantKeys, ...]:
+        """Where keys of the tenant may be: at home, and where it was before it got a partition of its own.
+
+        Raises:
+            InvalidName: not a tenant's name.
+        """
+        home, before = self.of(tenant), TenantKeys.of(tenant, self.shared)
+        return (home,) if home == before else (home, before)
+
+    def within(self, tenant: str, number: int) -> TenantKeys | None:
+        """The tenant's keys in that partition; None where it cannot have any."""
+        if number >= FIRST_ISOLATED:  # it may have been given out a moment ago
+            return TenantKeys(tenant, PartitionKeys(number))
+        keys = TenantKeys.of(tenant, self.shared)
+        return keys if keys.partition.number == number else None
+
+    @cached_property
+    def partitions(self) -> tuple[PartitionKeys, ...]:
+        """Every partition's keys."""
+        return tuple(PartitionKeys(number) for number in (*range(self.shared), *sorted(set(self.isolated.values()))))
 
 
 def parse_member(member: str) -> tuple[str, str]:

@@ -11,8 +11,9 @@ from redis.exceptions import ResponseError
 
 from sojourn.jobqueues import read_job_queues, whole
 from sojourn.keys import PartitionKeys
-from sojourn.operations.core import Command, Operation, is_of_another_type, pairs, raise_for
+from sojourn.operations.core import Command, Operation, is_of_another_type, pairs, raise_for, together
 from sojourn.operations.dead import counted_hook, hook_scope
+from sojourn.operations.homes import homes
 from sojourn.operations.read import open_layout
 from sojourn.operations.record import now_ms
 from sojourn.settings import Settings
@@ -87,7 +88,7 @@ class Metrics:
 
 
 def read_metrics(settings: Settings) -> Metrics:
-    """Read the numbers; five round trips. What other hands have written is left out, not taken for a failure.
+    """Read the numbers; six round trips. What other hands have written is left out, not taken for a failure.
 
     Raises:
         StoreUnavailable: Redis did not answer in time.
@@ -99,10 +100,12 @@ def read_metrics(settings: Settings) -> Metrics:
     """
     transport = Transport(settings)
     try:
-        (look, _), partitions = open_layout(settings.partitions), settings.all_partitions
+        look, _ = open_layout(settings.partitions)
+        first = together(look, homes(settings.partitions))
+        _, known = first.parse(transport.execute([first])[0])
+        partitions = known.partitions
         looks = [_look(each) for each in partitions]
-        layout_replies, clock_replies, *replies = transport.execute([look, _clock(), *looks])
-        look.parse(layout_replies)
+        clock_replies, *replies = transport.execute([_clock(), *looks])
         clock_ms = _clock().parse(clock_replies)
         found = {each: one.parse(own) for each, one, own in zip(partitions, looks, replies, strict=True)}
         more = _closer(settings.queue_prefix, found)

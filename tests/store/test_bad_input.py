@@ -177,6 +177,7 @@ def test_other_layout_is_refused(open_store: StoreOpener, raw: Any) -> None:
         open_store(JobSession).create()
 
 
+@pytest.mark.beyond_one_tenant
 def test_tenants_are_apart(jobs: SessionStore[JobSession]) -> None:
     """No call reaches another tenant's session."""
     made = jobs.create(owner="ada")
@@ -222,6 +223,7 @@ def test_keys_are_parsed_back() -> None:
     assert {partition_for(f"t{number}", "", 8) for number in range(100)} == set(range(8))
 
 
+@pytest.mark.beyond_one_tenant
 def test_keys_module_spells_all_keys(jobs: SessionStore[JobSession], raw: Any) -> None:
     """A busy store leaves no key that its table does not name."""
     made = jobs.create(owner="ada", tags=["x"])

@@ -69,6 +69,7 @@ def store(open_store: StoreOpener) -> Jobs:
     return open_store(JobSession, retention=0)
 
 
+@pytest.mark.beyond_one_tenant
 def test_nothing_is_left_without_an_archive(store: Jobs, raw: Any, redis_url: str) -> None:
     """Where nobody archives, the sweep removes ended sessions with all that is theirs."""
     made = lead_full_lives(store)
@@ -79,6 +80,7 @@ def test_nothing_is_left_without_an_archive(store: Jobs, raw: Any, redis_url: st
     assert rest(raw) == {"meta", "tenants", "kinds", "operations", "events"}
 
 
+@pytest.mark.beyond_one_tenant
 def test_nothing_is_left_after_the_archive(store: Jobs, raw: Any, redis_url: str) -> None:
     """What the archive waits for stays; what is over goes at once when it is settled at its state."""
     made = lead_full_lives(store)
@@ -99,6 +101,7 @@ def test_nothing_is_left_after_the_archive(store: Jobs, raw: Any, redis_url: str
     assert run(raw, expiry.settle(keys, made[0].id, "1", "1", {})) == "gone"
 
 
+@pytest.mark.beyond_one_tenant
 def test_settling_removes_what_is_over(store: Jobs, raw: Any, redis_url: str) -> None:
     """An ended session whose retention is over goes with the settling."""
     made = store.create(tags=["x"])
@@ -126,6 +129,7 @@ def test_settled_live_session_stays(store: Jobs, raw: Any, redis_url: str) -> No
     assert strays(redis_url) == []
 
 
+@pytest.mark.beyond_one_tenant
 def test_claims_are_told_apart(store: Jobs, raw: Any) -> None:
     """One session claimed by name: not yet due, due, done already, and unknown."""
     keys = keys_of(store)
@@ -203,6 +207,7 @@ def comb(store: Jobs) -> int:
         link.close()
 
 
+@pytest.mark.beyond_one_tenant
 def test_lost_records_are_combed_out(jobs: Jobs, raw: Any, redis_url: str) -> None:
     """What a vanished hash leaves in indexes and logs goes too, and what belongs to others stays."""
     keys = keys_of(jobs)
@@ -223,6 +228,7 @@ def test_lost_records_are_combed_out(jobs: Jobs, raw: Any, redis_url: str) -> No
     assert comb(jobs) == 0
 
 
+@pytest.mark.beyond_one_tenant
 def test_a_damaged_record_is_combed_out_once_it_is_gone(jobs: Jobs, raw: Any, redis_url: str) -> None:
     """It is not listed or counted any more, but its hash stays for a person to look at; then all of it goes."""
     keys = keys_of(jobs)
@@ -239,6 +245,7 @@ def test_a_damaged_record_is_combed_out_once_it_is_gone(jobs: Jobs, raw: Any, re
     assert strays(redis_url) == []
 
 
+@pytest.mark.beyond_one_tenant
 def test_an_archive_shows_by_its_group(jobs: Jobs, raw: Any) -> None:
     """A sweeper that was not told of the archive leaves it what it waits for."""
     keys = keys_of(jobs)

@@ -94,6 +94,7 @@ def test_two_consumers_share(jobs: SessionStore[JobSession]) -> None:
     assert len({each.id for each in [*taken, *other]}) == 150
 
 
+@pytest.mark.beyond_one_tenant
 def test_tenants_are_apart(jobs: SessionStore[JobSession]) -> None:
     """Two tenants in one partition see their own events only, in groups of their own."""
     first = jobs.for_tenant("t0")
@@ -107,6 +108,7 @@ def test_tenants_are_apart(jobs: SessionStore[JobSession]) -> None:
     assert drained(first, "g") == []
 
 
+@pytest.mark.beyond_one_tenant
 def test_groups_hold_events_back_until_forgotten(jobs: SessionStore[JobSession], raw: Any) -> None:
     """Trimming keeps what a group still wants."""
     keys = keys_of(jobs).partition
@@ -130,6 +132,7 @@ def test_groups_hold_events_back_until_forgotten(jobs: SessionStore[JobSession],
     assert raw.xlen(stream) < 201
 
 
+@pytest.mark.beyond_one_tenant
 def test_trimming_keeps_what_is_delivered_and_not_acknowledged(jobs: SessionStore[JobSession], raw: Any) -> None:
     """A sweeper's step takes nothing away that a consumer still has in hand: another one gets all of it."""
     stream, group = keys_of(jobs).partition.events, "default:g"
@@ -156,6 +159,7 @@ def test_forget_without_any_event(jobs: SessionStore[JobSession]) -> None:
     assert jobs.forget_events("nobody") is False
 
 
+@pytest.mark.beyond_one_tenant
 def test_foreign_entries_do_not_stop_the_stream(jobs: SessionStore[JobSession], raw: Any) -> None:
     """An event that another program wrote badly is read as far as it goes."""
     raw.xadd(keys_of(jobs).partition.events, {"tenant": "default", "at_ms": "9" * 15, "changes": "[", "version": "x"})
@@ -201,6 +205,7 @@ def test_a_limit_leaves_the_rest_to_others(jobs: SessionStore[JobSession]) -> No
             drained(jobs, "g", limit=wrong)
 
 
+@pytest.mark.beyond_one_tenant
 def test_peeking_takes_from_nobody(jobs: SessionStore[JobSession]) -> None:
     """Pages go on where the one before ended, show the tenant's own events only, and leave a group its events."""
     made = [jobs.create() for _ in range(3)]
@@ -244,6 +249,7 @@ def other_tenant_of_the_same_partition() -> str:
     )  # fmt: skip
 
 
+@pytest.mark.beyond_one_tenant
 def test_outbox_waits_for_the_groups_to_come(jobs: SessionStore[JobSession]) -> None:
     """Nothing is trimmed before the groups are there that will want all events."""
     keys = keys_of(jobs)

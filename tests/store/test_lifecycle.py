@@ -275,6 +275,7 @@ def test_damage_is_named(jobs: SessionStore[JobSession], raw: Any) -> None:
         assert caught.value.field == field
 
 
+@pytest.mark.beyond_one_tenant
 def test_a_repeated_create_of_what_is_gone_creates_nothing(jobs: SessionStore[JobSession], raw: Any) -> None:
     """The retry of a create whose session has ended and gone meanwhile gets the first answer, and counts once."""
     operation = jobs._create(5, None, {"owner": "ada"})

@@ -62,6 +62,7 @@ def test_models_that_are_none(model: Any) -> None:
         SessionStore(model=model)
 
 
+@pytest.mark.beyond_one_tenant
 def test_cursors_are_of_one_tenant(open_store: StoreOpener) -> None:
     """Another tenant's list does not go on where this one's left off."""
     ours = open_store(JobSession)

@@ -52,6 +52,7 @@ def test_one_round_trip(open_store: StoreOpener, raw: Any, name: str, sliding: b
     assert reads(raw) - before == 2  # the call, and the question itself
 
 
+@pytest.mark.beyond_one_tenant
 def test_first_call_checks_the_layout(open_store: StoreOpener, raw: Any) -> None:
     """A store asks once whether Redis is laid out as it expects; its views do not ask again."""
     store = open_store(JobSession)

@@ -39,6 +39,7 @@ _BATCH: Final = 200
 _RESULT_S: Final = 60
 _FAILURE_S: Final = 7 * 86400
 _TIDY_EVERY_S: Final = 60.0
+_LOOK_EVERY_S: Final = 0.5
 _FORGET_AFTER_MS: Final = 600_000
 _DEEPEST: Final = 300
 """Levels of JSON; Python's own bound is the depth of its stack, here and in the worker."""
@@ -66,7 +67,8 @@ class Dispatcher:
         self._queue = queue
         self._consumer = consumer or default_consumer()
         self._group = dispatch_group(settings.queue_prefix)
-        self._partitions = settings.all_partitions
+        self._partitions: tuple[PartitionKeys, ...] = ()
+        self._look_at = 0.0
         self._joined = False
         self._own_pending = True
         self._takeover_at = 0.0
@@ -86,7 +88,7 @@ class Dispatcher:
                 self._own_pending = True
                 if "NOGROUP" in str(error) and self._joined:
                     LOG.warning("the group %s is gone from an outbox, as after FLUSHALL; makes it again", self._group)
-                    self._joined = False
+                    self._joined, self._look_at = False, 0.0
                 else:
                     stop.wait(store.failed(error))
             except RedisError as error:
@@ -104,15 +106,25 @@ class Dispatcher:
             StoreError: the sessions' Redis is away, or refuses.
             RedisError: the queues' Redis is; the events are kept for the next step.
         """
-        if not self._joined:
-            self._link.run(join_group(self._partitions, self._group, "oldest"))
-            self._joined = True
+        self._join()
         taken = self._held = self._held or self._take()
         if taken:
             self._enqueue([_writable(event) for _, event in taken])
             self._link.run(acknowledge(taken, self._group))
             self._held = []
         return len(taken)
+
+    def _join(self) -> None:
+        """Be in the group of each outbox. Tenants may get partitions of their own at any time."""
+        now = time.monotonic()
+        if now >= self._look_at:
+            partitions = self._link.homes().partitions
+            if partitions != self._partitions:
+                self._partitions, self._joined = partitions, False
+            self._look_at = now + _LOOK_EVERY_S
+        if not self._joined:
+            self._link.run(join_group(self._partitions, self._group, "oldest"))
+            self._joined = True
 
     def _take(self) -> Taken:
         if self._own_pending:
@@ -171,7 +183,8 @@ class Dispatcher:
             ("XGROUP", "DELCONSUMER", each.events, self._group, self._consumer) for each in self._partitions
         )
         try:
-            self._link.run(Operation(commands, lambda _: None))
+            if commands:
+                self._link.run(Operation(commands, lambda _: None))
         except StoreUnavailable:
             LOG.info("Redis is away; another dispatcher will forget this one")
 

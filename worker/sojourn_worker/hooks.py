@@ -20,16 +20,15 @@ from rq.timeouts import BaseTimeoutException
 
 from sojourn.errors import ArchiveError, SessionCorrupt, SessionNotFound, SojournError
 from sojourn.events import Event
-from sojourn.keys import PartitionKeys, TenantKeys, parse_event_id
+from sojourn.keys import Homes, PartitionKeys, parse_event_id
 from sojourn.models import Session
-from sojourn.operations.core import Command, Operation, raise_for
+from sojourn.operations.core import Command, Operation, all_of, raise_for
 from sojourn.operations.record import decode_record, now_ms
 from sojourn.settings import HookSettings, Settings, resolve_hook
 from sojourn_worker.burial import USED_UP, bury_event, kept_ms, scope, wait_s
 from sojourn_worker.logs import LOG
 from sojourn_worker.memory import MemoryBound
 from sojourn_worker.redis_link import RedisLink
-from sojourn_worker.tries import all_of
 
 __all__ = ["HookFailed", "HookHeldUp", "HookRun", "Outcome", "place_of"]
 
@@ -126,6 +125,7 @@ class HookRun:
         self._keep_ms = kept_ms(hook)
         self._clock = (0, 0.0)
         self._archive_is_away = False
+        self._homes = Homes(settings.partitions)
 
     def run(self, events: Sequence[Event]) -> Outcome:
         """Run the hook on each event that it is not done with.
@@ -218,10 +218,11 @@ class HookRun:
 
     def _plan(self, events: Sequence[Event]) -> list[_Planned]:
         """What is not done, with the sessions' records; what this job had in hand when it ended comes last."""
+        self._homes = self._link.homes()
         partitions = [PartitionKeys(parse_event_id(event.id)[0]) for event in events]
         commands: list[Command] = []
         for event, partition in zip(events, partitions, strict=True):
-            keys = TenantKeys.of(event.tenant, self._settings.partitions)
+            keys = self._homes.of(event.tenant)
             commands += [
                 ("ZSCORE", partition.ledger(self._scope), event.id),
                 ("GET", partition.running(self._scope, event.id)),
@@ -291,7 +292,7 @@ class HookRun:
     def _session(self, planned: _Planned) -> Session | None:
         """The last state there is: what Redis holds, past its deadline or not, else what the archive holds."""
         event = planned.event
-        keys = TenantKeys.of(event.tenant, self._settings.partitions)
+        keys = self._homes.of(event.tenant)
         try:
             return decode_record(self._context.of(keys), Session, planned.record, event.session_id)
         except SessionNotFound:

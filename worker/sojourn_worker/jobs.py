@@ -134,7 +134,7 @@ def sweep() -> None:
         link.open()
         swept = _Sweeper(settings, link).sweep()
         missed = link.drive(_miss_flow(settings.partitions, _LOOKED_AT))
-        combed = link.drive(_comb_flow(settings.all_partitions))
+        combed = link.drive(_comb_flow(link.homes().partitions))
     finally:
         link.close()
     if swept.expired or swept.removed:

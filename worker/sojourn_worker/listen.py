@@ -17,7 +17,7 @@ from redis.retry import Retry
 
 from sojourn.codec import Models
 from sojourn.errors import LayoutMismatch, SojournError, StoreError, StoreUnavailable
-from sojourn.keys import TenantKeys, parse_key
+from sojourn.keys import Homes, parse_key
 from sojourn.operations.core import Command, Operation
 from sojourn.operations.expiry import claim_session
 from sojourn.operations.strays import miss_session
@@ -49,8 +49,8 @@ class Listener:
         self._pool = ConnectionPool.from_url(settings.redis_url, **options)
         database = self._pool.connection_kwargs.get("db", 0)
         self._channels = [f"__keyevent@{database}__:{event}" for event in ("expired", "evicted")]
-        self._settings = settings
         self._link = link
+        self._homes = Homes(settings.partitions)
         self._context = settings.context(Models([]))  # claims read no model
         self._sweeper = Sweeper(settings, link)
         self._may_configure = True
@@ -104,8 +104,8 @@ class Listener:
             if found is None:
                 continue  # the channels tell of every key in the database
             what, number, tenant, session_id = found
-            keys = TenantKeys.of(tenant, self._settings.partitions)
-            if keys.partition.number != number:
+            keys = self._homes.within(tenant, number)
+            if keys is None:
                 continue
             if what == "lease":
                 operations.append(claim_session(self._context, keys, session_id))

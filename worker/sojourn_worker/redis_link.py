@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import Any, Final, TypeVar
 
+from sojourn.keys import Homes
 from sojourn.operations.core import Operation
+from sojourn.operations.homes import homes
 from sojourn.operations.read import open_layout
 from sojourn.settings import Settings
 from sojourn.transport import policy
@@ -40,6 +42,14 @@ class RedisLink(Transport):
         for step in open_layout(self._partitions):
             if self.run(step):
                 break
+
+    def homes(self) -> Homes:
+        """Where all tenants' keys are.
+
+        Raises:
+            StoreUnavailable: Redis did not answer.
+        """
+        return self.run(homes(self._partitions))
 
     def run(self, operation: Operation[T]) -> T:
         """Execute one operation; raises what it raises, and `StoreUnavailable`."""

@@ -11,7 +11,7 @@ from redis.exceptions import ResponseError
 from sojourn.codec import Models
 from sojourn.errors import ArchiveError, StoreError, StoreUnavailable
 from sojourn.events import ARCHIVE_GROUP, dispatch_group
-from sojourn.keys import PartitionKeys
+from sojourn.keys import Homes, PartitionKeys
 from sojourn.operations.core import Operation, raise_for
 from sojourn.operations.expiry import Swept, claim_due, trim_events
 from sojourn.operations.record import now_ms
@@ -52,13 +52,7 @@ class Sweeper:
         self._link = link
         self._context = settings.context(Models([]))  # claims read no model
         self._archived = settings.archive_url is not None
-        self._partitions = settings.all_partitions
-        commands = [
-            ("ZRANGE", key, 0, 0, "WITHSCORES") for each in self._partitions for key in (each.deadlines, each.removals)
-        ]
-        # The same bytes fifty times a second: packed once.
-        self._probe = policy.pack([*commands, ("TIME",)])
-        self._replies = len(commands) + 1
+        self._settle_in(Homes(settings.partitions))
         own = dispatch_group(settings.queue_prefix)
         self._awaited = (own, ARCHIVE_GROUP) if self._archived else (own,)
         self._trim_at = 0.0
@@ -66,6 +60,15 @@ class Sweeper:
         self._told: dict[str, float] = {}
         self._agreed = False
         self._expired = self._removed = 0
+
+    def _settle_in(self, homes: Homes) -> None:
+        self._partitions = homes.partitions
+        commands = [
+            ("ZRANGE", key, 0, 0, "WITHSCORES") for each in self._partitions for key in (each.deadlines, each.removals)
+        ]
+        # The same bytes fifty times a second: packed once.
+        self._probe = policy.pack([*commands, ("TIME",)])
+        self._replies = len(commands) + 1
 
     def run(self, stop: Stop) -> None:
         """Sweep until asked to stop, whatever happens to Redis."""
@@ -103,14 +106,17 @@ class Sweeper:
     def step(self) -> float:
         """Claim one batch in each partition where something is due; the seconds until the next look."""
         self._agree()
+        now = time.monotonic()
+        trims = now >= self._trim_at
+        if trims:
+            self._trim_at = now + _TRIM_EVERY_S
+            self._look_for_partitions()
         due = self._look()
         more = False
         for partition in due.partitions:
             swept = self._claim(partition)
             more = more or (swept is not None and swept.more)
-        now = time.monotonic()
-        if now >= self._trim_at:
-            self._trim_at = now + _TRIM_EVERY_S
+        if trims:
             self._trim()
             self._tell(now)
         if more:
@@ -121,6 +127,7 @@ class Sweeper:
     def sweep(self) -> Swept:
         """Claim all that is due now; what was done."""
         self._agree()
+        self._look_for_partitions()
         total = Swept(0, 0, 0, more=False)
         waiting = self._look().partitions
         while waiting:
@@ -138,6 +145,18 @@ class Sweeper:
                         again.append(partition)
             waiting = again
         return total
+
+    def _look_for_partitions(self) -> None:
+        """Some tenants have partitions of their own, and others may get one at any time."""
+        try:
+            found = self._link.homes()
+        except StoreUnavailable:
+            raise
+        except StoreError as error:
+            self._complain("partitions", error)
+            return
+        if found.partitions != self._partitions:
+            self._settle_in(found)
 
     def _look(self) -> _Due:
         replies = self._link.exchange(self._probe, self._replies)

@@ -12,13 +12,13 @@ from typing import Any
 
 from sojourn.errors import SojournError
 from sojourn.events import Event
-from sojourn.keys import PartitionKeys, check_id, check_tenant, parse_event_id
-from sojourn.operations.core import Command, Operation, raise_for
+from sojourn.keys import PartitionKeys, check_id, check_tenant, is_partition, parse_event_id
+from sojourn.operations.core import Command, all_of
 from sojourn.settings import Settings
 from sojourn_worker.burial import USED_UP, bury_event, kept_ms, scope, wait_s
 from sojourn_worker.redis_link import RedisLink
 
-__all__ = ["Standing", "all_of", "readable", "standing", "states"]
+__all__ = ["Standing", "readable", "standing", "states"]
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def readable(settings: Settings, raws: Sequence[Any]) -> tuple[list[Event], list
             check_id(event.session_id)
         except (SojournError, ValueError, TypeError, KeyError, AttributeError, OverflowError):
             partition = -1
-        if 0 <= partition < settings.partitions:
+        if is_partition(partition, settings.partitions):
             found.append(event)
         else:
             unreadable.append(raw)
@@ -124,14 +124,3 @@ def states(link: RedisLink, key: str, events: Sequence[Event]) -> list[tuple[boo
     replies = link.run(all_of(asked)) if asked else []
     each = iter(replies)
     return [(score is not None, holder, int(tries or 0)) for score, holder, tries in zip(each, each, each, strict=True)]
-
-
-def all_of(commands: Sequence[Command]) -> Operation[list[Any]]:
-    """Commands of which none may fail."""
-
-    def parse(replies: list[Any]) -> list[Any]:
-        for reply in replies:
-            raise_for(reply, "-", "-")
-        return replies
-
-    return Operation(tuple(commands), parse)

@@ -20,8 +20,9 @@ from sojourn.archive.loader import Execute, Loader
 from sojourn.archive.rows import rows_json, session_key
 from sojourn.archive.schema import check_schema
 from sojourn.errors import StoreFull
-from sojourn.keys import CHECKED, PartitionKeys, partition_for
+from sojourn.keys import CHECKED, Homes, PartitionKeys
 from sojourn.operations.core import Operation, raise_for
+from sojourn.operations.homes import homes
 from sojourn.operations.read import open_layout
 from sojourn.operations.strays import mark_flow
 from sojourn.settings import Settings
@@ -149,7 +150,7 @@ def archive_again(settings: Settings) -> int:
     with closing(transport):
         look, _ = open_layout(settings.partitions)
         look.parse(transport.execute([look])[0])
-        return mark_all(settings, transport.execute, settings.all_partitions)
+        return mark_all(settings, transport.execute, _one(transport.execute, homes(settings.partitions)).partitions)
 
 
 def bring_up_redis(settings: Settings, execute: Execute) -> Counter[str]:
@@ -191,7 +192,7 @@ def _alone(connection: Connection) -> Iterator[bool]:
 
 
 def _bring_up(settings: Settings, execute: Execute, connection: Connection) -> Counter[str]:
-    known = _one(execute, batches_taken(settings.all_partitions))
+    known = _one(execute, batches_taken(_one(execute, homes(settings.partitions)).partitions))
     held = _held(connection)
     behind = {each: taken for each, taken in known.items() if held.get(each.number, 0) > taken.count}
     if not any(taken.at for taken in known.values()):
@@ -222,12 +223,15 @@ def _put_back(
     loader = Loader(settings, execute, connection, "archive")
     since = {each.number: taken.at - _MARGIN if taken.at else _EVER for each, taken in behind.items()}
     outcomes: Counter[str] = Counter()
+    where: Homes = _one(execute, homes(settings.partitions))
     for (tenant,) in connection.execute(statement("tenants")).fetchall() if since else ():
-        number = partition_for(tenant, "", settings.partitions)
+        places = [keys.partition.number for keys in where.places(tenant)]
+        # What was archived from the partition that it shared before counts for its own as well.
+        moments = [since[number] for number in places if number in since]
         after = _NOBODY
-        while number in since:
+        while moments:
             rows = loader.read(
-                "changed_sessions", tenant=tenant, since=since[number], after_id=after, looked_at=_LOOKED_AT
+                "changed_sessions", tenant=tenant, since=min(moments), after_id=after, looked_at=_LOOKED_AT
             )
             if not rows:
                 break

@@ -12,9 +12,10 @@ from sojourn.archive.rows import rows_json, session_key
 from sojourn.archive.staging import archived_entries, stage_logs
 from sojourn.codec import Models
 from sojourn.errors import SojournError
-from sojourn.keys import TenantKeys, check_id, check_tenant
+from sojourn.keys import Homes, TenantKeys, check_id, check_tenant
 from sojourn.operations.core import Operation
 from sojourn.operations.flows import Ask
+from sojourn.operations.homes import homes
 from sojourn.operations.revival import guard, new_token, rehydrate
 from sojourn.settings import Settings
 
@@ -44,10 +45,13 @@ class Loader:
         self._context = settings.context(Models([]), actor=actor)
         self._token = new_token()
         self._read_at_ms = 0
+        self._homes = Homes(settings.partitions)
 
     def read(self, name: str, **values: Any) -> list[Row]:
         """The sessions that the statement `name` finds; `load` them within a minute."""
-        operation = guard(self._settings.all_partitions)
+        where = homes(self._settings.partitions)
+        self._homes = where.parse(self._execute([where])[0])
+        operation = guard(self._homes.partitions)
         self._read_at_ms = operation.parse(self._execute([operation])[0])
         found = self._connection.execute(statement(name), values)
         return [
@@ -114,7 +118,7 @@ class Loader:
             result = step.function() if isinstance(step, Ask) else step.parse(self._execute([step])[0])
 
     def _keys(self, tenant: str) -> TenantKeys:
-        return TenantKeys.of(tenant, self._settings.partitions)
+        return self._homes.of(tenant)
 
     def _key(self, row: Row, log: str) -> str:
         return self._keys(row[0]).partition.staged(f"{self._token}.{row[1]}", log)

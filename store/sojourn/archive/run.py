@@ -40,6 +40,7 @@ from sojourn.events import ARCHIVE_GROUP, join_group
 from sojourn.keys import PartitionKeys
 from sojourn.operations.core import Operation
 from sojourn.operations.expiry import Archived, settle_many
+from sojourn.operations.homes import homes
 from sojourn.operations.read import open_layout
 from sojourn.operations.strays import mark_dirty
 from sojourn.settings import Settings
@@ -117,8 +118,8 @@ class _Run:
         Raises:
             What `bring_up_redis` does, the first time in a run of the server.
         """
-        partitions = self._settings.all_partitions
         outcomes = bring_up_redis(self._settings, self._execute)
+        partitions = results(self._execute, [homes(self._settings.partitions)])[0].partitions
         self.report.restored = sum(outcomes[each] for each in ("loaded", "replaced", "removed"))
         (look, lay_out), clock = open_layout(self._settings.partitions), source.time()
         server, known = current_run(), batches_taken(partitions)

@@ -11,6 +11,7 @@ import click
 
 import sojourn.cli.transfer  # noqa: F401 (adds to the group `archive`)
 from sojourn.cli import failures
+from sojourn.cli.acl import acl
 from sojourn.cli.archive import archive
 from sojourn.cli.config import config
 from sojourn.cli.dead import dead
@@ -23,6 +24,7 @@ from sojourn.cli.past import history, rehydrate, restore
 from sojourn.cli.reading import get, list_
 from sojourn.cli.secrets import secrets
 from sojourn.cli.shared import Group, State
+from sojourn.cli.tenant import tenant
 from sojourn.cli.token import rotate, token
 from sojourn.cli.worker import worker
 from sojourn.cli.writing import append, create, update
@@ -123,6 +125,6 @@ def cli(context: click.Context) -> None:
 
 for _command in (
     create, get, list_, update, append, touch, end, delete, rotate, token, events, history, restore, rehydrate, mcp,
-    dead, worker, archive, doctor, metrics, secrets, config,
+    dead, worker, archive, tenant, acl, doctor, metrics, secrets, config,
 ):  # fmt: skip
     cli.add_command(_command)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Generic, TypeVar
 
@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 
 from sojourn.codec import Models
 from sojourn.errors import BY_CODE, InvalidField, SessionCorrupt, StoreError, StoreFull, StoreUnavailable, from_reply
-from sojourn.keys import TenantKeys
+from sojourn.keys import TENANTS, TenantKeys
 from sojourn.limits import Limits
 from sojourn.models import Session
 from sojourn.scripts import script
@@ -23,11 +23,14 @@ __all__ = [
     "Command",
     "Context",
     "Operation",
+    "all_of",
     "call",
     "is_of_another_type",
     "new_operation_id",
     "pairs",
     "raise_for",
+    "registration",
+    "together",
 ]
 
 T = TypeVar("T")
@@ -114,6 +117,32 @@ def call(
     return Operation((*before, command), lambda replies: parse(replies[-1]), body.source)
 
 
+def together(first: Operation[T], second: Operation[U]) -> Operation[tuple[T, U]]:
+    """Two operations of plain commands in one write."""
+    count = len(first.commands)
+
+    def parse(replies: list[Any]) -> tuple[T, U]:
+        return first.parse(replies[:count]), second.parse(replies[count:])
+
+    return Operation((*first.commands, *second.commands), parse)
+
+
+def all_of(commands: Iterable[Command]) -> Operation[list[Any]]:
+    """Plain commands of which none may fail; their replies."""
+
+    def parse(replies: list[Any]) -> list[Any]:
+        for reply in replies:
+            raise_for(reply, "-", "-")
+        return replies
+
+    return Operation(tuple(commands), parse)
+
+
+def registration(keys: TenantKeys) -> tuple[Command, ...]:
+    """What notes a tenant among the known ones. One with a partition of its own was noted when it got it."""
+    return () if keys.partition.is_isolated else (("SADD", TENANTS, keys.tenant),)
+
+
 def pairs(flat: Sequence[str]) -> dict[str, str]:
     """A flat reply of names and values as a mapping; a mapping as it is (RESP3)."""
     if isinstance(flat, Mapping):
@@ -143,6 +172,11 @@ def raise_for(reply: Any, session_id: str, tenant: str) -> None:
         raise known from None
     if code == "WRONGTYPE":
         raise SessionCorrupt(session_id, tenant, "key") from None
+    if code == "NOPERM" or "can't access" in text or "can't run this command" in text:
+        raise StoreError(
+            f"this user of Redis may not do that for tenant '{tenant}': it is confined to another tenant, or may not "
+            "use a command that the call needs (see 'sojourn acl')"
+        ) from reply
     if code in ("LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "READONLY", "TRYAGAIN") or "loading" in text.lower():
         raise StoreUnavailable(f"Redis cannot serve requests now: {text}") from None
     raise StoreError(f"Redis refused an operation on session {session_id} of tenant '{tenant}': {text}") from reply

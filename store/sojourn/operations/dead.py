@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 from sojourn.codec import datetime_from, ms_from
 from sojourn.errors import InvalidCursor, InvalidId, InvalidInput, InvalidName, StoreError
 from sojourn.events import Event
-from sojourn.keys import PartitionKeys
+from sojourn.keys import PartitionKeys, is_partition
 from sojourn.operations.core import Command, Operation, call, is_of_another_type, pairs, raise_for
 
 __all__ = [
@@ -40,8 +40,8 @@ UNREADABLE: Final = "unreadable-"
 """How the ids of what is no event begin. It is kept in partition 0."""
 LONGEST_PAGE: Final = 1_000
 _HOOK: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
-_LETTER: Final = re.compile(rf"({_HOOK.pattern})/((\d{{2}})-\d{{1,20}}-\d{{1,20}}|{UNREADABLE}[0-9a-f]{{16}})")
-_CURSOR: Final = re.compile(rf"(\d{{1,20}})-(\d{{1,20}})/(\d{{1,2}})/({_HOOK.pattern})")
+_LETTER: Final = re.compile(rf"({_HOOK.pattern})/((\d{{2,6}})-\d{{1,20}}-\d{{1,20}}|{UNREADABLE}[0-9a-f]{{16}})")
+_CURSOR: Final = re.compile(rf"(\d{{1,20}})-(\d{{1,20}})/(\d{{1,6}})/({_HOOK.pattern})")
 _COUNTED: Final = "dead_letters:"
 _AT_ONCE: Final = 100
 
@@ -268,7 +268,7 @@ def page_flow(
 
 
 def find_flow(
-    letter_id: str, queue_prefix: str, partitions: Sequence[PartitionKeys]
+    letter_id: str, queue_prefix: str, shared: int
 ) -> Generator[Operation[tuple[list[DeadLetter], bool]], tuple[list[DeadLetter], bool], list[DeadLetter]]:
     """Read the dead letters of one id: none, one, or two where the event was given up again while it was replayed.
 
@@ -279,9 +279,9 @@ def find_flow(
     if match is None:
         raise InvalidId(f"{letter_id!r:.120} is not a dead letter's id, as `sojourn dead list` prints them")
     hook, event_id, number = match[1], match[2], int(match[3] or 0)
-    if number >= len(partitions):
+    if not is_partition(number, shared):
         return []
-    place = Place(partitions[number], hook, hook_scope(queue_prefix, hook))
+    place = Place(PartitionKeys(number), hook, hook_scope(queue_prefix, hook))
     found: list[DeadLetter] = []
     after: Position | None = None
     while True:

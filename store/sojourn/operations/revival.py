@@ -7,9 +7,9 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-from sojourn.keys import TENANTS, PartitionKeys, TenantKeys
+from sojourn.keys import PartitionKeys, TenantKeys
 from sojourn.models import Session
-from sojourn.operations.core import Argument, Command, Context, Operation, call, raise_for
+from sojourn.operations.core import Argument, Command, Context, Operation, call, raise_for, registration
 from sojourn.operations.record import decode_written, now_ms
 
 __all__ = ["Staged", "guard", "new_token", "rehydrate", "restore", "stage"]
@@ -76,7 +76,7 @@ def rehydrate(
         keys.partition.prefix, keys.tenant, session_id, context.grace_ms, context.actor, context.trace, read_at_ms,
         *_flat(staged, texts),
     ]  # fmt: skip
-    return call("rehydrate_session", [keys.session(session_id)], args, parse, (("SADD", TENANTS, keys.tenant),))
+    return call("rehydrate_session", [keys.session(session_id)], args, parse, registration(keys))
 
 
 def restore(
@@ -122,4 +122,4 @@ def restore(
             return None
         return decode_written(context, model, reply, session_id)
 
-    return call("restore_session", [keys.session(session_id)], args, parse, (("SADD", TENANTS, keys.tenant),))
+    return call("restore_session", [keys.session(session_id)], args, parse, registration(keys))

@@ -15,24 +15,16 @@ from typing import Any, Final
 from redis.exceptions import ResponseError
 
 from sojourn.errors import SojournError
-from sojourn.keys import TENANTS, PartitionKeys, TenantKeys, is_id, parse_member
+from sojourn.keys import TENANTS, Homes, PartitionKeys, TenantKeys, is_id, parse_member
 from sojourn.models import Status
-from sojourn.operations.core import Command, Operation, call, raise_for
+from sojourn.operations.core import Command, Operation, all_of, call, raise_for
+from sojourn.operations.homes import homes as read_homes
 
 __all__ = ["comb_flow", "mark_dirty", "mark_flow", "miss_flow", "miss_session"]
 
 _SCAN_COUNT: Final = 1_000
 _AT_ONCE: Final = 1_000
 _LOOKS: Final = 500
-
-
-def _plain(commands: Iterable[Command]) -> Operation[list[Any]]:
-    def parse(replies: list[Any]) -> list[Any]:
-        for reply in replies:
-            raise_for(reply, "-", "-")
-        return replies
-
-    return Operation(tuple(commands), parse)
 
 
 def miss_session(keys: TenantKeys, session_id: str) -> Operation[str]:
@@ -66,14 +58,16 @@ def _status_indexes(partitions: int) -> Generator[Operation[Any], Any, list[tupl
     """The indexes by kind and status of every tenant: together they list all sessions."""
     found = []
     (tenants,) = yield _readable([("SMEMBERS", TENANTS)])
+    homes: Homes = yield read_homes(partitions)
     for tenant in tenants or ():
         try:
-            keys = TenantKeys.of(tenant, partitions)
+            places = homes.places(tenant)
         except SojournError:
             continue  # no tenant of ours is called so
-        (kinds,) = yield _readable([("SMEMBERS", keys.kinds)])
-        known = [each for each in kinds or () if each.isascii()]
-        found.append((keys, [keys.status_index(kind, status) for kind in known for status in Status]))
+        for keys in places:
+            (kinds,) = yield _readable([("SMEMBERS", keys.kinds)])
+            known = [each for each in kinds or () if each.isascii()]
+            found.append((keys, [keys.status_index(kind, status) for kind in known for status in Status]))
     return found
 
 
@@ -81,7 +75,7 @@ def miss_flow(partitions: int, at_once: int) -> Generator[Operation[Any], Any, i
     """Hold a stretch of each index of a kind and status against the records; how many sessions are told as lost.
 
     Args:
-        partitions: how many there are.
+        partitions: how many are shared.
         at_once: index entries looked at in each, from a random place on; all where there are no more.
     """
     missed = 0
@@ -92,7 +86,7 @@ def miss_flow(partitions: int, at_once: int) -> Generator[Operation[Any], Any, i
             for start in range(first, min(first + at_once, size), _LOOKS):
                 (members,) = yield _readable([("ZRANGE", index, start, start + _LOOKS - 1)])
                 ids = _ids(members)
-                there = yield _plain(("EXISTS", keys.session(each)) for each in ids)
+                there = yield all_of(("EXISTS", keys.session(each)) for each in ids)
                 for session_id in [each for each, exists in zip(ids, there, strict=True) if not exists]:
                     missed += (yield miss_session(keys, session_id)) == "lost"
     return missed
@@ -102,7 +96,7 @@ def mark_flow(partitions: int, wanted: Sequence[PartitionKeys]) -> Generator[Ope
     """Have all sessions of some partitions archived again; how many were not in line before.
 
     Args:
-        partitions: how many there are in all.
+        partitions: how many are shared.
         wanted: those.
     """
     marked = 0
@@ -133,14 +127,14 @@ def mark_dirty(keys: TenantKeys, ids: Sequence[str]) -> Operation[int]:
 def comb_flow(partitions: Sequence[PartitionKeys]) -> Generator[Operation[Any], Any, int]:
     """Remove what lost sessions left behind in these partitions; how many sessions were combed out."""
     done = 0
-    found = yield _plain(("SRANDMEMBER", each.lost, _AT_ONCE) for each in partitions)
+    found = yield all_of(("SRANDMEMBER", each.lost, _AT_ONCE) for each in partitions)
     for partition, members in zip(partitions, found, strict=True):
         by_tenant: dict[TenantKeys, list[str]] = {}
         for member in members:
             try:
                 tenant, session_id = parse_member(member)
             except SojournError:
-                yield _plain([("SREM", partition.lost, member.encode(errors="surrogateescape"))])
+                yield all_of([("SREM", partition.lost, member.encode(errors="surrogateescape"))])
                 continue
             by_tenant.setdefault(TenantKeys(tenant, partition), []).append(session_id)
         for keys, ids in by_tenant.items():
@@ -158,7 +152,7 @@ def _comb(keys: TenantKeys, key: str, ids: Sequence[str], *, log: bool) -> Opera
 
 
 def _comb_tenant(keys: TenantKeys, ids: list[str]) -> Generator[Operation[Any], Any, int]:
-    there = yield _plain(("EXISTS", keys.session(each)) for each in ids)
+    there = yield all_of(("EXISTS", keys.session(each)) for each in ids)
     # A record that is damaged but there stays in mind until it goes.
     gone = [each for each, exists in zip(ids, there, strict=True) if not exists]
     if not gone:
@@ -167,7 +161,7 @@ def _comb_tenant(keys: TenantKeys, ids: list[str]) -> Generator[Operation[Any], 
     indexes, logs = keys.index("*", "*"), keys.log("*", "*")
     cursor = "0"
     while True:
-        replies = yield _plain(
+        replies = yield all_of(
             [
                 ("SCAN", cursor, "MATCH", indexes, "COUNT", _SCAN_COUNT),
                 ("SCAN", cursor, "MATCH", logs, "COUNT", _SCAN_COUNT),
@@ -181,5 +175,5 @@ def _comb_tenant(keys: TenantKeys, ids: list[str]) -> Generator[Operation[Any], 
                 yield _comb(keys, log, [own], log=True)
         if cursor == "0":
             break
-    yield _plain([("SREM", keys.partition.lost, *[keys.member(each) for each in gone])])
+    yield all_of([("SREM", keys.partition.lost, *[keys.member(each) for each in gone])])
     return len(gone)

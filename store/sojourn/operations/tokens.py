@@ -200,9 +200,12 @@ def _family(name: str, tokens: list[list[Any]]) -> TokenFamily:
 
 
 def _own(context: Context, token: str) -> Token:
-    """What a token tells of itself, if it is of this tenant's partition: nobody else's needs a question to Redis."""
-    parsed = parse_token(token, context.tenant)
-    if parsed.partition != context.keys.partition.number:
+    """What a token tells of itself, if it is of this tenant's partition: nobody else's needs a question to Redis.
+
+    A tenant with a partition of its own may have tokens from before it had that.
+    """
+    parsed, partition = parse_token(token, context.tenant), context.keys.partition
+    if parsed.partition != partition.number and not partition.is_isolated:
         raise TokenInvalid(context.tenant)
     return parsed
 

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 from sojourn.codec import Changes, Codec, check_log, datetime_from, encode_entry, quoted
 from sojourn.errors import InvalidField, InvalidInput
-from sojourn.keys import TENANTS, check_id
+from sojourn.keys import check_id
 from sojourn.limits import Ttl, milliseconds
 from sojourn.models import LIVE, Log, Session, Status
-from sojourn.operations.core import Argument, Context, Operation, call, new_operation_id, raise_for
+from sojourn.operations.core import Argument, Context, Operation, call, new_operation_id, raise_for, registration
 from sojourn.operations.record import decode_written
 
 __all__ = ["append", "create", "end", "increment", "set_lifetime", "touch", "update"]
@@ -62,7 +62,7 @@ def create(
         )
         return session
 
-    before = (("SADD", TENANTS, tenant),) if register else ()
+    before = registration(keys) if register else ()
     return call("create_session", [keys.session(session_id)], args, parse, before)
 
 

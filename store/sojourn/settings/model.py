@@ -352,5 +352,5 @@ class Settings(BaseSettings):
 
     @property
     def all_partitions(self) -> tuple[PartitionKeys, ...]:
-        """Every partition's keys."""
+        """The keys of every partition that tenants share; see `Homes` for those that some have for themselves."""
         return tuple(PartitionKeys(number) for number in range(self.partitions))

@@ -1,0 +1,66 @@
+"""``sojourn acl``: the Redis user that is confined to one tenant."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from sojourn.cli.output import hint, plain, print_json
+from sojourn.cli.shared import Command, State, pass_state
+from sojourn.cli.tenant import who
+
+__all__ = ["acl"]
+
+
+@click.command(
+    cls=Command,
+    examples=["sojourn acl acme", "sojourn acl acme --apply", "sojourn acl acme --apply --password-stdin < FILE"],
+)
+@click.argument("name", metavar="TENANT")
+@click.option("--user", metavar="NAME", help="The user's name; by default sojourn-TENANT.")
+@click.option("--apply", is_flag=True, help="Set the user, and give the tenant its own partition if it has none.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from stdin, instead of making one.")
+@click.option("--rewrite", is_flag=True, help="Have Redis keep the user in its configuration file.")
+@pass_state
+def acl(state: State, name: str, user: str | None, apply: bool, password_stdin: bool, rewrite: bool) -> None:
+    """Print the rule that confines a Redis user to one tenant: its keys, and the commands that clients need.
+
+    With --apply the user is set. A password that was made for it is printed once; Redis keeps its SHA-256 only.
+    """
+    from sojourn import tenants
+
+    if not apply:
+        if password_stdin or rewrite:
+            raise click.UsageError("--password-stdin and --rewrite go with --apply", click.get_current_context())
+        found = tenants.confinement(state.settings, name, user=user)
+        if state.as_json:
+            print_json(found.to_json())
+        elif found.partition is None:
+            click.echo(
+                f"tenant {name} shares the partition of others, so no rule can confine a user to it.\n"
+                f"'sojourn acl {name} --apply' gives it one of its own, moves its sessions there, and sets the user."
+            )
+        else:
+            click.echo(plain(found.command))
+        _warn(found.weakened)
+        return
+    password = sys.stdin.readline().rstrip("\r\n") if password_stdin else tenants.new_password()
+    done = tenants.confine(state.settings, name, user=user, password=password, actor=who(), rewrite=rewrite)
+    made = {} if password_stdin else {"password": password}
+    if state.as_json:
+        print_json(done.to_json() | made)
+    else:
+        click.echo(plain(done.command))
+        click.echo(f"user: {done.user}")
+        if made:
+            click.echo(f"password: {password}")
+            hint("the password is shown this once")
+    _warn(done.weakened)
+    if done.persisted is None:
+        hint("a restart of Redis forgets this user: set aclfile in its configuration, or add --rewrite")
+
+
+def _warn(weakened: tuple[str, ...]) -> None:
+    for each in weakened:
+        hint(f"note: {each}")

@@ -1,0 +1,97 @@
+"""What the archive holds of a tenant, counting and removing it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, LiteralString
+
+import psycopg
+from psycopg import sql
+
+from sojourn.archive.database import Connection, connected
+from sojourn.archive.schema import check_schema
+from sojourn.archive.sink import PartitionBusy, lock_partition
+from sojourn.errors import ArchiveUnavailable
+from sojourn.settings import Settings
+
+__all__ = ["count_rows", "erase_rows", "sessions_by_tenant", "wait_for_runs"]
+
+_BATCH: Final = 2_000
+_TABLES: Final[tuple[LiteralString, ...]] = (
+    "session_entries", "session_events", "session_snapshots", "sessions", "tenants",
+)  # fmt: skip
+"""Those with a tenant's rows; `audit` is none of them, for what it tells must survive."""
+
+
+def _present(connection: Connection) -> list[LiteralString]:
+    found = {
+        row[0] for row in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'sojourn'").fetchall()
+    }
+    return [each for each in _TABLES if each in found]
+
+
+def count_rows(settings: Settings, tenant: str) -> dict[str, int]:
+    """How many rows each table has of the tenant.
+
+    Raises:
+        ArchiveUnavailable, ArchiveSchemaMismatch: the archive cannot be read.
+    """
+    with connected(settings.archive_url or "", settings.archive_timeout) as connection:
+        check_schema(connection, settings.archive_url or "")
+        return {each: _count(connection, each, tenant) for each in _present(connection)}
+
+
+def _count(connection: Connection, table: LiteralString, tenant: str) -> int:
+    query = sql.SQL("SELECT count(*) FROM sojourn.{} WHERE tenant = %s").format(sql.Identifier(table))
+    row = connection.execute(query, (tenant,)).fetchone()
+    return int(row[0]) if row else 0
+
+
+def sessions_by_tenant(settings: Settings) -> dict[str, int]:
+    """How many sessions the archive holds of each tenant.
+
+    Raises:
+        ArchiveUnavailable, ArchiveSchemaMismatch: the archive cannot be read.
+    """
+    with connected(settings.archive_url or "", settings.archive_timeout) as connection:
+        check_schema(connection, settings.archive_url or "")
+        return dict(connection.execute("SELECT tenant, count(*) FROM sojourn.sessions GROUP BY tenant").fetchall())
+
+
+def wait_for_runs(settings: Settings, numbers: Iterable[int]) -> None:
+    """Wait until no archive run has in hand what it read from these partitions before.
+
+    Raises:
+        ArchiveUnavailable: one takes too long; do it again.
+    """
+    with connected(settings.archive_url or "", settings.archive_timeout) as connection:
+        for number in numbers:
+            try:
+                with connection.transaction():
+                    lock_partition(connection, number, wait=True)
+            except PartitionBusy:
+                raise ArchiveUnavailable(f"an archive run has partition {number} in hand for too long") from None
+
+
+def erase_rows(settings: Settings, tenant: str) -> None:
+    """Remove the tenant's rows, a bounded number in each transaction.
+
+    Raises:
+        ArchiveUnavailable, ArchiveSchemaMismatch: the archive cannot be written.
+    """
+    with connected(settings.archive_url or "", settings.archive_timeout) as connection:
+        check_schema(connection, settings.archive_url or "")
+        for table in _present(connection):
+            limit = _BATCH
+            query = sql.SQL(
+                "DELETE FROM sojourn.{0} WHERE ctid = ANY (ARRAY("
+                "SELECT ctid FROM sojourn.{0} WHERE tenant = %s LIMIT %s FOR UPDATE))"
+            ).format(sql.Identifier(table))
+            while True:
+                try:
+                    if connection.execute(query, (tenant, limit)).rowcount < limit:
+                        break
+                except psycopg.errors.QueryCanceled:  # large rows, on a slow server: fewer at a time
+                    if limit == 1:
+                        raise
+                    limit = max(1, limit // 4)
