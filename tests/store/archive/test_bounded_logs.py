@@ -399,3 +399,15 @@ def test_counts_stay_with_the_log(settings: Settings, raw: redis.Redis, gone: bo
         assert store.mcp.metrics(made.id) == after
         assert Archive(settings, model=McpSession).restore(made.id, version=4).executions == 12
         assert Archive(settings, model=McpSession).restore(made.id).executions == 18
+
+
+def test_a_list_that_nobody_knows_the_beginning_of(store: Store, settings: Settings, raw: redis.Redis) -> None:
+    """Where the record is gone and its list is not, what the archive holds takes its place, however much longer it is."""
+    made = store.create()
+    append(store, made.id, 0, 20)
+    archive_once(settings)
+    append(store, made.id, 20, 80)
+    raw.delete(keys_of().session(made.id))
+    assert rehydrate(settings, ids=[made.id]).loaded == 1
+    assert held(raw, made.id) == (10, KEEP, 0)
+    assert store.entries(made.id, FeedSession.feed) == list(range(10, 20))
