@@ -409,6 +409,25 @@ def test_several_processes(redis_url: str, raw: Any) -> None:
         assert store.mcp.executions(made.id, start=100, count=100).start == 200
 
 
+def test_a_hundred_thousand_without_an_archive(any_redis_url: str) -> None:
+    """The list keeps to the hard bound, the counts are exact, and what had to go is told."""
+    with StoreOpener("sync", any_redis_url) as opener, redis.Redis.from_url(any_redis_url) as client:
+        store = opener(McpSession)
+        made = store.create()
+        key = keys_of(store).log(made.id, "tool_executions")
+        longest = 0
+        for start in range(0, 100_000, 1_000):
+            store.mcp.record_tool_executions(
+                made.id, [{"tool": f"t{n % 3}", "duration": n / 1e6} for n in range(start, start + 1_000)]
+            )
+            longest = max(longest, int(client.llen(key)))
+        metrics = store.mcp.metrics(made.id)
+    assert longest == 10_000
+    assert (metrics.log_first, metrics.log_length, metrics.log_dropped) == (90_000, 10_000, 90_000)
+    assert {tool: each.total for tool, each in metrics.tools.items()} == {"t0": 33_334, "t1": 33_333, "t2": 33_333}
+    assert (metrics.total, metrics.duration) == (100_000, timedelta(microseconds=sum(range(100_000))))
+
+
 def test_an_entry_can_be_appended_as_it_is(store: Store, made: McpSession) -> None:
     """What `append` adds is in the log, and not counted."""
     entry = ToolExecution(tool="t", at=datetime(2024, 1, 1, tzinfo=UTC), duration=timedelta(seconds=1), success=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -53,20 +53,6 @@ class Link:
     def run(self, operation: Operation[T]) -> T:
         """Execute one operation."""
         return operation.parse(self._transport.execute([operation])[0])
-
-    def run_many(self, operations: Sequence[Operation[T]]) -> list[T]:
-        """Execute operations in one write."""
-        replies = self._transport.execute(operations)
-        return [each.parse(own) for each, own in zip(operations, replies, strict=True)]
-
-    def drive(self, flow: Generator[Operation[Any], Any, T]) -> T:
-        """Execute what a flow yields; its result."""
-        result: Any = None
-        while True:
-            try:
-                result = self.run(flow.send(result))
-            except StopIteration as stop:
-                return stop.value  # type: ignore[no-any-return]
 
     def ask(self, *commands: Command) -> list[Any]:
         """The replies to plain commands of which none may fail."""

@@ -63,7 +63,7 @@ def append(store: Store, session_id: str, first: int, end: int) -> None:
     assert store.append(session_id, FeedSession.feed, *range(first, end)) == end
 
 
-def test_what_is_archived_goes(store: Store, settings: Settings, raw: redis.Redis) -> None:
+def test_what_is_archived_goes(store: Store, settings: Settings, raw: redis.Redis, query: Query) -> None:
     """Nothing goes before the archive has it; then all but the newest do, at once and with each append that follows."""
     made = store.create()
     append(store, made.id, 0, 40)
@@ -80,6 +80,8 @@ def test_what_is_archived_goes(store: Store, settings: Settings, raw: redis.Redi
     archive_once(settings)
     assert held(raw, made.id) == (50, KEEP, 0)
     assert archived(settings, made.id) == list(range(60))
+    local = "SELECT data ? '_first:feed' OR data ? '_archived:feed', data ? '_keep:feed' FROM sojourn.sessions"
+    assert query(local) == [(False, True)]
     assert Archive(settings).entries(made.id, FeedSession.feed, start=5, count=2) == [5, 6]
     assert strays(settings.redis_url) == []
 
@@ -399,3 +401,27 @@ def test_counts_stay_with_the_log(settings: Settings, raw: redis.Redis, gone: bo
         assert store.mcp.metrics(made.id) == after
         assert Archive(settings, model=McpSession).restore(made.id, version=4).executions == 12
         assert Archive(settings, model=McpSession).restore(made.id).executions == 18
+
+
+def test_a_list_that_nobody_knows_the_beginning_of(store: Store, settings: Settings, raw: redis.Redis) -> None:
+    """Where the record is gone and its list is not, what the archive holds takes its place, however long that is."""
+    made = store.create()
+    append(store, made.id, 0, 20)
+    archive_once(settings)
+    append(store, made.id, 20, 80)
+    raw.delete(keys_of().session(made.id))
+    assert rehydrate(settings, ids=[made.id]).loaded == 1
+    assert held(raw, made.id) == (10, KEEP, 0)
+    assert store.entries(made.id, FeedSession.feed) == list(range(10, 20))
+
+
+def test_counts_that_the_archive_does_not_have_yet(settings: Settings) -> None:
+    """They stay with the log too, where Redis holds the session that is restored."""
+    with SessionStore(settings=settings, model=McpSession) as store:
+        made = store.create(owner="ada")
+        store.update(made.id, owner="bob")
+        archive_once(settings)
+        store.mcp.record_tool_executions(made.id, [{"tool": "t", "duration": 1}] * 3)
+        restored = store.restore(made.id, version=1)
+        assert (restored.owner, restored.executions, restored.execution_time_us) == ("ada", 3, 3_000_000)
+        assert store.mcp.metrics(made.id).total == 3
