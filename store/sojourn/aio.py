@@ -15,6 +15,7 @@ from sojourn.facade import DEFAULT, Default, Facade, all_created, created_or_ful
 from sojourn.limits import Ttl
 from sojourn.models import Log, Session, Status
 from sojourn.operations import listing, read, write
+from sojourn.operations.admin import administered
 from sojourn.operations.core import Operation
 from sojourn.operations.flows import Ask, Draft, Pause, edit_flow
 from sojourn.operations.listing import Page
@@ -239,6 +240,10 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
     async def forget_events(self, group: str) -> bool:
         """See `SessionStore.forget_events`."""
         return await self._run(lambda: forget_group(self._context.keys.partition, tenant_group(self._context, group)))
+
+    async def administered(self, action: str, /, **detail: Any) -> None:
+        """See `SessionStore.administered`."""
+        return await self._run(lambda: administered(self._context, action, **detail))
 
     # The archive
 

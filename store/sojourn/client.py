@@ -15,6 +15,7 @@ from sojourn.facade import DEFAULT, Default, Facade, all_created, created_or_ful
 from sojourn.limits import Ttl
 from sojourn.models import Log, Session, Status
 from sojourn.operations import listing, read, write
+from sojourn.operations.admin import administered
 from sojourn.operations.core import Operation
 from sojourn.operations.flows import Ask, Draft, Pause, edit_flow
 from sojourn.operations.listing import Page
@@ -420,6 +421,21 @@ class SessionStore(Facade[S, Transport]):
     def forget_events(self, group: str) -> bool:
         """Remove a group, so that it no longer keeps events from being trimmed; whether there was one."""
         return self._run(lambda: forget_group(self._context.keys.partition, tenant_group(self._context, group)))
+
+    def administered(self, action: str, /, **detail: Any) -> None:
+        """Tell that an operator did something to this tenant: an event ``administered``, which the archive audits.
+
+        Args:
+            action: what was done, as ``noun.verb``.
+            **detail: with what; JSON values, and never a secret.
+
+        Raises:
+            InvalidField: the action is not of that form, or the detail is no JSON, or too large.
+
+        Example:
+            >>> store.acting(actor="ada").administered("invoices.purge", count=12)  # doctest: +SKIP
+        """
+        return self._run(lambda: administered(self._context, action, **detail))
 
     # The archive
 

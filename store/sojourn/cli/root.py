@@ -12,6 +12,7 @@ import click
 import sojourn.cli.transfer  # noqa: F401 (adds to the group `archive`)
 from sojourn.cli import failures
 from sojourn.cli.archive import archive
+from sojourn.cli.audit import audit
 from sojourn.cli.config import config
 from sojourn.cli.dead import dead
 from sojourn.cli.doctor import doctor, metrics
@@ -120,6 +121,6 @@ def cli(context: click.Context) -> None:
 
 for _command in (
     create, get, list_, update, append, touch, end, delete, events, history, restore, rehydrate, dead, worker, archive,
-    doctor, metrics, config,
+    audit, doctor, metrics, config,
 ):  # fmt: skip
     cli.add_command(_command)

@@ -116,7 +116,7 @@ def test_status(run: Run, store: Any, archive_url: str, monkeypatch: pytest.Monk
 def test_retention(run: Run, store: Any, archive_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Per rule what would go, then what went."""
     run("archive", "init")
-    assert "everything is kept" in run("archive", "retention").err
+    assert "all sessions are kept" in run("archive", "retention").err
     for _ in range(3):
         store.complete(store.create().id)
     store.fail(store.create().id)
