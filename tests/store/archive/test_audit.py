@@ -1,10 +1,17 @@
 """The audit trail: what becomes a row of it, once and in a chain; who may change it, and what finds it out."""
 
+# ruff: noqa: S608 (the statements are made of what stands here)
+
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import inspect
 import json
+import os
 import random
+import subprocess
+import sys
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -20,8 +27,8 @@ from tests.store.archive.conftest import Starter
 from tests.store.archive.helpers import keys_of, note
 from tests.waiting import eventually
 
-from sojourn import DocumentationSession, SessionStore, Settings
-from sojourn.archive import GROUP, Audit, AuditEntry, apply_retention, archive_once
+from sojourn import DocumentationSession, SessionStore, Settings, load_settings
+from sojourn.archive import GROUP, AsyncAudit, Audit, AuditEntry, apply_retention, archive_once
 from sojourn.archive.audit.append import Appender
 from sojourn.archive.audit.events import Audited
 from sojourn.archive.database import connected, statement
@@ -34,19 +41,19 @@ Store = SessionStore[DocumentationSession]
 _NEW: dict[str, Any] = {"workspace_id": "w", "module_name": "m"}
 _NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 _IN_SQL = """
-SELECT seq FROM (
-    SELECT *, previous || convert_to(
-        string_agg(CASE WHEN text IS NULL THEN '-' ELSE octet_length(text) || ':' || text || ',' END, '' ORDER BY place),
-        'UTF8'
-    ) AS told
-    FROM sojourn.audit, LATERAL unnest(ARRAY[
+SELECT seq
+FROM sojourn.audit AS own, LATERAL (
+    SELECT string_agg(
+        CASE WHEN text IS NULL THEN '-' ELSE octet_length(text) || ':' || text || ',' END, '' ORDER BY place
+    ) AS columns
+    FROM unnest(ARRAY[
         tenant, seq::text, ((extract(epoch FROM at) * 1000000)::bigint)::text,
-        ((extract(epoch FROM recorded_at) * 1000000)::bigint)::text, actor, action, session_id, trace_id, event_id, detail
+        ((extract(epoch FROM recorded_at) * 1000000)::bigint)::text, actor, action, session_id, trace_id, event_id,
+        detail
     ]) WITH ORDINALITY AS texts (text, place)
-    GROUP BY tenant, seq
-) AS rows
-WHERE hash <> sha256(told) OR previous <> coalesce(
-    (SELECT hash FROM sojourn.audit AS before WHERE before.tenant = rows.tenant AND before.seq = rows.seq - 1),
+) AS told
+WHERE hash <> sha256(previous || convert_to(columns, 'UTF8')) OR previous <> coalesce(
+    (SELECT hash FROM sojourn.audit AS before WHERE before.tenant = own.tenant AND before.seq = own.seq - 1),
     decode(repeat('00', 32), 'hex')
 )
 """
@@ -120,11 +127,14 @@ def test_a_life(settings: Settings, kind: str) -> None:
         archive_once(settings)
         store.restore(made.id, version=2)
         assert archive_once(settings).audited == 1
-        page = store.archive.audit.list() if kind == "sync" else store.archive.audit._audit.list()  # type: ignore[attr-defined]
+        audit = store.archive.audit
+        page = audit.list() if isinstance(audit, Audit) else asyncio.run(audit.list())
+        report = audit.verify() if isinstance(audit, Audit) else asyncio.run(audit.verify())
+        assert (report.rows, report.is_sound) == (6, True)
     found = page.entries[::-1]
     assert [(each.seq, each.action, each.actor, each.trace_id) for each in found] == [
-        (1, "created", "ada", "t-1"), (2, "updated", "eve", ""), (3, "updated", "ada", "t-1"), (4, "ended", "ada", "t-1"),
-        (5, "deleted", "ada", "t-1"), (6, "restored", "ada", "t-1"),
+        (1, "created", "ada", "t-1"), (2, "updated", "eve", ""), (3, "updated", "ada", "t-1"),
+        (4, "ended", "ada", "t-1"), (5, "deleted", "ada", "t-1"), (6, "restored", "ada", "t-1"),
     ]  # fmt: skip
     assert {each.session_id for each in found} == {made.id}
     assert found[0].at == made.created_at
@@ -150,10 +160,12 @@ def test_what_happened_to_no_session(settings: Settings, store: Store, query: Qu
 
 
 def test_what_other_hands_wrote(settings: Settings, store: Store, raw: redis.Redis, query: Query) -> None:
-    """Odd events are told as far as they can be, those that cannot are counted, and none stops the others."""
+    """Odd events are told as far as they can be, and those that cannot be are counted; none stops the others."""
     stream = keys_of().partition.events
-    whole = {"type": "created", "tenant": "default", "id": "0b0e7f0e-6c1f-4c6e-9c53-0d4e5d6f7a8b", "kind": "session",
-             "version": "1", "at_ms": "1750000000000", "actor": "", "trace": "", "changes": "", "before": ""}  # fmt: skip
+    whole = {
+        "type": "created", "tenant": "default", "id": "0b0e7f0e-6c1f-4c6e-9c53-0d4e5d6f7a8b", "kind": "session",
+        "version": "1", "at_ms": "1750000000000", "actor": "", "trace": "", "changes": "", "before": "",
+    }  # fmt: skip
     store.create(**_NEW)
     odd: list[dict[str, Any]] = [
         {"type": "limited", "id": "", "changes": '{"limit":"sessions","bound":10,"count":NaN}'},
@@ -162,7 +174,7 @@ def test_what_other_hands_wrote(settings: Settings, store: Store, raw: redis.Red
         {"type": "token_reused", "changes": '{"family":"secret"}'},
         {"actor": "x" * 100_000, "trace": "ü" * 5_000},
         {"type": "administered", "id": "", "changes": json.dumps({"action": "a.b", "x": "y" * 1_000_000})},
-        {"type": "updated", "changes": '{"owner' + "\x00"},
+        {"type": "updated", "changes": '{"owner":1,'},
         {"type": "updated", "changes": '{"summary":"\\"status\\""}'},
         {"type": "lost", "version": "x", "at_ms": "99999999999999999999"},
         {"type": "ended", "changes": '{"status":{"a":"secret"},"end_reason":7}'},
@@ -214,7 +226,7 @@ def test_two_tenants_of_one_partition(settings: Settings, store: Store, query: Q
 
 
 def test_many_runs_at_once(settings: Settings, store: Store, query: Query) -> None:
-    """Four runs archive while four writers write: each event is in its tenant's chain once, and the chains are sound."""
+    """Four runs archive while four writers write: each event is in its tenant's chain once, and chains are sound."""
     tenants = [store.for_tenant(name) for name in ("default", "a", "b", "c")]
     small = settings.model_copy(update={"archive_batch": 7})
     stop = threading.Event()
@@ -245,32 +257,24 @@ def test_many_runs_at_once(settings: Settings, store: Store, query: Query) -> No
     assert [(each.is_sound, each.rows) for each in Audit(settings).verify_all()] == [(True, 90)] * 4
 
 
-def test_killed_between_commit_and_acknowledgement(
-    settings: Settings, store: Store, raw: redis.Redis, query: Query, start_run: Starter
-) -> None:
+def test_killed_between_commit_and_acknowledgement(settings: Settings, store: Store, raw: redis.Redis) -> None:
     """Events that are delivered again are not told again, and what came meanwhile follows them."""
-    store.create_many([_NEW] * 20)
-    store.administered("tenant.limits")
-    # Redis answers reads only: the run takes the events, commits, and cannot tell.
-    archive_once(settings.model_copy(update={"tenant": "other"}))
-    assert len(entries(settings)) == 21
     made = store.create_many([_NEW] * 20)
-    stream = keys_of().partition.events
-    raw.xreadgroup(GROUP, "archive", {stream: ">"})  # as the run does, before Redis hears nothing but reads any more
-    raw.client_pause(60_000, all=False)
-    try:
-        process = start_run(settings)
-        eventually(lambda: query("SELECT count(*) FROM sojourn.audit") == [(41,)], what="the commit", deadline_s=20)
-        eventually(lambda: raw.info("clients")["blocked_clients"] >= 1, what="the acknowledgement, held up")
-        process.kill()
-        process.wait()
-        eventually(lambda: raw.info("clients")["blocked_clients"] == 0, what="Redis to notice")
-    finally:
-        raw.client_unpause()
-    assert raw.xpending(stream, GROUP)["pending"] == 20
-    store.complete(made[0].id)
+    store.administered("tenant.limits")
+    code = (
+        "import os; from sojourn import load_settings; from sojourn.archive import run\n"
+        "run._Run._put_back = lambda *_: os.kill(os.getpid(), 9)\n"
+        "run.archive_once(load_settings())"
+    )
+    environment = {"SOJOURN_REDIS_URL": settings.redis_url, "SOJOURN_ARCHIVE_URL": str(settings.archive_url)}
+    for told_until_now in (21, 22):
+        done = subprocess.run([sys.executable, "-c", code], env=os.environ | environment, check=False)
+        assert done.returncode == -9
+        assert raw.xpending(keys_of().partition.events, GROUP)["pending"] == told_until_now
+        assert len(entries(settings)) == told_until_now
+        store.complete(made.pop().id)
     assert archive_once(settings).audited == 1
-    assert [each.seq for each in entries(settings)] == list(range(1, 43))
+    assert [each.seq for each in entries(settings)] == list(range(1, 24))
     assert entries(settings)[-1].action == "ended"
     assert Audit(settings).verify().is_sound
 
@@ -298,13 +302,11 @@ def test_killed_at_random(settings: Settings, store: Store, raw: redis.Redis, qu
 
 
 def test_one_id_for_two_events(settings: Settings) -> None:
-    """A clock that went back may give an id twice: what differs is not left out, and what is the same is not doubled."""
+    """A clock that went back may give an id twice: what differs is not left out, what is the same is not doubled."""
     first = told(1)
     assert add(settings, [first, told(2), first]) == 2
     earlier = told(0, event_id="40-1-0")
-    assert (
-        add(settings, [first, earlier, told(1, actor="eve"), told(1, session_id="x"), told(1, detail='{"a":1}')]) == 4
-    )
+    assert add(settings, [first, earlier, told(1, actor="eve"), told(1, session_id="x"), told(1, detail="{ }")]) == 4
     assert add(settings, [earlier, told(1, actor="eve"), told(2)]) == 0
     assert Audit(settings).verify().rows == 6
 
@@ -335,6 +337,15 @@ def test_a_tenant_that_comes_back(settings: Settings, store: Store, raw: redis.R
     assert Audit(settings).verify().is_sound
 
 
+def test_twins() -> None:
+    """The asynchronous reader has the same names and parameters."""
+    names = [name for name in vars(Audit) if not name.startswith("_")]
+    assert names == ["list", "verify", "verify_all"]
+    for name in names:
+        one, other = (inspect.signature(getattr(cls, name)) for cls in (Audit, AsyncAudit))
+        assert (list(one.parameters), one.return_annotation) == (list(other.parameters), other.return_annotation)
+
+
 # Who may change it
 
 
@@ -352,7 +363,7 @@ def test_append_only(settings: Settings) -> None:
         "DELETE FROM sojourn.audit WHERE seq = 1": "append-only",
         "TRUNCATE sojourn.audit": "TRUNCATE of sojourn.audit is refused: the audit trail is append-only",
         "TRUNCATE sojourn.audit, sojourn.audit_heads": "append-only",
-        "INSERT INTO sojourn.audit SELECT * FROM sojourn.audit ON CONFLICT (tenant, seq) DO UPDATE SET actor = ''":
+        "INSERT INTO sojourn.audit TABLE sojourn.audit ON CONFLICT (tenant, seq) DO UPDATE SET actor = ''":
             "UPDATE of sojourn.audit",
         retention + "UPDATE sojourn.audit SET actor = 'eve'": "append-only",
         retention + "TRUNCATE sojourn.audit": "append-only",
@@ -404,8 +415,8 @@ def test_the_hash_can_be_computed_by_others(settings: Settings, store: Store, qu
 
 _CHANGES = {
     "actor": "'eve'", "action": "'x'", "session_id": "'x'", "trace_id": "'x'", "event_id": "'x'", "detail": "'{ }'",
-    "at": "at + interval '1 microsecond'", "recorded_at": "'infinity'", "previous": "sha256('x')", "hash": "sha256('x')",
-    "tenant": "'default2'", "seq": "40",
+    "at": "at + interval '1 microsecond'", "recorded_at": "'infinity'", "previous": "sha256('x')",
+    "hash": "sha256('x')", "tenant": "'default2'", "seq": "40",
 }  # fmt: skip
 
 
@@ -426,53 +437,41 @@ def test_a_changed_column(settings: Settings, tamper: Callable[..., None], colum
 
 _SWAP = """
 UPDATE sojourn.audit AS one SET (actor, at, event_id, previous, hash) =
-    (SELECT actor, at, event_id, previous, hash FROM sojourn.audit AS other WHERE other.seq = 29 - one.seq)
-WHERE seq IN (14, 15)
+    (SELECT actor, at, event_id, previous, hash FROM sojourn.audit AS other
+     WHERE other.seq = 29 - one.seq AND other.tenant = one.tenant)
+WHERE seq IN (14, 15) AND tenant = 'default'
 """
-_ZEROS = "decode(repeat('00', 32), 'hex')"
+_PUT_IN = """
+INSERT INTO sojourn.audit
+SELECT tenant, {}, at, recorded_at, actor, action, session_id, trace_id, 'x', detail, hash, hash
+FROM sojourn.audit WHERE seq = {} AND tenant = 'default'
+"""
+_DELETE = "DELETE FROM sojourn.audit WHERE tenant = 'default' AND "
+_HEAD = "UPDATE sojourn.audit_heads SET {} WHERE tenant = 'default'"
+_ANCHOR = _HEAD.format("pruned_seq = 5, pruned_hash = (SELECT hash FROM sojourn.audit WHERE seq = 5)")
+_RENUMBER = "UPDATE sojourn.audit SET seq = {} WHERE tenant = 'default' AND seq = {}"
 _TAMPERED = {
-    "removed in the middle": (["DELETE FROM sojourn.audit WHERE seq = 12"], (12, "missing")),
-    "several removed in the middle": (["DELETE FROM sojourn.audit WHERE seq BETWEEN 12 AND 20"], (12, "missing")),
-    "removed at the end": (["DELETE FROM sojourn.audit WHERE seq > 25"], (26, "end")),
-    "removed at the beginning": (["DELETE FROM sojourn.audit WHERE seq < 5"], (1, "beginning")),
-    "all removed": (["DELETE FROM sojourn.audit"], (1, "end")),
-    "the beginning removed and its anchor moved": (
-        [
-            "UPDATE sojourn.audit_heads SET pruned_seq = 5, pruned_hash = (SELECT hash FROM sojourn.audit WHERE seq = 5)",
-            "DELETE FROM sojourn.audit WHERE seq <= 5",
-        ],
-        (5, "beginning"),
-    ),
-    "only the anchor moved": (["UPDATE sojourn.audit_heads SET pruned_seq = 5"], (1, "beginning")),
+    "removed in the middle": ([_DELETE + "seq = 12"], (12, "missing")),
+    "several removed in the middle": ([_DELETE + "seq BETWEEN 12 AND 20"], (12, "missing")),
+    "removed at the end": ([_DELETE + "seq > 25"], (26, "end")),
+    "removed at the beginning": ([_DELETE + "seq < 5"], (1, "beginning")),
+    "all removed": ([_DELETE + "true"], (1, "end")),
+    "the beginning removed and its anchor moved": ([_ANCHOR, _DELETE + "seq <= 5"], (5, "beginning")),
+    "only the anchor moved": ([_ANCHOR], (1, "beginning")),
     "swapped": ([_SWAP], (14, "changed")),
     "renumbered": (
-        ["UPDATE sojourn.audit SET seq = 99 WHERE seq = 14", "UPDATE sojourn.audit SET seq = 14 WHERE seq = 15",
-         "UPDATE sojourn.audit SET seq = 15 WHERE seq = 99"],
+        [_RENUMBER.format(99, 14), _RENUMBER.format(14, 15), _RENUMBER.format(15, 99)],
         (14, "changed"),
     ),
-    "put in behind the end": (
-        ["INSERT INTO sojourn.audit SELECT tenant, 31, at, recorded_at, actor, action, session_id, trace_id, 'x', detail, "
-         "hash, hash FROM sojourn.audit WHERE seq = 30"],
-        (31, "head"),
-    ),
-    "put in behind the end, and noted": (
-        ["INSERT INTO sojourn.audit SELECT tenant, 31, at, recorded_at, actor, action, session_id, trace_id, 'x', detail, "
-         "hash, hash FROM sojourn.audit WHERE seq = 30", "UPDATE sojourn.audit_heads SET seq = 31"],
-        (31, "changed"),
-    ),
-    "put in before the beginning": (
-        ["INSERT INTO sojourn.audit SELECT tenant, 0, at, recorded_at, actor, action, session_id, trace_id, 'x', detail, "
-         "previous, hash FROM sojourn.audit WHERE seq = 1"],
-        (0, "beginning"),
-    ),
-    "the head's hash": (["UPDATE sojourn.audit_heads SET hash = sha256('x')"], (30, "head")),
-    "the head set back": (["UPDATE sojourn.audit_heads SET seq = 29"], (30, "head")),
-    "the head set on": (["UPDATE sojourn.audit_heads SET seq = 31"], (31, "end")),
-    "the head removed": (["DELETE FROM sojourn.audit_heads"], (1, "head")),
-    "the first row's predecessor": (
-        [f"UPDATE sojourn.audit_heads SET pruned_hash = sha256('x') WHERE pruned_hash = {_ZEROS}"], (1, "moved")
-    ),
-}  # fmt: skip
+    "put in behind the end": ([_PUT_IN.format(31, 30)], (31, "head")),
+    "put in behind the end, and noted": ([_PUT_IN.format(31, 30), _HEAD.format("seq = 31")], (31, "changed")),
+    "put in before the beginning": ([_PUT_IN.format(0, 1)], (0, "beginning")),
+    "the head's hash": ([_HEAD.format("hash = sha256('x')")], (30, "head")),
+    "the head set back": ([_HEAD.format("seq = 29")], (30, "head")),
+    "the head set on": ([_HEAD.format("seq = 31")], (31, "end")),
+    "the head removed": (["DELETE FROM sojourn.audit_heads WHERE tenant = 'default'"], (1, "head")),
+    "the anchor's hash": ([_HEAD.format("pruned_hash = sha256('x')")], (1, "moved")),
+}
 
 
 @pytest.mark.parametrize("how", _TAMPERED)
@@ -481,16 +480,15 @@ def test_tampering(settings: Settings, tamper: Callable[..., None], how: str) ->
     add(settings, [told(number) for number in range(1, 31)])
     add(settings, [told(number, "sound") for number in range(1, 4)])
     statements, expected = _TAMPERED[how]
-    tamper(*(each + (" AND " if "WHERE" in each else " WHERE ") + "tenant = 'default'"
-             if not each.startswith("INSERT") and each is not _SWAP else each for each in statements))  # fmt: skip
+    tamper(*statements)
     problem = Audit(settings).verify().problem
     assert problem is not None
     assert (problem.seq, problem.kind) == expected
-    assert str(problem.seq) in problem.message or problem.kind in ("changed", "moved", "head")
     assert {each.tenant: each.is_sound for each in Audit(settings).verify_all()} == {"default": False, "sound": True}
-    # Whatever was done, the archive goes on, and what was done stays to be seen.
+    # Whatever was done, the archive goes on, and what was done stays to be seen; but for the seq of a head that was set
+    # back, which is put right.
     add(settings, [told(number) for number in range(50, 55)])
-    assert not Audit(settings).verify().is_sound
+    assert Audit(settings).verify().is_sound == (how == "the head set back")
 
 
 def rewrite(settings: Settings, tamper: Callable[..., None], upto: int) -> None:
@@ -515,10 +513,9 @@ def test_a_chain_that_was_written_anew(settings: Settings, tamper: Callable[...,
         assert problem is not None
         assert (problem.seq, problem.kind) == (10, "unexpected")
         assert words in problem.message
-    for wrong in ("", "10", "10:abc", f"-1:{'0' * 64}", f"1:{'0' * 65}", f"{'9' * 30}:{'0' * 64}", None and ""):
-        if wrong is not None:
-            with pytest.raises(InvalidInput, match="SEQ:HASH"):
-                audit.verify(expect=wrong)
+    for wrong in ("", "10", "10:abc", f"-1:{'0' * 64}", f"1:{'0' * 65}", f"{'9' * 30}:{'0' * 64}"):
+        with pytest.raises(InvalidInput, match="SEQ:HASH"):
+            audit.verify(expect=wrong)
 
 
 def test_nothing_yet(settings: Settings) -> None:
@@ -634,7 +631,7 @@ def age(tamper: Callable[..., None], settings: Settings, query: Query) -> None:
 
 
 def test_retention(settings: Settings, tamper: Callable[..., None], query: Query) -> None:
-    """The beginning goes, and the chain tells so and stays sound; what is recent stays, however old it says that it is."""
+    """The beginning goes, the chain tells so and stays sound; what is recent stays, however old it says that it is."""
     add(settings, [told(number) for number in range(1, 6)] + [told(number, "acme") for number in range(1, 4)])
     age(tamper, settings, query)
     assert all(each.is_sound for each in Audit(settings).verify_all())
@@ -709,4 +706,4 @@ def test_retention_passes_over_what_is_being_written(
 def test_a_retention_that_is_none(wrong: str) -> None:
     """Zero, less, too long and no duration are refused."""
     with pytest.raises(SettingsError):
-        Settings(audit_retention=wrong)
+        load_settings(audit_retention=wrong)

@@ -76,7 +76,7 @@ def _prune(connection: Connection, tenant: str, keep: timedelta, *, dry_run: boo
 
 def _verified(connection: Connection, tenant: str, seq: int, digest: bytes, last_seq: int) -> bytes:
     """The hash of the last row that goes, once all of them are as they were written."""
-    for link in walk(connection, tenant, 0, at_once=_BATCH):
+    for link in walk(connection, tenant):
         seq += 1
         if link.seq != seq or link.previous != digest or link.computed(tenant) != link.hash:
             raise _Damaged

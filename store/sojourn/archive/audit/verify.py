@@ -16,6 +16,7 @@ from sojourn.errors import InvalidInput
 __all__ = ["ChainReport", "Head", "Problem", "verify_chain", "walk"]
 
 _AT_ONCE: Final = 1_000
+_BEFORE_ALL: Final = -(2**63)
 _HEAD: Final = re.compile(r"(\d{1,18}):([0-9a-fA-F]{64})")
 Kind = Literal["changed", "missing", "moved", "beginning", "end", "head", "unexpected"]
 
@@ -116,7 +117,7 @@ def _first_problem(
     total = max(head.seq - begins[0], 0)
     if expected is not None and expected.seq == begins[0] and expected != found:
         return _unexpected(expected, found)
-    for link in walk(connection, tenant, 0):  # from the very first: what is left before the beginning is found, too
+    for link in walk(connection, tenant):  # from the very first: what is left before the beginning is found, too
         problem = _row_problem(tenant, link, head, check, begins[0])
         if problem is None and expected is not None and link.seq == expected.seq and link.hash.hex() != expected.hash:
             problem = _unexpected(expected, Head(link.seq, link.hash.hex()))
@@ -169,13 +170,14 @@ def _pruned(link: Link) -> tuple[int, str] | None:
         return None
 
 
-def walk(connection: Connection, tenant: str, after_seq: int, *, at_once: int = _AT_ONCE) -> Iterator[Link]:
-    """The rows of a tenant's chain behind a place, in order."""
+def walk(connection: Connection, tenant: str) -> Iterator[Link]:
+    """The rows of a tenant's chain in order, in constant memory."""
+    after_seq = _BEFORE_ALL
     while True:
-        values = {"tenant": tenant, "after_seq": after_seq, "limit": at_once}
+        values = {"tenant": tenant, "after_seq": after_seq, "limit": _AT_ONCE}
         rows = connection.execute(statement("walk_audit"), values).fetchall()
         for row in rows:
             yield Link(*row)
-        if len(rows) < at_once:
+        if len(rows) < _AT_ONCE:
             return
         after_seq = rows[-1][0]
