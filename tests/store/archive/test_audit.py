@@ -315,7 +315,8 @@ def test_a_redis_from_an_older_copy(settings: Settings, store: Store, raw: redis
     """Events of a Redis that was put back, with ids before those that were told, come into the chain all the same."""
     store.create(**_NEW)
     archive_once(settings)
-    (_, last), *_ = raw.xrevrange(keys_of().partition.events, count=1)
+    found: Any = raw.xrevrange(keys_of().partition.events, count=1)
+    last = found[0][1]
     raw.delete(keys_of().partition.events)
     for number in (5, 6):
         raw.xadd(keys_of().partition.events, last | {"id": "", "type": "limited"}, id=f"{number}-0")
@@ -614,13 +615,13 @@ def age(tamper: Callable[..., None], settings: Settings, query: Query) -> None:
         "FROM sojourn.audit ORDER BY tenant, seq"
     )
     before: dict[str, bytes] = {}
-    for tenant, seq, at, recorded_at, *texts, previous in rows:
+    for tenant, seq, at, recorded_at, *texts, first in rows:
         epoch, microsecond = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
         columns = [tenant, seq, (at - epoch) // microsecond, (recorded_at - epoch) // microsecond, *texts]
         raw = b"".join(
             b"-" if each is None else b"%d:%b," % (len(str(each).encode()), str(each).encode()) for each in columns
         )
-        previous = before.get(tenant, previous)
+        previous: bytes = before.get(tenant, first)
         before[tenant] = hashlib.sha256(previous + raw).digest()
         tamper(
             f"UPDATE sojourn.audit SET previous = '\\x{previous.hex()}', hash = '\\x{before[tenant].hex()}' "

@@ -47,7 +47,7 @@ class Link(NamedTuple):
             tenant, str(self.seq), str(self.at_us), str(self.recorded_us), self.actor, self.action, self.session_id,
             self.trace_id, self.event_id, self.detail,
         )  # fmt: skip
-        return hashlib.sha256(self.previous + b"".join(map(_netstring, texts))).digest()
+        return hashlib.sha256(self.previous + "".join(map(_netstring, texts)).encode()).digest()
 
 
 def microseconds(moment: datetime) -> int:
@@ -55,8 +55,7 @@ def microseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // _MICROSECOND
 
 
-def _netstring(text: str | None) -> bytes:
+def _netstring(text: str | None) -> str:
     if text is None:
-        return b"-"
-    raw = text.encode()
-    return b"%d:%b," % (len(raw), raw)
+        return "-"
+    return f"{len(text) if text.isascii() else len(text.encode())}:{text},"

@@ -30,6 +30,7 @@ _WATCHED: Final = ("status", "owner")
 _TEXT_BYTES: Final = 512
 """Of one text; ours are shorter. Those in indexes must be, or nobody could add the row."""
 _DETAIL_BYTES: Final = 16_384
+_encode: Final = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
 
 
 class Audited(NamedTuple):
@@ -97,10 +98,6 @@ def _detail(type_: str, fields: Mapping[str, str], changes: Mapping[str, Any] | 
     if len(text) > _DETAIL_BYTES:
         text = _encode({"bytes": len(text), "sha256": hashlib.sha256(text.encode()).hexdigest()})
     return text
-
-
-def _encode(told: Mapping[str, Any]) -> str:
-    return json.dumps(told, separators=(",", ":"), sort_keys=True)
 
 
 def _changes(fields: Mapping[str, str]) -> dict[str, Any] | None:
