@@ -621,7 +621,7 @@ def age(tamper: Callable[..., None], settings: Settings, query: Query) -> None:
         raw = b"".join(
             b"-" if each is None else b"%d:%b," % (len(str(each).encode()), str(each).encode()) for each in columns
         )
-        previous: bytes = before.get(tenant, first)
+        previous = before[tenant] if tenant in before else bytes(first)
         before[tenant] = hashlib.sha256(previous + raw).digest()
         tamper(
             f"UPDATE sojourn.audit SET previous = '\\x{previous.hex()}', hash = '\\x{before[tenant].hex()}' "
