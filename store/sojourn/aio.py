@@ -27,6 +27,7 @@ from sojourn.limits import Ttl
 from sojourn.mcp import AsyncMcpCalls
 from sojourn.models import Log, Session, Status
 from sojourn.operations import listing, quotas, read, write
+from sojourn.operations.admin import administered
 from sojourn.operations.core import Operation
 from sojourn.operations.flows import Ask, Draft, Pause, edit_flow
 from sojourn.operations.listing import Page
@@ -288,6 +289,10 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
     def mcp(self) -> AsyncMcpCalls:
         """See `SessionStore.mcp`."""
         return AsyncMcpCalls(self)
+
+    async def administered(self, action: str, /, **detail: Any) -> None:
+        """See `SessionStore.administered`."""
+        return await self._run(lambda: administered(self._whole_tenant, action, **detail))
 
     # The archive
 

@@ -27,6 +27,7 @@ from sojourn.limits import Ttl
 from sojourn.mcp import McpCalls
 from sojourn.models import Log, Session, Status
 from sojourn.operations import listing, quotas, read, write
+from sojourn.operations.admin import administered
 from sojourn.operations.core import Operation
 from sojourn.operations.flows import Ask, Draft, Pause, edit_flow
 from sojourn.operations.listing import Page
@@ -526,6 +527,21 @@ class SessionStore(Facade[S, Transport]):
             3
         """
         return McpCalls(self)
+
+    def administered(self, action: str, /, **detail: Any) -> None:
+        """Tell that an operator did something to this tenant: an event ``administered``, which the archive audits.
+
+        Args:
+            action: what was done, as ``noun.verb``.
+            **detail: with what; JSON values, and never a secret.
+
+        Raises:
+            InvalidField: the action is not of that form, or the detail is no JSON, or too large.
+
+        Example:
+            >>> store.acting(actor="ada").administered("invoices.purge", count=12)  # doctest: +SKIP
+        """
+        return self._run(lambda: administered(self._whole_tenant, action, **detail))
 
     # The archive
 

@@ -137,7 +137,9 @@ class Facade(Generic[S, T]):
             raise InvalidInput("pass a url or settings, not both")
         self.settings = settings
         self._codec: Codec[S] = codec_for(model)
-        context = settings.context(settings.load_models(model), actor=actor, trace=trace_id)
+        context = settings.context(
+            settings.load_models(model), actor=actor or settings.actor, trace=trace_id or settings.trace_id
+        )
         self._context = context if tenant is None else context.of(TenantKeys.of(tenant, settings.partitions))
         _check_context("actor", actor)
         _check_context("trace_id", trace_id)

@@ -185,6 +185,8 @@ def test_retention_is_scheduled_where_there_is_something_to_remove(settings: Set
     ruled = settings.model_copy(update=rules)
     job = periodic_jobs(ruled)["sojourn-retention"]
     assert (job.function, job.kind, job.interval_s) == (RUN_RETENTION, "archive", 3600)
+    kept = settings.model_copy(update={"audit_retention": timedelta(days=1)})
+    assert "sojourn-retention" in periodic_jobs(kept)
     assert "sojourn-retention" not in periodic_jobs(ruled.model_copy(update={"archive_url": None}))
     assert "sojourn-retention" in PeriodicScheduler(ruled, client).enqueue_jobs()
     assert client.lpos(ARCHIVES, "sojourn-retention") is not None

@@ -120,10 +120,11 @@ def retention() -> None:
     from sojourn.archive import apply_retention
 
     report = apply_retention(_config.current())
-    if report.sessions or report.stray_events:
+    if report.sessions or report.stray_events or report.audit_rows:
         _LOG.info(
-            "retention: removed %d sessions and %d stray events from the archive", report.sessions, report.stray_events
-        )
+            "retention: removed %d sessions, %d stray events and %d rows of the audit trail from the archive",
+            report.sessions, report.stray_events, report.audit_rows,
+        )  # fmt: skip
 
 
 def sweep() -> None:

@@ -71,7 +71,7 @@ def periodic_jobs(settings: Settings) -> dict[str, Periodic]:
         # While PostgreSQL is away one job tries again and again; no other one is enqueued beside it.
         retry = Retry(max=20, interval=[1, 2, 3])
         jobs.append(Periodic(f"{prefix}-archive", RUN_ARCHIVE, ARCHIVE, settings.archive_interval, 600, retry))
-    if settings.archive_url is not None and settings.archive_retention:
+    if settings.archive_url is not None and (settings.archive_retention or settings.audit_retention is not None):
         each_s = settings.archive_retention_interval
         jobs.append(Periodic(f"{prefix}-retention", RUN_RETENTION, ARCHIVE, each_s, 600, None))
     return {each.id: each for each in jobs}

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Generic, Self, TypeVar, overload
 
+from sojourn.archive.audit import Audit, AuditPage, ChainReport
 from sojourn.archive.reader import Archive
 from sojourn.codec import Models
 from sojourn.events import Event
@@ -16,10 +17,63 @@ from sojourn.models import Log, Session
 from sojourn.operations.listing import Page
 from sojourn.settings import Settings
 
-__all__ = ["AsyncArchive"]
+__all__ = ["AsyncArchive", "AsyncAudit"]
 
 S = TypeVar("S", bound=Session)
 E = TypeVar("E")
+
+
+class AsyncAudit:
+    """The audit trail of one tenant. See `Audit` for arguments and methods.
+
+    Example:
+        >>> (await store.archive.audit.verify()).is_sound  # doctest: +SKIP
+        True
+    """
+
+    def __init__(self, settings: Settings, *, tenant: str | None = None) -> None:
+        self._audit = Audit(settings, tenant=tenant)
+
+    @property
+    def settings(self) -> Settings:
+        """See `Audit.settings`."""
+        return self._audit.settings
+
+    @property
+    def tenant(self) -> str:
+        """See `Audit.tenant`."""
+        return self._audit.tenant
+
+    def __repr__(self) -> str:
+        return f"Async{self._audit!r}"
+
+    async def list(
+        self,
+        *,
+        action: str | Iterable[str] | None = None,
+        actor: str | None = None,
+        session_id: str | None = None,
+        trace_id: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> AuditPage:
+        """See `Audit.list`."""
+        return await asyncio.to_thread(
+            self._audit.list, action=action, actor=actor, session_id=session_id, trace_id=trace_id, since=since,
+            until=until, limit=limit, cursor=cursor,
+        )  # fmt: skip
+
+    async def verify(
+        self, *, expect: str | None = None, progress: Callable[[int, int], None] | None = None
+    ) -> ChainReport:
+        """See `Audit.verify`; `progress` is called in another thread."""
+        return await asyncio.to_thread(self._audit.verify, expect=expect, progress=progress)
+
+    async def verify_all(self, *, progress: Callable[[int, int], None] | None = None) -> tuple[ChainReport, ...]:
+        """See `Audit.verify_all`; `progress` is called in another thread."""
+        return await asyncio.to_thread(self._audit.verify_all, progress=progress)
 
 
 class AsyncArchive(Generic[S]):
@@ -65,6 +119,11 @@ class AsyncArchive(Generic[S]):
     def model(self) -> type[S]:
         """See `Archive.model`."""
         return self._archive.model
+
+    @property
+    def audit(self) -> AsyncAudit:
+        """See `Archive.audit`."""
+        return AsyncAudit(self.settings, tenant=self.tenant)
 
     def __repr__(self) -> str:
         return f"Async{self._archive!r}"

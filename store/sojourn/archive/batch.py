@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any, Final, TypeVar
 
 from sojourn.archive import source
+from sojourn.archive.audit.events import Audited, audited
 from sojourn.archive.exact import embeddable_entries
 from sojourn.archive.rows import ARCHIVED, KEEP, Damage, entry_row, event_row, session_row
 from sojourn.codec import Models
@@ -98,6 +99,8 @@ class Part:
     items: list[Item] = field(default_factory=list)
     events: list[tuple[str, str]] = field(default_factory=list)
     """Event id and row."""
+    audited: list[Audited] = field(default_factory=list)
+    """What its events tell the audit trail, in order."""
 
 
 @dataclass
@@ -215,7 +218,11 @@ class Reader:
         unread = len(taken.ids) - len(taken.entries)
         for stream_id, fields in taken.entries:
             try:
-                part.events.append(event_row(batch.partition.number, stream_id, fields))
+                told = audited(batch.partition.number, stream_id, fields)
+                if told is not None:
+                    part.audited.append(told)
+                if told is None or told.session_id is not None:  # else it happened to no session
+                    part.events.append(event_row(batch.partition.number, stream_id, fields))
             except Damage as damage:
                 damaged_event(batch, f"{batch.partition.number:02d}-{stream_id}", damage.field)
             except (ValueError, OverflowError):  # written by other hands

@@ -42,7 +42,7 @@ class Loader:
         self._settings = settings
         self._execute = execute
         self._connection = connection
-        self._context = settings.context(Models([]), actor=actor)
+        self._context = settings.context(Models([]), actor=actor, trace=settings.trace_id)
         self._token = new_token()
         self._read_at_ms = 0
         self._homes = Homes(settings.partitions)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final, Generic, Self, TypeVar, overload
 
+from sojourn.archive.audit import Audit
 from sojourn.archive.database import connected, statement
 from sojourn.archive.exact import from_jsonb
 from sojourn.archive.restoring import check_when, past_state
@@ -89,6 +90,16 @@ class Archive(Generic[S]):
     def model(self) -> type[S]:
         """The model whose sessions this archive shows."""
         return self._codec.model
+
+    @property
+    def audit(self) -> Audit:
+        """The tenant's audit trail: who did what, when, and from where.
+
+        Example:
+            >>> [entry.action for entry in archive.audit.list(actor="ada").entries]  # doctest: +SKIP
+            ['deleted', 'created']
+        """
+        return Audit(self.settings, tenant=self.tenant)
 
     def __repr__(self) -> str:
         return f"Archive(model={self.model.__name__}, tenant={self.tenant!r})"

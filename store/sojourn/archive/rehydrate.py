@@ -112,7 +112,7 @@ def rehydrate(
                 break
         with connected(settings.archive_url, settings.archive_timeout) as connection:
             check_schema(connection, settings.archive_url)
-            loader = Loader(settings, transport.execute, connection, "rehydrate")
+            loader = Loader(settings, transport.execute, connection, settings.actor or "rehydrate")
             tell = progress or (lambda done, total: None)
             if wanted is not None:
                 report = _named(loader, wanted, tell)

@@ -23,6 +23,8 @@ class ArchiveReport:
     """Log entries written."""
     events: int = 0
     """Events written."""
+    audited: int = 0
+    """Rows added to the audit trail."""
     settled: int = 0
     """Sessions that Redis then no longer counted as changed."""
     removed: int = 0

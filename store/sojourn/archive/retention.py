@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import psycopg
 
+from sojourn.archive.audit.prune import prune_chains
 from sojourn.archive.database import Connection, connected, statement
 from sojourn.archive.rows import rows_json, session_key
 from sojourn.archive.schema import check_schema
@@ -53,6 +54,10 @@ class RetentionReport:
     rules: list[RuleReport] = field(default_factory=list)
     stray_events: int = 0
     """Events of sessions that the archive does not hold."""
+    audit_rows: int = 0
+    """Rows of the audit trail."""
+    audit_damaged: list[str] = field(default_factory=list)
+    """Tenants whose audit trail was tampered with, so that nothing of it is removed."""
     dry_run: bool = False
     """Whether this only tells what would be removed: sessions and stray events, but not what belongs to sessions."""
     complete: bool = True
@@ -70,10 +75,11 @@ class RetentionReport:
 
 
 def apply_retention(settings: Settings, *, max_seconds: float = 60.0, dry_run: bool = False) -> RetentionReport:
-    """Remove from the archive what the setting ``archive_retention`` no longer keeps.
+    """Remove from the archive what the settings ``archive_retention`` and ``audit_retention`` no longer keep.
 
     Only ended sessions go, with their log entries, events and older states. Events of sessions that the archive does
-    not hold go when they are older than what a rule for all sessions keeps. Without rules nothing goes.
+    not hold go when they are older than what a rule for all sessions keeps. Without rules nothing goes. Of the audit
+    trail goes the beginning, up to the first row that was recorded recently enough.
 
     Args:
         settings: where the archive is, and the rules.
@@ -93,13 +99,15 @@ def apply_retention(settings: Settings, *, max_seconds: float = 60.0, dry_run: b
         raise SettingsError("archive_url is not set: there is no archive")
     began = time.monotonic()
     rules = settings.archive_retention
-    if not rules:
+    if not rules and settings.audit_retention is None:
         return RetentionReport(dry_run=dry_run)
     with connected(settings.archive_url, settings.archive_timeout) as connection:
         check_schema(connection, settings.archive_url)
         run = _Run(connection, rules, began + max_seconds, dry_run=dry_run)
         run.sessions()
         run.strays()
+        if settings.audit_retention is not None:
+            run.audit(settings.audit_retention)
     run.report.duration_s = time.monotonic() - began
     return run.report
 
@@ -159,6 +167,12 @@ class _Run:
         self._walk(keep, start, (None, None))
         if start != _FIRST:
             self._walk(keep, _FIRST, start)
+
+    def audit(self, keep: timedelta) -> None:
+        """Remove the beginning of each tenant's audit trail."""
+        self.report.audit_rows, self.report.audit_damaged = prune_chains(
+            self._connection, keep, has_time=self._has_time, dry_run=self.report.dry_run
+        )
 
     def _walk(self, keep: timedelta, place: Sequence[Any], last: Sequence[Any]) -> None:
         while self._has_time():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from typing import Any, Final
@@ -17,6 +17,7 @@ from typing import Any, Final
 from sojourn.archive import source
 from sojourn.archive.agree import Taken as Known
 from sojourn.archive.agree import batches_taken, bring_up_archive, bring_up_redis, current_run
+from sojourn.archive.audit.append import Appender
 from sojourn.archive.batch import Batch, Item, Part, Reader, damaged_event, results
 from sojourn.archive.database import Connection, connected
 from sojourn.archive.loader import Loader
@@ -35,7 +36,7 @@ from sojourn.archive.sink import (
 )
 from sojourn.archive.status import noted
 from sojourn.codec import Models, datetime_from
-from sojourn.errors import SettingsError, SojournError, StoreFull, StoreUnavailable
+from sojourn.errors import ArchiveError, SettingsError, SojournError, StoreFull, StoreUnavailable
 from sojourn.events import ARCHIVE_GROUP, join_group
 from sojourn.keys import PartitionKeys
 from sojourn.operations.core import Operation
@@ -58,6 +59,8 @@ _DAMAGED_AGAIN_MS: Final = 60_000
 _ANOTHER_STATE: Final = ""
 """No session has this version, so settling with it notes the archived log entries and leaves the session dirty."""
 log = logging.getLogger("sojourn.archive")
+Rows = Sequence[tuple[Any, str]]
+"""What names each row, and the row."""
 
 
 def archive_once(settings: Settings, *, models: Models | None = None, max_seconds: float = 60.0) -> ArchiveReport:
@@ -184,14 +187,18 @@ class _Run:
     def _write(self, connection: Connection, reader: Reader) -> set[str]:
         """Write a batch, part by part; the members of which the archive holds a newer state are returned."""
         newer: set[str] = set()
+        trail = Appender(connection)
         parts = reader.parts()
         part = next(parts, None)
         while part is not None:
-            with storing(connection, _tables(part)) as sent:
+            tables = _tables(part, trail.rows(part.audited))
+            with storing(connection, tables) as sent:
                 following = next(parts, None)  # PostgreSQL works meanwhile
-            newer |= self._written(connection, reader.batch, part, sent)
+            newer |= self._written(connection, reader.batch, part, sent, tables)
             part = following
+        trail.close()
         self.report.damaged += reader.batch.damaged_events
+        self.report.audited += trail.added
         if reader.batch.items or reader.batch.event_ids:
             reader.batch.taken = note_batch(connection, reader.batch.partition.number)
         return newer
@@ -223,9 +230,11 @@ class _Run:
         if done:
             results(self._execute, [source.count(batch.partition, "stale", len(done))])
 
-    def _written(self, connection: Connection, batch: Batch, part: Part, sent: Sent) -> set[str]:
+    def _written(
+        self, connection: Connection, batch: Batch, part: Part, sent: Sent, tables: Mapping[str, Rows]
+    ) -> set[str]:
         """Note what came of a part; the members of which the archive holds a newer state are returned."""
-        stored = _one_by_one(connection, batch, part) if sent.refused else sent.stored
+        stored = _one_by_one(connection, batch, part, tables) if sent.refused else sent.stored
         sessions = stored["store_sessions"]
         self.report.sessions += sessions.written
         self.report.entries += stored["store_entries"].written
@@ -307,11 +316,12 @@ class _Run:
             self.report.changed += 1
 
 
-def _tables(part: Part) -> dict[str, Sequence[tuple[Any, str]]]:
+def _tables(part: Part, audit: Sequence[str]) -> dict[str, Rows]:
     return {
         "store_sessions": [(item, item.row) for item in part.items if item.row],
         "store_entries": _entries(part),
         "store_events": part.events,
+        "store_audit": [("", row) for row in audit],
     }
 
 
@@ -319,19 +329,22 @@ def _entries(part: Part) -> list[tuple[tuple[Item, str, int], str]]:
     return [((item, name, at), row) for item in part.items if item.row for name, at, row in item.entries]
 
 
-def _one_by_one(connection: Connection, batch: Batch, part: Part) -> dict[str, Stored[Any]]:
+def _one_by_one(connection: Connection, batch: Batch, part: Part, tables: Mapping[str, Rows]) -> dict[str, Stored[Any]]:
     """Write what PostgreSQL refused as a whole: what it will not have is told apart, and left out."""
-    sessions = store(connection, "store_sessions", [(item, item.row) for item in part.items if item.row])
+    sessions = store(connection, "store_sessions", tables["store_sessions"])
     for item in sessions.refused:
         item.row = ""
         item.damaged("record")
-    entries = store(connection, "store_entries", _entries(part))
+    entries = store(connection, "store_entries", _entries(part))  # without those of the refused sessions
     for item, name, position in entries.refused:
         item.logs[name] = min(item.logs[name], position)
         item.damaged(name)
     events = store(connection, "store_events", part.events)
     for event_id in events.refused:
         damaged_event(batch, event_id, "record")
+    audit = store(connection, "store_audit", tables["store_audit"])
+    if audit.refused:  # a chain with a row left out would be a broken one
+        raise ArchiveError("the archive refused a row of the audit trail: the events of this batch stay in Redis")
     return {"store_sessions": sessions, "store_entries": entries, "store_events": events}
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HEAD", "check_schema", "goes_down", "held_version", "init", "migrate", "read_version"]
 
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 """The version of the tables that this code works with; the last migration's."""
 _BASE: Final = ""
 """No tables at all: the version before the first."""
@@ -100,7 +100,7 @@ def held_version(url: str, *, timeout_s: float = _TIMEOUT_S) -> str | None:
 
     Example:
         >>> held_version("postgresql://localhost/sojourn")  # doctest: +SKIP
-        '0002'
+        '0003'
     """
     with connected(url, timeout_s) as connection:
         return read_version(connection)

@@ -11,9 +11,9 @@ import click
 
 from sojourn.cli.events import show_event
 from sojourn.cli.extras import needs_worker_extra
-from sojourn.cli.failures import UNAVAILABLE
+from sojourn.cli.failures import DAMAGED, UNAVAILABLE
 from sojourn.cli.fields import log_named, parsed
-from sojourn.cli.output import Cell, Column, hint, print_json, print_table
+from sojourn.cli.output import Cell, Column, complain, hint, print_json, print_table
 from sojourn.cli.pages import (
     ENTRY_OPTIONS,
     FILTER_OPTIONS,
@@ -31,9 +31,11 @@ from sojourn.cli.words import duration
 from sojourn.errors import SettingsError
 
 if TYPE_CHECKING:
-    from sojourn.archive import ArchiveStatus
+    from sojourn.archive import ArchiveStatus, RetentionReport
 
 __all__ = ["archive"]
+
+_LONGEST = 100
 
 
 @click.group(cls=Group)
@@ -65,7 +67,13 @@ def init(state: State, sql: bool) -> None:
     """Make the archive's tables, or bring them to this version."""
     with needs_worker_extra():
         from sojourn import archive as library
-    _show_version(state, library.init(_url(state), sql=sql), sql=sql)
+    url = _url(state)
+    if sql:
+        click.echo(library.init(url, sql=True))
+        return
+    with state.telling("archive.init") as told:
+        told["version"] = library.init(url)
+    _show_version(state, told["version"])
 
 
 @archive.command(
@@ -89,16 +97,19 @@ def migrate(state: State, to: str, sql: bool, timeout_s: float, yes: bool) -> No
     if not (sql or yes) and schema.goes_down(url, to, timeout_s=timeout_s):
         dropped = "all that is archived" if to == "base" else f"what version {to} has no place for"
         click.confirm(f"This drops {dropped}. Go on?", abort=True, err=True)
-    _show_version(state, schema.migrate(url, to, sql=sql, timeout_s=timeout_s), sql=sql)
-
-
-def _show_version(state: State, told: str, *, sql: bool) -> None:
     if sql:
-        click.echo(told)
-    elif state.as_json:
-        print_json({"version": told})
+        click.echo(schema.migrate(url, to, sql=True, timeout_s=timeout_s))
+        return
+    with state.telling("archive.migrate", to=to[:_LONGEST]) as told:
+        told["version"] = schema.migrate(url, to, timeout_s=timeout_s)
+    _show_version(state, told["version"])
+
+
+def _show_version(state: State, version: str) -> None:
+    if state.as_json:
+        print_json({"version": version})
     else:
-        click.echo(f"the archive's tables are at version {told}")
+        click.echo(f"the archive's tables are at version {version}")
 
 
 @archive.command(examples=["sojourn archive status", "sojourn archive status --json"])
@@ -153,16 +164,38 @@ def _problems(found: ArchiveStatus) -> tuple[str, ...]:
 @click.option("--dry-run", is_flag=True, help="Remove nothing; tell what would be removed.")
 @pass_state
 def retention(state: State, dry_run: bool) -> None:
-    """Remove what the setting archive_retention no longer keeps; a worker does so hourly."""
+    """Remove what archive_retention and audit_retention no longer keep; a worker does so hourly.
+
+    The exit code is 5 where an audit trail is damaged: nothing of it is removed then.
+    """
     with needs_worker_extra():
         from sojourn import archive as library
     _url(state)
-    report = library.apply_retention(state.settings, max_seconds=inf, dry_run=dry_run)
+    if dry_run:
+        report = library.apply_retention(state.settings, max_seconds=inf, dry_run=True)
+    else:
+        with state.telling("archive.retention") as told:
+            report = library.apply_retention(state.settings, max_seconds=inf)
+            told |= {
+                "sessions": report.sessions, "stray_events": report.stray_events, "audit_rows": report.audit_rows
+            }  # fmt: skip
+    _show_retention(state, report)
+    for tenant in report.audit_damaged:
+        complain(f"the audit trail of tenant '{tenant}' is damaged, and kept: see sojourn audit verify")
+    if report.audit_damaged:
+        click.get_current_context().exit(DAMAGED)
+
+
+def _show_retention(state: State, report: RetentionReport) -> None:
+    dry_run = report.dry_run
     if state.as_json:
         print_json(report.to_json())
         return
+    would = "would remove" if dry_run else "removed"
+    if report.audit_rows:
+        hint(f"{would} {report.audit_rows} rows of the audit trail")
     if not report.rules:
-        hint("archive_retention is not set: everything is kept")
+        hint("archive_retention is not set: all sessions are kept")
         return
     belongings = () if dry_run else ("entries", "events", "snapshots")
     columns = [Column(each.upper()) for each in ("status", "kind", "keep", "sessions", *belongings)]
@@ -176,7 +209,7 @@ def retention(state: State, dry_run: bool) -> None:
     ]  # fmt: skip
     print_table(columns, [[Cell(text) for text in row] for row in rows])
     if report.stray_events:
-        hint(f"{'would remove' if dry_run else 'removed'} {report.stray_events} events of sessions not in the archive")
+        hint(f"{would} {report.stray_events} events of sessions not in the archive")
 
 
 @archive.command(examples=["sojourn archive run --json"])
@@ -188,7 +221,9 @@ def run(state: State, everything: bool) -> None:
         from sojourn import archive as library
     _url(state)
     if everything:
-        hint(f"{library.archive_again(state.settings)} sessions are archived again")
+        with state.telling("archive.run") as told:
+            told["again"] = library.archive_again(state.settings)
+        hint(f"{told['again']} sessions are archived again")
     report = library.archive_once(state.settings).to_json()
     if state.as_json:
         print_json(report)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -24,6 +24,8 @@ __all__ = ["dead"]
 _SHOWN: Final = 100
 _LONGEST: Final = 1_000
 _AT_ONCE: Final = 1_000
+_TOLD: Final = 100
+_LONGEST_ID: Final = 100
 
 _WHICH: Final[tuple[Callable[..., object], ...]] = (
     click.argument("letter_ids", metavar="[ID]...", nargs=-1),
@@ -123,9 +125,10 @@ def replay(state: State, letter_ids: tuple[str, ...], hook: str | None, everythi
     _check_which(letter_ids, hook, everything)
     with needs_worker_extra():
         from sojourn_worker.replay import replay as replay_letters
-    with _letters(state) as letters:
+    with _letters(state) as letters, state.telling("dead.replay", **_told(letter_ids, hook)) as told:
         chosen, missing = _chosen(state, letters, letter_ids, hook)
         replayed = replay_letters(state.settings, chosen)
+        told["replayed"] = len(replayed.enqueued)
     if state.as_json:
         print_json({"enqueued": replayed.enqueued, "done": replayed.done, "refused": replayed.refused})
     else:
@@ -149,17 +152,25 @@ def drop(state: State, letter_ids: tuple[str, ...], hook: str | None, everything
     if not (letter_ids or yes):
         raise click.UsageError("what is dropped cannot be brought back: add --yes", click.get_current_context())
     dropped = 0
-    with _letters(state) as letters:
+    with _letters(state) as letters, state.telling("dead.drop", **_told(letter_ids, hook)) as told:
         chosen, missing = _chosen(state, letters, letter_ids, hook)
         each = iter(chosen)
         while some := list(islice(each, _AT_ONCE)):
             dropped += letters.drop(some)
+            told["dropped"] = dropped
     if state.as_json:
         print_json({"dropped": dropped})
     else:
         click.echo(f"dropped {dropped}")
     if missing:
         _end_not_found()
+
+
+def _told(letter_ids: Sequence[str], hook: str | None) -> dict[str, Any]:
+    """What the audit is told of the choice."""
+    if letter_ids:
+        return {"ids": [each[:_LONGEST_ID] for each in letter_ids[:_TOLD]]}
+    return {"all": True} if hook is None else {"hook": hook[:_LONGEST_ID]}
 
 
 def _check_which(letter_ids: Sequence[str], hook: str | None, everything: bool) -> None:

@@ -21,11 +21,13 @@ __all__ = ["delete", "end", "touch"]
 
 _IDS = click.argument("ids", nargs=-1, required=True, metavar="ID...")
 _REASON = click.option("--reason", metavar="TEXT", help="Why; kept with the session.")
+_TOLD: Final = 100
+"""Ids that one event tells."""
 _METHODS: Final = {"completed": "complete", "failed": "fail", "terminated": "terminate"}
 
 
-def _for_each(ids: tuple[str, ...], act: Callable[[str], None]) -> None:
-    """Do it to each session; one that cannot be does not stop the others, but the exit code tells the worst."""
+def _for_each(ids: tuple[str, ...], act: Callable[[str], None]) -> int:
+    """Do it to each session; one that cannot be does not stop the others. The exit code, which tells the worst."""
     worst = 0
     for session_id in ids_from(ids):
         try:
@@ -33,8 +35,24 @@ def _for_each(ids: tuple[str, ...], act: Callable[[str], None]) -> None:
         except SessionError as error:
             complain(str(error))
             worst = max(worst, exit_code(error))
-    if worst:
-        click.get_current_context().exit(worst)
+    return worst
+
+
+def _end_each(state: State, action: str, ids: tuple[str, ...], act: Callable[[str], Session], **detail: str) -> None:
+    """Do it to each session, and tell the audit that an operator did: each session's event tells it of that one."""
+    done: list[str] = []
+
+    def act_and_tell(session_id: str) -> None:
+        session = act(session_id)
+        done.append(session_id)
+        _tell(state, session)
+
+    with state.telling(action, **detail) as told:
+        try:
+            worst = _for_each(ids, act_and_tell)
+        finally:
+            told |= {"sessions": len(done), "ids": done[:_TOLD]}
+    click.get_current_context().exit(worst)
 
 
 def _tell(state: State, session: Session) -> None:
@@ -62,7 +80,7 @@ def touch(state: State, ids: tuple[str, ...]) -> None:
         else:
             print_line([Cell(session_id), Cell("never expires" if deadline is None else shown(deadline))])
 
-    _for_each(ids, act)
+    click.get_current_context().exit(_for_each(ids, act))
 
 
 @click.command(
@@ -80,10 +98,11 @@ def touch(state: State, ids: tuple[str, ...]) -> None:
 def end(state: State, ids: tuple[str, ...], status: str, reason: str | None, version: int | None) -> None:
     """End sessions. An ID of - reads ids from stdin."""
 
-    def act(session_id: str) -> None:
-        _tell(state, getattr(state.store, _METHODS[status])(session_id, version=version, reason=reason))
+    def act(session_id: str) -> Session:
+        ended: Session = getattr(state.store, _METHODS[status])(session_id, version=version, reason=reason)
+        return ended
 
-    _for_each(ids, act)
+    _end_each(state, "session.end", ids, act, status=status)
 
 
 @click.command(cls=Command, examples=["sojourn delete ID"])
@@ -96,4 +115,4 @@ def delete(state: State, ids: tuple[str, ...], reason: str | None) -> None:
     Nobody finds them any more; the archive keeps their last state.
     An ID of - reads ids from stdin.
     """
-    _for_each(ids, lambda session_id: _tell(state, state.store.delete(session_id, reason=reason)))
+    _end_each(state, "session.delete", ids, lambda session_id: state.store.delete(session_id, reason=reason))

@@ -21,6 +21,7 @@ __all__ = ["events", "show_event"]
 _SHOWN: Final = 20
 _PAGE: Final = 10_000
 _POLL_S: Final = 0.2
+_LONGEST: Final = 100
 _SHORTEST_S: Final = 0.001
 _STYLES: Final = {
     "created": "green", "ended": "blue", "expired": "yellow", "deleted": "magenta", "lost": "red", "damaged": "red",
@@ -63,7 +64,9 @@ def events(state: State, group: str | None, follow: bool, start: str | None, lim
 def _forget(state: State, group: str | None, *, others_given: bool) -> None:
     if group is None or others_given:
         raise click.UsageError("--forget goes with --group and nothing else", click.get_current_context())
-    if not state.store.forget_events(group):
+    with state.telling("events.forget", group=group[:_LONGEST]) as told:
+        told["found"] = state.store.forget_events(group)
+    if not told["found"]:
         hint(f"there is no group '{group}'")
 
 

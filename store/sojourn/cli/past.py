@@ -90,7 +90,10 @@ def restore(
     from sojourn.facade import DEFAULT
 
     lives = DEFAULT if ttl is None else ttl.value
-    show(state, state.store.restore(session_id, version=version, at=at, ttl=lives))
+    with state.telling("session.restore", id=session_id) as told:
+        restored = state.store.restore(session_id, version=version, at=at, ttl=lives)
+        told["version"] = restored.version
+    show(state, restored)
 
 
 @click.command(
@@ -112,15 +115,19 @@ def rehydrate(state: State, ids: tuple[str, ...], restart: bool) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as bar:
+    with (
+        state.telling("session.rehydrate", all_tenants=not (ids or "tenant" in state.arguments)) as told,
+        Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as bar,
+    ):
         task = bar.add_task("sessions", total=None)
         report = library.rehydrate(
-            state.settings,
+            state.acting,
             ids=ids or None,
             tenant=state.arguments.get("tenant"),
             restart=restart,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         ).to_json()
+        told |= report
     if state.as_json:
         print_json(report)
     else:

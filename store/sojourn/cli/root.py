@@ -13,6 +13,7 @@ import sojourn.cli.transfer  # noqa: F401 (adds to the group `archive`)
 from sojourn.cli import failures
 from sojourn.cli.acl import acl
 from sojourn.cli.archive import archive
+from sojourn.cli.audit import audit
 from sojourn.cli.config import config
 from sojourn.cli.dead import dead
 from sojourn.cli.doctor import doctor, metrics
@@ -125,6 +126,6 @@ def cli(context: click.Context) -> None:
 
 for _command in (
     create, get, list_, update, append, touch, end, delete, rotate, token, events, history, restore, rehydrate, mcp,
-    dead, worker, archive, tenant, acl, doctor, metrics, secrets, config,
+    dead, worker, archive, audit, tenant, acl, doctor, metrics, secrets, config,
 ):  # fmt: skip
     cli.add_command(_command)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+
+from sojourn.cli.output import complain
+from sojourn.errors import SojournError, StoreUnavailable
 
 if TYPE_CHECKING:
     from sojourn.client import SessionStore
@@ -48,6 +52,12 @@ class State:
         """
         return self.settings.load_models()
 
+    @cached_property
+    def acting(self) -> Settings:
+        """The settings, in which somebody acts: where they name nobody, the user of this machine."""
+        settings = self.settings
+        return settings if settings.actor else settings.model_copy(update={"actor": f"cli:{_user()}"})
+
     @property
     def store(self) -> SessionStore[Session]:
         """A store that sees sessions of every kind."""
@@ -63,13 +73,46 @@ class State:
         if model is UnknownSession:  # which is no model of its own, but what is left of those that are not known
             model = Session
         if model not in self._stores:
-            self._stores[model] = SessionStore(settings=self.settings, model=model)
+            self._stores[model] = SessionStore(settings=self.acting, model=model)
         return self._stores[model]
+
+    def tell(self, action: str, **detail: Any) -> None:
+        """Tell the audit what was done, as ``noun.verb``. Where that fails it stays done, and is complained of."""
+        try:
+            self.store.administered(action, **detail)
+        except SojournError as error:
+            complain(f"the audit trail could not be told of {action}: {error}")
+
+    @contextmanager
+    def telling(self, action: str, **detail: Any) -> Iterator[dict[str, Any]]:
+        """Tell the audit what the block does, when it has; it may add to the detail. A failure is told, too."""
+        try:
+            yield detail
+        except StoreUnavailable:  # there is nobody to tell
+            raise
+        except BaseException as error:
+            self.tell(action, **detail, failed=type(error).__name__)
+            raise
+        self.tell(action, **detail)
 
     def close(self) -> None:
         """Close the connections of its stores."""
         for each in self._stores.values():
             each.close()
+
+
+def _user() -> str:
+    """Whoever the operating system says that this process belongs to, whatever the environment says."""
+    try:
+        import pwd
+
+        return pwd.getpwuid(os.getuid()).pw_name
+    except ImportError:  # not on Windows
+        import getpass
+
+        return getpass.getuser()
+    except KeyError:  # as in containers that run under any number
+        return str(os.getuid())
 
 
 def _find_modules_of_the_working_directory() -> None:
@@ -101,6 +144,8 @@ SHARED: Final[tuple[Callable[[], click.Option], ...]] = (
     lambda: _option(["--redis-url"], metavar="URL", help="The sessions' Redis."),
     lambda: _option(["--archive-url"], metavar="URL", help="The archive's PostgreSQL."),
     lambda: _option(["--tenant"], metavar="NAME", help="Whose sessions."),
+    lambda: _option(["--actor"], metavar="NAME", help="Who acts, for the audit.  [default: cli:USER]"),
+    lambda: _option(["--trace", "--trace-id", "trace_id"], metavar="ID", help="In which trace, for the audit."),
     lambda: _option(["--json", "as_json"], is_flag=True, help="Print JSON, for programs."),
 )
 """The global options; each command and group takes them too, so that they may stand anywhere."""
@@ -112,7 +157,8 @@ class _Sharing(click.Command):
     def __init__(self, *args: Any, examples: Sequence[str] = (), **options: Any) -> None:
         super().__init__(*args, **options)
         self._examples = examples
-        self._shared = [make() for make in SHARED]
+        own = {name for each in self.params for name in each.opts}  # which go before global ones of the same name
+        self._shared = [each for each in (make() for make in SHARED) if own.isdisjoint(each.opts)]
         self.params.extend(self._shared)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -20,8 +20,10 @@ from sojourn.cli.shared import State, pass_state
 from sojourn.cli.tables import shown
 from sojourn.errors import SettingsError
 
-__all__ = ["export", "import_"]
+__all__ = ["bar", "export", "import_"]
 
+_LONGEST: Final = 200
+"""Of a file's name, for the audit."""
 _FORMATS: Final = ("csv", "jsonl", "parquet")
 _TABLES: Final = ("sessions", "entries", "events", "snapshots")
 _FORMAT = click.option(
@@ -56,7 +58,7 @@ def export(state: State, /, file: str, all_tenants: bool, status: tuple[str, ...
     with needs_worker_extra():
         from sojourn.archive.transfer import export_rows
     _need_url(state)
-    with _bar("exporting", "rows", quiet=to_stdout and on_terminal()) as progress:
+    with bar("exporting", "rows", quiet=to_stdout and on_terminal()) as progress:
         rows = export_rows(
             state.settings, sys.stdout.buffer if to_stdout else Path(file), all_tenants=all_tenants,
             status=status or None, progress=progress, **choice,
@@ -83,17 +85,18 @@ def import_(state: State, file: str, file_format: str | None, strict: bool) -> N
         from sojourn.archive.transfer import DamagedFile, import_rows
     _need_url(state)
     context = click.get_current_context()
-    with _bar("importing", "bytes") as progress:
-        total = None if file == "-" else _size(file)
-        try:
+    try:
+        with state.telling("archive.import", file=file[-_LONGEST:]) as told, bar("importing", "bytes") as progress:
+            total = None if file == "-" else _size(file)
             report = import_rows(
                 state.settings, sys.stdin.buffer if file == "-" else Path(file),
                 file_format=file_format, strict=strict, damaged=complain,
                 progress=None if progress is None else lambda done: progress(done, total),
             )  # fmt: skip
-        except DamagedFile as error:
-            complain(f"{file}: {error}")
-            context.exit(failures.DAMAGED)
+            told |= report.to_json()
+    except DamagedFile as error:
+        complain(f"{file}: {error}")
+        context.exit(failures.DAMAGED)
     _tell(state, report.to_json())
     if report.damaged:
         context.exit(failures.DAMAGED)
@@ -120,7 +123,7 @@ def _size(file: str) -> int | None:
 
 
 @contextmanager
-def _bar(what: str, unit: str, *, quiet: bool = False) -> Iterator[Callable[[int, int | None], None] | None]:
+def bar(what: str, unit: str, *, quiet: bool = False) -> Iterator[Callable[[int, int | None], None] | None]:
     """A progress bar on stderr; None where that is no terminal, or `quiet`."""
     if quiet or not sys.stderr.isatty():
         yield None

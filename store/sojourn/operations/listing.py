@@ -18,9 +18,22 @@ from sojourn.models import Session, Status
 from sojourn.operations.core import Argument, Context, Operation, call, raise_for
 from sojourn.operations.record import GONE, decode_record
 
-__all__ = ["Filters", "Page", "count_flow", "filters", "ids_flow", "list_flow", "read_cursor", "write_cursor"]
+__all__ = [
+    "Filters",
+    "Page",
+    "check_moment",
+    "count_flow",
+    "filters",
+    "ids_flow",
+    "list_flow",
+    "pack_cursor",
+    "read_cursor",
+    "unpack_cursor",
+    "write_cursor",
+]
 
 S = TypeVar("S", bound=Session)
+T = TypeVar("T")
 
 _READABLE: Final = tuple(status for status in Status if status not in GONE)
 _SCAN: Final = 2_000
@@ -102,23 +115,51 @@ def filters(
         check_indexed("client_type", client_type, context.limits)
     return Filters(
         context.tenant, statuses, kinds, client_type or "",
-        0 if created_after is None else _moment("created_after", created_after, up=True),
-        _END_OF_TIME_MS if created_before is None else _moment("created_before", created_before),
+        0 if created_after is None else check_moment("created_after", created_after, up=True),
+        _END_OF_TIME_MS if created_before is None else check_moment("created_before", created_before),
         tuple(sorted(source.index_value(name, value, context.limits) for name, value in exact.items())),
     )  # fmt: skip
 
 
-def _moment(name: str, moment: datetime, *, up: bool = False) -> int:
-    """In milliseconds; `up`: the first that is not before it."""
+def check_moment(name: str, moment: datetime, *, up: bool = False) -> int:
+    """In milliseconds; `up`: the first that is not before it.
+
+    Raises:
+        InvalidField: it is no aware datetime.
+    """
     if not isinstance(moment, datetime) or moment.tzinfo is None:
         raise InvalidField(name, "must be an aware datetime")
     return ms_from(moment) + (up and moment.microsecond % 1000 > 0)
 
 
-def write_cursor(digest: str, created_ms: int, session_id: str) -> str:
+def pack_cursor(digest: str, *place: int | str) -> str:
     """Where a list left off, opaque."""
-    raw = json.dumps([digest, created_ms, session_id], separators=(",", ":"))
+    raw = json.dumps([digest, *place], separators=(",", ":"))
     return base64.urlsafe_b64encode(raw.encode()).decode().rstrip("=")
+
+
+def unpack_cursor(cursor: str, digest: str, check: Callable[..., T]) -> T:
+    """What `check` makes of the place that `pack_cursor` was given for the same query; ValueError: it is none.
+
+    Raises:
+        InvalidCursor: the cursor is damaged, or comes from another query.
+    """
+    try:
+        if not isinstance(cursor, str) or len(cursor) > 200:
+            raise ValueError("not of a cursor's size")  # noqa: TRY301
+        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        theirs, *packed = json.loads(raw)
+        place = check(*packed)
+    except (ValueError, TypeError, binascii.Error, RecursionError, SojournError):
+        raise InvalidCursor("the cursor is damaged: start the list again without one") from None
+    if theirs != digest:
+        raise InvalidCursor("the cursor comes from another query: pass the same filters that it was given out for")
+    return place
+
+
+def write_cursor(digest: str, created_ms: int, session_id: str) -> str:
+    """Where a list of sessions left off, opaque."""
+    return pack_cursor(digest, created_ms, session_id)
 
 
 def read_cursor(cursor: str, digest: str) -> tuple[int, str]:
@@ -127,19 +168,13 @@ def read_cursor(cursor: str, digest: str) -> tuple[int, str]:
     Raises:
         InvalidCursor: it is damaged, or comes from another query.
     """
-    try:
-        if not isinstance(cursor, str) or len(cursor) > 200:
-            raise ValueError("not of a cursor's size")  # noqa: TRY301
-        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        theirs, created_ms, session_id = json.loads(raw)
-        check_id(session_id)
-        if type(created_ms) is not int or not 0 <= created_ms <= _END_OF_TIME_MS:
-            raise ValueError("not a moment")  # noqa: TRY301
-    except (ValueError, TypeError, binascii.Error, RecursionError, SojournError):
-        raise InvalidCursor("the cursor is damaged: start the list again without one") from None
-    if theirs != digest:
-        raise InvalidCursor("the cursor comes from another query: pass the same filters that it was given out for")
-    return created_ms, session_id
+    return unpack_cursor(cursor, digest, _check_place)
+
+
+def _check_place(created_ms: int, session_id: str) -> tuple[int, str]:
+    if type(created_ms) is not int or not 0 <= created_ms <= _END_OF_TIME_MS:
+        raise ValueError("not a moment")
+    return created_ms, check_id(session_id)
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,12 @@ _LONGEST_KEEP: Final = timedelta(days=36_525)
 Seconds = Annotated[float, Field(gt=0)]
 
 
+def _check_kept(value: timedelta | None) -> timedelta | None:
+    if value is not None and not timedelta(0) < value <= _LONGEST_KEEP:
+        raise ValueError("is more than zero and at most 100 years; null keeps for ever")
+    return value
+
+
 class HookSettings(BaseModel):
     """One hook: which events it gets, and the function that gets them."""
 
@@ -107,9 +113,7 @@ class ArchiveRetention(BaseModel):
     @field_validator("keep")
     @classmethod
     def _is_a_time(cls, value: timedelta | None) -> timedelta | None:
-        if value is not None and not timedelta(0) < value <= _LONGEST_KEEP:
-            raise ValueError("is more than zero and at most 100 years; null keeps for ever")
-        return value
+        return _check_kept(value)
 
 
 def _listed(text: str) -> object:
@@ -142,6 +146,10 @@ class Settings(BaseSettings):
     partitions: int = Field(default=64, ge=1, le=100)
     """Fixed once a Redis has been laid out."""
     tenant: str = "default"
+    actor: str = ""
+    """Who acts, for events and the audit trail, where a store is not told; "": on the command line ``cli:<user>``."""
+    trace_id: str = ""
+    """In which trace, where a store is not told."""
     ttl: timedelta | None = timedelta(hours=1)
     """How long a session lives when ``create`` does not say; None: for ever."""
     max_lifetime: timedelta | None = None
@@ -192,6 +200,8 @@ class Settings(BaseSettings):
     archive_retention: tuple[ArchiveRetention, ...] = ()
     """How long ended sessions stay in the archive; the first rule that matches a session counts. None: for ever."""
     archive_retention_interval: Seconds = 3600.0
+    audit_retention: timedelta | None = None
+    """How long the audit trail is kept in the archive; None: for ever."""
     archive_batch: int = Field(default=2_000, ge=1, le=5_000)
     archive_timeout: Seconds = 10.0
     """For one statement, and for connecting."""
@@ -251,8 +261,9 @@ class Settings(BaseSettings):
         return check_tenant(value)
 
     @field_validator(
-        "ttl", "max_lifetime", "grace", "retention", "token_access_ttl", "token_refresh_ttl", mode="before"
-    )
+        "ttl", "max_lifetime", "grace", "retention", "token_access_ttl", "token_refresh_ttl",
+        "audit_retention", mode="before",
+    )  # fmt: skip
     @classmethod
     def _from_text(cls, value: object) -> object:
         """Environment variables are text: seconds stay seconds there, and "null" is no expiry."""
@@ -268,6 +279,18 @@ class Settings(BaseSettings):
     def _is_a_ttl(cls, value: timedelta | None) -> timedelta | None:
         if value != timedelta(0):
             milliseconds(value, "a duration")
+        return value
+
+    @field_validator("audit_retention")
+    @classmethod
+    def _is_kept(cls, value: timedelta | None) -> timedelta | None:
+        return _check_kept(value)
+
+    @field_validator("actor", "trace_id")
+    @classmethod
+    def _is_told(cls, value: str) -> str:
+        if not value.isprintable() or len(value.encode(errors="replace")) > 256:
+            raise ValueError("is printable text of at most 256 bytes")
         return value
 
     @field_validator("hooks")

@@ -18,7 +18,10 @@ from sojourn import DocumentationSession, Settings
 from sojourn.archive import HEAD, Archive, archive_once, init, migrate
 from sojourn.errors import ArchiveError, ArchiveSchemaMismatch, InvalidInput, SettingsError
 
-TABLES = ["alembic_version", "partitions", "session_entries", "session_events", "session_snapshots", "sessions"]
+TABLES = [
+    "alembic_version", "audit", "audit_heads", "partitions", "session_entries", "session_events", "session_snapshots",
+    "sessions", "tenants",
+]  # fmt: skip
 _OF_SCHEMA = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'sojourn' ORDER BY 1"
 
 
@@ -43,13 +46,13 @@ def test_up_and_down(postgres_url: str) -> None:
     assert schemas(postgres_url) == 0
     assert migrate(postgres_url, "base") == "base"
     assert schemas(postgres_url) == 0
-    for to in ("0001", "head", "0001", "0001", "0002", "base"):
+    for to in ("0001", "head", "0001", "0001", "0002", "0003", "0002", "base"):
         assert migrate(postgres_url, to) == (HEAD if to == "head" else to)
         assert migrate(postgres_url, to, sql=True) == "", "it is there already"
 
 
 def shape(url: str) -> list[tuple[object, ...]]:
-    """Return the columns and indexes of the archive's tables."""
+    """Return the columns, indexes, triggers and functions of the archive's tables."""
     with psycopg.connect(url) as connection:
         columns = connection.execute(
             "SELECT table_name, column_name, data_type, is_nullable, column_default FROM information_schema.columns "
@@ -58,16 +61,23 @@ def shape(url: str) -> list[tuple[object, ...]]:
         return (
             columns
             + connection.execute("SELECT indexdef FROM pg_indexes WHERE schemaname = 'sojourn' ORDER BY 1").fetchall()
+            + connection.execute(
+                "SELECT pg_get_triggerdef(pg_trigger.oid) FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid "
+                "WHERE relnamespace = to_regnamespace('sojourn') ORDER BY 1"
+            ).fetchall()
+            + connection.execute(
+                "SELECT proname, prosrc FROM pg_proc WHERE pronamespace = to_regnamespace('sojourn') ORDER BY 1"
+            ).fetchall()
         )
 
 
 def test_a_way_down_and_up_again_ends_where_it_began(postgres_url: str) -> None:
     """Each version has the same columns and indexes, whichever way it was come to, by hand or by the SQL."""
     found: dict[str, list[tuple[object, ...]]] = {}
-    for to in ("0001", "0002", "0001", "0002"):
+    for to in ("0001", "0002", "0003", "0001", "0003", "0002", "0003"):
         migrate(postgres_url, to)
         assert found.setdefault(to, shape(postgres_url)) == shape(postgres_url)
-    for to in ("0001", "0002", "base", "0001", "base"):
+    for to in ("0002", "0001", "0003", "base", "0001", "0002", "0003", "base"):
         sql = migrate(postgres_url, to, sql=True)
         with psycopg.connect(postgres_url, autocommit=True) as connection:
             connection.execute(sql.encode())
@@ -142,7 +152,7 @@ def test_refusals_are_plain(postgres_url: str) -> None:
         with pytest.raises(SettingsError) as caught:
             init(url)
         assert "s3cret" not in str(caught.value)
-    with pytest.raises(InvalidInput, match="no version '4711' of the archive's tables: base, 0001, 0002 or head"):
+    with pytest.raises(InvalidInput, match="no version '4711' of the archive's tables: base, 0001, 0002, 0003 or head"):
         migrate(postgres_url, "4711")
     with psycopg.connect(postgres_url) as connection:
         name = "nobody_" + connection.info.dbname

@@ -62,8 +62,8 @@ def test_migrate(run: Run, archive_url: str) -> None:
     """Up without a question, down only after one; the SQL of both; and what is not a version."""
     assert run("archive", "migrate", "--to", "0001", "--json").json == {"version": "0001"}
     assert "CREATE TABLE sojourn.session_snapshots" in run("archive", "migrate", "--sql").out
-    assert "version 0002" in run("archive", "migrate").out
-    assert run("archive", "migrate", "--to", "0002", "--sql").out == "\n"
+    assert "version 0003" in run("archive", "migrate").out
+    assert run("archive", "migrate", "--to", "0003", "--sql").out == "\n"
     asked = run("archive", "migrate", "--to", "0001", stdin="n\n", code=130).err
     assert "drops what version 0001 has no place for" in asked
     run("archive", "migrate", "--to", "0001", stdin="", code=130)
@@ -94,7 +94,7 @@ def test_status(run: Run, store: Any, archive_url: str, monkeypatch: pytest.Monk
     run("archive", "init")
     store.create()
     found = run("archive", "status", "--json").json
-    assert (found["dirty"], found["schema_held"], found["last_run"]) == (1, "0002", None)
+    assert (found["dirty"], found["schema_held"], found["last_run"]) == (1, "0003", None)
     run("archive", "run")
     told = run("archive", "status").out
     assert "sessions waiting  0" in told
@@ -109,14 +109,14 @@ def test_status(run: Run, store: Any, archive_url: str, monkeypatch: pytest.Monk
     monkeypatch.setenv("SOJOURN_ARCHIVE_URL", archive_url)
     monkeypatch.setenv("SOJOURN_REDIS_URL", f"redis://127.0.0.1:{free_port}/0")
     found = run("archive", "status", "--json", code=4).json
-    assert (found["dirty"], found["schema_held"], found["archive_problem"]) == (None, "0002", None)
+    assert (found["dirty"], found["schema_held"], found["archive_problem"]) == (None, "0003", None)
     assert str(free_port) in found["redis_problem"]
 
 
 def test_retention(run: Run, store: Any, archive_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Per rule what would go, then what went."""
     run("archive", "init")
-    assert "everything is kept" in run("archive", "retention").err
+    assert "all sessions are kept" in run("archive", "retention").err
     for _ in range(3):
         store.complete(store.create().id)
     store.fail(store.create().id)

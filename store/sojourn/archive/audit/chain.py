@@ -1,0 +1,61 @@
+"""How the rows of a tenant's audit trail hang together.
+
+The hash of a row is SHA-256 over the 32 bytes of the row before's hash (32 zero bytes for the first row of all),
+followed by these columns of its own, in this order:
+
+    tenant, seq, at, recorded_at, actor, action, session_id, trace_id, event_id, detail
+
+Each is written as a netstring, ``<number of bytes>:<bytes>,``, where the bytes are those of its text in UTF-8. Numbers
+are decimal; times are microseconds since 1970-01-01T00:00:00Z, decimal. A session id that is NULL is the single byte
+``-``, which begins no netstring. So no two rows are written alike, and whoever has SHA-256 can compute it, PostgreSQL
+too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple
+
+__all__ = ["GENESIS", "Link", "microseconds"]
+
+GENESIS: Final = bytes(32)
+"""What stands before the first row of a chain."""
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+class Link(NamedTuple):
+    """A row of a tenant's chain, without the tenant."""
+
+    seq: int
+    at_us: int | None
+    """Microseconds since the epoch; None: other hands wrote a time that is none."""
+    recorded_us: int | None
+    actor: str
+    action: str
+    session_id: str | None
+    trace_id: str
+    event_id: str
+    detail: str
+    previous: bytes
+    hash: bytes
+
+    def computed(self, tenant: str) -> bytes:
+        """The hash that it must have."""
+        texts = (
+            tenant, str(self.seq), str(self.at_us), str(self.recorded_us), self.actor, self.action, self.session_id,
+            self.trace_id, self.event_id, self.detail,
+        )  # fmt: skip
+        return hashlib.sha256(self.previous + "".join(map(_netstring, texts)).encode()).digest()
+
+
+def microseconds(moment: datetime) -> int:
+    """Since the epoch."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def _netstring(text: str | None) -> str:
+    if text is None:
+        return "-"
+    return f"{len(text) if text.isascii() else len(text.encode())}:{text},"

@@ -1,0 +1,1 @@
+DELETE FROM sojourn.audit WHERE tenant = %(tenant)s AND seq <= %(seq)s
