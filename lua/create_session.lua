@@ -42,8 +42,9 @@ end
 if redis.call('EXISTS', session) == 1 then
   return redis.error_reply('EXISTS')
 end
-local limits, bytes, owner, refusal = limits_of(k), 0, '', nil
-if limits then
+local limits, bytes, owner = limits_of(k), 0, ''
+local refusal = barred(k, limits)
+if limits and not refusal then
   for i = 15, #ARGV, 2 do
     bytes = bytes + #ARGV[i] + #ARGV[i + 1]
     owner = ARGV[i] == 'owner' and ARGV[i + 1] or owner

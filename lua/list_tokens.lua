@@ -1,10 +1,10 @@
--- A session's tokens, used ones too, by when they are over.
+-- A session's tokens that can be used, by when they are over. No used one outlives all of its family.
 -- KEYS[1]  session    hash    the session's record
 -- ARGV[1]  prefix     string  the partition's prefix
 -- ARGV[2]  tenant     string
 -- ARGV[3]  id         string
 -- ARGV[4]  kinds      string  comma-separated, those that the caller reads; '' for all
--- Returns  {{family, kind, over at ms, issued at ms, family issued at ms, bound 0|1}, ...}; the kinds are a, r and u
+-- Returns  {{family, a|r, over at ms, issued at ms, family issued at ms, bound 0|1, used of the family}, ...}
 -- Errors   NOTFOUND, KIND, CORRUPT
 -- @include include/keys
 -- @include include/record
@@ -22,16 +22,21 @@ if refusal or session ~= k.session then
   return refusal
 end
 
-local tokens = {}
+local tokens, used = {}, {}
 local listed = redis.call('ZRANGEBYSCORE', k.tokens, '(' .. text(now_ms()), '+inf', 'WITHSCORES')
 for i = 1, #listed, 2 do
   local family, kind, hash = string.match(listed[i], '^(%w+):(%a):(%w+)$')
-  if hash then
+  if kind == 'u' then
+    used[family] = (used[family] or 0) + 1
+  elseif hash then
     local of = redis.pcall('HMGET', k.token .. hash, 'issued_at_ms', 'since_ms', 'print')
     if positive(of[1]) and positive(of[2]) then
       tokens[#tokens + 1] = { family, kind, tonumber(listed[i + 1]), positive(of[1]), positive(of[2]),
         of[3] ~= '' and 1 or 0 }
     end
   end
+end
+for _, each in ipairs(tokens) do
+  each[7] = used[each[1]] or 0
 end
 return tokens

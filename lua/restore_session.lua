@@ -64,7 +64,7 @@ local limited = not refusal and room_error(k, limits, { sessions = is_new and 1 
   owner_sessions = (is_new or core.owner ~= owner) and 1 or 0, bytes = bytes - (place_of(k) or 0) })
 limited = limited or pass(k, limits, core or { owner = owner })
 if not core and not refusal then
-  refusal = limits and barred(limits)
+  refusal = barred(k, limits)
 end
 if limited or refusal then
   return limited or refusal

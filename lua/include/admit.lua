@@ -44,7 +44,6 @@ end
 -- The error reply for a session that may not be created, else nil.
 local function admit(k, limits, now, prefix, grace, retention, owner, bytes)
   local payment, refusal = price(k, limits, { 'creates', 'owner_creates', 'operations', 'owner_operations' }, owner)
-  refusal = barred(limits) or refusal
   if refusal then
     return refusal
   end

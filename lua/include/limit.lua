@@ -17,9 +17,14 @@ local function limits_of(k)
 end
 
 -- An error reply where nothing new of the tenant may come to this place, else nil: it has a partition of its own since,
--- or is being deleted.
-local function barred(limits)
-  return (limits.moved and redis.error_reply('MOVED')) or (limits.closed and redis.error_reply('CLOSED')) or nil
+-- or is being deleted. A partition of its own that is not marked as its home was given up.
+local function barred(k, limits)
+  local moved, closed = limits and limits.moved, limits and limits.closed
+  if closed and not moved then
+    return redis.error_reply('CLOSED')
+  end
+  local is_own = string.find(k.limits, '^sojourn:{%d%d%d')
+  return (moved or (is_own and not (limits and limits.home))) and redis.error_reply('MOVED') or nil
 end
 
 -- Tells the outbox what a limit refuses, but not more than once a minute.

@@ -12,26 +12,32 @@ end
 -- Drops a session's tokens, or those of one family. Shrinks only, and asks for nothing but the session's id. Returns
 -- how many of them could still have been used.
 local function drop_tokens(k, family)
-  local listed = redis.pcall('ZRANGEBYSCORE', k.tokens, '-inf', '+inf', 'WITHSCORES')
+  local listed = redis.pcall('ZRANGE', k.tokens, 0, -1)
   if listed.err then
     redis.call('DEL', k.tokens) -- other hands wrote it
     return 0
   end
-  local now, members, keys, usable = now_ms(), {}, {}, 0
-  for i = 1, #listed, 2 do
-    local own, kind, hash = string.match(listed[i], '^(%w+):(%a):(%w+)$')
-    if hash and (not family or own == family) then
-      members[#members + 1] = listed[i]
-      keys[#keys + 1] = k.token .. hash
-      usable = usable + ((kind == 'u' or tonumber(listed[i + 1]) <= now) and 0 or 1)
+  if #listed == 0 then
+    return 0
+  end
+  local over = redis.call('ZCOUNT', k.tokens, '-inf', text(now_ms())) -- these are the first ones
+  local members, keys, usable = {}, {}, 0
+  for i, member in ipairs(listed) do
+    local ends = string.find(member, ':', 1, true) or 0
+    if not family or string.sub(member, 1, ends - 1) == family then
+      members[#members + 1] = member
+      keys[#keys + 1] = k.token .. string.sub(member, ends + 3)
+      usable = usable + ((i <= over or string.sub(member, ends + 1, ends + 1) == 'u') and 0 or 1)
     end
   end
   for i = 1, #keys, DEL_AT_ONCE do
     local last = math.min(i + DEL_AT_ONCE - 1, #keys)
     redis.call('DEL', unpack(keys, i, last))
-    redis.call('ZREM', k.tokens, unpack(members, i, last))
+    if family then
+      redis.call('ZREM', k.tokens, unpack(members, i, last))
+    end
   end
-  if #listed > 0 and not family then
+  if not family then
     redis.call('DEL', k.tokens)
   end
   return usable

@@ -194,7 +194,7 @@ def _family(name: str, tokens: list[list[Any]]) -> TokenFamily:
         renewed_at=datetime_from(max(each[3] for each in tokens)),
         access_expires_at=over_at.get("a"),
         refresh_expires_at=over_at.get("r"),
-        used=sum(each[1] == "u" for each in tokens),
+        used=tokens[0][6],
         bound=any(each[5] for each in tokens),
     )
 

@@ -94,8 +94,8 @@ def test_an_older_copy_of_redis(store: Store, settings: Settings, raw: redis.Red
     """Where Redis comes back from before the rotation, the archive's word ends the old id, with its tokens."""
     made = store.create(workspace_id="w", module_name="m", owner="ada", ttl=600)
     pair = store.tokens.issue(made.id)
-    dump: Any = raw.execute_command
-    copy = {key: dump("DUMP", key, NEVER_DECODE=True) for key in raw.scan_iter()}
+    with redis.Redis.from_url(settings.redis_url) as undecoded:
+        copy: dict[Any, Any] = {key: undecoded.dump(key) for key in undecoded.scan_iter()}
     new = store.rotate_id(made.id)
     archive_once(settings)
     raw.flushall()
