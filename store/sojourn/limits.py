@@ -38,13 +38,9 @@ class Limits(BaseModel):
     log_entries: Positive = 10_000
     """Entries in one log of one session."""
     entry_bytes: Positive = 65_536
-<<<<<<< HEAD
     tools: Annotated[int, Field(gt=0, le=1_000)] = 200
     """Tools of one session that are counted apart; executions of further ones are counted together."""
-    tokens: Annotated[int, Field(ge=2, le=4_000)] = 4_000
-=======
     tokens: Annotated[int, Field(ge=2, le=4_000)] = 2_000
->>>>>>> tokens
     """Tokens of one session, used refresh tokens that are remembered among them; past it the largest family goes."""
     batch: Annotated[int, Field(gt=0, le=10_000)] = 1_000
     """Sessions in one batch call, and on one page of a list."""

@@ -8,7 +8,6 @@ import click
 
 from sojourn.cli.output import hint, plain, print_json
 from sojourn.cli.shared import Command, State, pass_state
-from sojourn.cli.tenant import who
 
 __all__ = ["acl"]
 
@@ -46,7 +45,9 @@ def acl(state: State, name: str, user: str | None, apply: bool, password_stdin: 
         _warn(found.weakened)
         return
     password = sys.stdin.readline().rstrip("\r\n") if password_stdin else tenants.new_password()
-    done = tenants.confine(state.settings, name, user=user, password=password, actor=who(), rewrite=rewrite)
+    done = tenants.confine(
+        state.settings, name, user=user, password=password, actor=state.acting.actor, rewrite=rewrite
+    )
     made = {} if password_stdin else {"password": password}
     if state.as_json:
         print_json(done.to_json() | made)

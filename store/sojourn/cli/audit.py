@@ -12,8 +12,8 @@ from sojourn.cli.failures import DAMAGED
 from sojourn.cli.output import Cell, Column, complain, hint, print_json, print_line, print_table
 from sojourn.cli.pages import options
 from sojourn.cli.parameters import moment
+from sojourn.cli.progress import bar
 from sojourn.cli.shared import Group, State, pass_state
-from sojourn.cli.transfer import bar
 from sojourn.cli.words import exact
 
 if TYPE_CHECKING:

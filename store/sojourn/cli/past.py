@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from sojourn.cli.extras import needs_worker_extra
 from sojourn.cli.output import Cell, Column, hint, print_json, print_table
 from sojourn.cli.pages import show
 from sojourn.cli.parameters import Lifetime, lifetime, moment
+from sojourn.cli.progress import bar
 from sojourn.cli.shared import Command, State, pass_state
 from sojourn.cli.tables import shown
 from sojourn.errors import SessionNotFound
@@ -111,21 +111,16 @@ def rehydrate(state: State, ids: tuple[str, ...], restart: bool) -> None:
     """
     with needs_worker_extra():
         from sojourn import archive as library
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with (
         state.telling("session.rehydrate", all_tenants=not (ids or "tenant" in state.arguments)) as told,
-        Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as bar,
+        bar("sessions") as progress,
     ):
-        task = bar.add_task("sessions", total=None)
         report = library.rehydrate(
             state.acting,
             ids=ids or None,
             tenant=state.arguments.get("tenant"),
             restart=restart,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=progress,
         ).to_json()
         told |= report
     if state.as_json:

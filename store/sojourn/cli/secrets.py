@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import getpass
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
 
 from sojourn.cli.failures import CONFLICT, DAMAGED
 from sojourn.cli.output import Cell, Column, hint, print_json, print_table
+from sojourn.cli.progress import bar
 from sojourn.cli.shared import Group, State, pass_state
 
 if TYPE_CHECKING:
@@ -54,8 +52,10 @@ def reseal(state: State, dry_run: bool) -> None:
         return
     from sojourn.secrets import reseal as move
 
-    with _bar() as progress:
-        report = move(state.settings, tenant=state.arguments.get("tenant"), actor=_user(), progress=progress)
+    with bar("redis") as progress:
+        report = move(
+            state.settings, tenant=state.arguments.get("tenant"), actor=state.acting.actor, progress=_staged(progress)
+        )
     _show(state, report, moved=True)
 
 
@@ -72,27 +72,13 @@ def status(state: State) -> None:
 def _status(state: State) -> None:
     from sojourn.secrets import status as look
 
-    with _bar() as progress:
-        report = look(state.settings, tenant=state.arguments.get("tenant"), progress=progress)
+    with bar("redis") as progress:
+        report = look(state.settings, tenant=state.arguments.get("tenant"), progress=_staged(progress))
     _show(state, report, moved=False)
 
 
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a user id without a name, as in some containers
-        return ""
-
-
-@contextmanager
-def _bar() -> Iterator[Progress]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as bar:
-        task = bar.add_task("redis", total=None)
-        yield lambda stage, done, total: bar.update(task, description=stage, completed=done, total=total)
+def _staged(progress: Callable[..., None] | None) -> Progress | None:
+    return None if progress is None else lambda stage, done, total: progress(done, total, stage)
 
 
 def _show(state: State, report: ResealReport, *, moved: bool) -> None:

@@ -2,40 +2,18 @@
 
 from __future__ import annotations
 
-import getpass
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import click
 
+from sojourn.cli.limits import limits
 from sojourn.cli.output import Cell, Column, hint, print_json, print_table
+from sojourn.cli.progress import bar
 from sojourn.cli.shared import Group, State, pass_state
 
-__all__ = ["bar", "tenant", "who"]
+__all__ = ["tenant"]
 
 _NAME = click.argument("name", metavar="TENANT")
-
-
-def who() -> str:
-    """Who runs this command, for the events."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name, as in some containers
-        return "cli"
-
-
-@contextmanager
-def bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on stderr, where that is a terminal; the function tells it how many are done, and of how many."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 @click.group(cls=Group)
@@ -93,7 +71,7 @@ def isolate(state: State, name: str) -> None:
     from sojourn import tenants
 
     with bar("sessions") as progress:
-        report = tenants.isolate(state.settings, name, actor=who(), progress=progress)
+        report = tenants.isolate(state.settings, name, actor=state.acting.actor, progress=progress)
     if state.as_json:
         print_json(report.to_json())
     elif report.already:
@@ -119,7 +97,9 @@ def delete(state: State, name: str, yes: bool, dry_run: bool) -> None:
         told = "" if found is None else f" with {found.total} sessions in Redis and {found.archived or 0} archived"
         click.confirm(f"Delete tenant {name}{told}? It cannot be brought back", abort=True, err=True)
     with bar("sessions") as progress:
-        report = tenants.delete(state.settings, name, actor=who(), dry_run=dry_run, progress=progress).to_json()
+        report = tenants.delete(
+            state.settings, name, actor=state.acting.actor, dry_run=dry_run, progress=progress
+        ).to_json()
     if state.as_json:
         print_json(report)
         return
@@ -146,3 +126,6 @@ def _shown(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(map(str, value)) or "-"
     return "-" if value is None else str(value)
+
+
+tenant.add_command(limits)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,11 +14,12 @@ from sojourn.cli.archive import archive
 from sojourn.cli.extras import needs_worker_extra
 from sojourn.cli.output import Cell, Column, complain, on_terminal, print_json, print_table
 from sojourn.cli.pages import FILTER_OPTIONS, options
+from sojourn.cli.progress import bar
 from sojourn.cli.shared import State, pass_state
 from sojourn.cli.tables import shown
 from sojourn.errors import SettingsError
 
-__all__ = ["bar", "export", "import_"]
+__all__ = ["export", "import_"]
 
 _LONGEST: Final = 200
 """Of a file's name, for the audit."""
@@ -120,19 +119,3 @@ def _size(file: str) -> int | None:
         return os.stat(file).st_size or None  # noqa: PTH116 (as it was typed)
     except OSError:
         return None  # opening it will tell
-
-
-@contextmanager
-def bar(what: str, unit: str, *, quiet: bool = False) -> Iterator[Callable[[int, int | None], None] | None]:
-    """A progress bar on stderr; None where that is no terminal, or `quiet`."""
-    if quiet or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    counts = DownloadColumn() if unit == "bytes" else MofNCompleteColumn()
-    columns = (TextColumn(what), BarColumn(), counts, TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as drawn:
-        task = drawn.add_task(what, total=None)
-        yield lambda done, total: drawn.update(task, completed=done, total=total)
