@@ -7,6 +7,8 @@ key                                                           type    holds
 ``sojourn:tenants``                                           set     tenants that ever created a session
 ``sojourn:isolated``                                          hash    tenants' own partitions; ``/last``: the top one
 ``sojourn:partition:<tenant>``                                string  its own partition, for a client confined to it
+``sojourn:tenants:changed``                                   set     tenants of which the archive wants a new copy
+``sojourn:tenants:copied``                                    set     those of which it is making one
 ``sojourn:archive``                                           hash    how the last archive run ended
 ``sojourn:rehydrating``                                       string  how far filling Redis from the archive came
 ``sojourn:checked``                                           string  the server's run that was held against the archive
@@ -61,7 +63,9 @@ from sojourn.tokens.form import masked_tokens
 
 __all__ = [
     "ARCHIVE",
+    "CHANGED_TENANTS",
     "CHECKED",
+    "COPIED_TENANTS",
     "FIRST_ISOLATED",
     "ISOLATED",
     "LAST_ISOLATED",
@@ -90,6 +94,8 @@ LAYOUT: Final = 1
 """The version of this key schema. A client of another one gets `LayoutMismatch`."""
 META: Final = "sojourn:meta"
 TENANTS: Final = "sojourn:tenants"
+CHANGED_TENANTS: Final = "sojourn:tenants:changed"
+COPIED_TENANTS: Final = "sojourn:tenants:copied"
 ISOLATED: Final = "sojourn:isolated"
 LAST_ISOLATED: Final = "/last"
 """The field of it with the highest number that was ever given out: none is used twice. No tenant is called so."""

@@ -11,6 +11,7 @@ from typing import Any, Final
 from sojourn.archive.database import connected, statement
 from sojourn.archive.loader import Execute, Loader, Row
 from sojourn.archive.schema import check_schema
+from sojourn.archive.tenants import bring_back
 from sojourn.errors import InvalidInput, SettingsError
 from sojourn.keys import REHYDRATING, check_id, check_tenant
 from sojourn.operations.core import Operation, raise_for
@@ -112,6 +113,8 @@ def rehydrate(
                 break
         with connected(settings.archive_url, settings.archive_timeout) as connection:
             check_schema(connection, settings.archive_url)
+            if wanted is None:
+                bring_back(settings, transport.execute, connection, tenant, settings.actor or "rehydrate")
             loader = Loader(settings, transport.execute, connection, settings.actor or "rehydrate")
             tell = progress or (lambda done, total: None)
             if wanted is not None:

@@ -35,6 +35,7 @@ from sojourn.archive.sink import (
     storing,
 )
 from sojourn.archive.status import noted
+from sojourn.archive.tenants import copy_tenants
 from sojourn.codec import Models, datetime_from
 from sojourn.errors import ArchiveError, SettingsError, SojournError, StoreFull, StoreUnavailable
 from sojourn.events import ARCHIVE_GROUP, join_group
@@ -153,6 +154,7 @@ class _Run:
         Those that another run holds come last, and are then waited for.
         """
         self.report.again = bring_up_archive(self._settings, self._execute, connection, self._known)
+        copy_tenants(self._settings, self._execute, connection)
         turns = deque((partition, False) for partition in partitions)
         while turns:
             if time.monotonic() >= self._deadline_s:

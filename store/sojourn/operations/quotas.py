@@ -11,9 +11,20 @@ from redis.exceptions import ResponseError
 
 from sojourn.codec import check_indexed, codec_for
 from sojourn.errors import InvalidInput, LimitError, NoRoom, StoreError
+from sojourn.keys import CHANGED_TENANTS
 from sojourn.models import LIVE, Session
 from sojourn.operations import listing
-from sojourn.operations.core import Argument, Command, Context, Operation, call, new_operation_id, pairs, raise_for
+from sojourn.operations.core import (
+    Argument,
+    Command,
+    Context,
+    Operation,
+    all_of,
+    call,
+    new_operation_id,
+    pairs,
+    raise_for,
+)
 from sojourn.quotas import TenantLimits, Usage, checked_limits
 
 __all__ = ["Pace", "begin", "in_room_flow", "needs_room", "paced", "read_limits", "set_limits_flow", "usage"]
@@ -154,7 +165,8 @@ def _set(context: Context, limits: TenantLimits, names: frozenset[str] | None, *
         raise_for(reply, "-", context.tenant)
         return reply[0], TenantLimits.from_stored(pairs(reply[1:]))
 
-    return call("set_limits", [keys.limits], args, parse)
+    before = (("SADD", CHANGED_TENANTS, context.tenant),) if begins else ()
+    return call("set_limits", [keys.limits], args, parse, before)
 
 
 def begin(context: Context, limits: TenantLimits) -> Operation[Any]:
@@ -177,6 +189,8 @@ def set_limits_flow(context: Context, changes: Mapping[str, Any]) -> Generator[O
     if not changes:
         raise InvalidInput("set_tenant_limits() needs at least one limit, or None for one to remove")
     limits = checked_limits(changes)
+    # Before the change, so that no copy is missing; and apart from it, since who may not do this may not do that.
+    yield all_of([("SADD", CHANGED_TENANTS, context.tenant)])
     state, result = yield _set(context, limits, frozenset(changes), begins=False)
     if state == "filling":
         wanted = listing.filters(

@@ -8,7 +8,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sojourn.keys import ISOLATED, TENANTS, PartitionKeys, TenantKeys, check_tenant, partition_note
+from sojourn.keys import (
+    CHANGED_TENANTS,
+    COPIED_TENANTS,
+    ISOLATED,
+    TENANTS,
+    PartitionKeys,
+    TenantKeys,
+    check_tenant,
+    partition_note,
+)
 from sojourn.models import Status
 from sojourn.operations.core import pairs
 from sojourn.operations.tenancy import CLOSED, ERASED, MOVED, TOLD, erase, tell_erased
@@ -239,7 +248,7 @@ class _Deletion:
         link, tenant = self._link, self._shared.tenant
         if self._home != self._shared:
             link.ask(("UNLINK", self._home.limits))
-        link.ask(("SREM", TENANTS, tenant))
+        link.ask(*(("SREM", each, tenant) for each in (TENANTS, CHANGED_TENANTS, COPIED_TENANTS)))
         link.ask(("UNLINK", self._shared.limits))
         known = json.loads(told)
         del known["action"]

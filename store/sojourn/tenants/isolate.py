@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from sojourn.errors import SojournError, TenantClosed
-from sojourn.keys import TENANTS, PartitionKeys, TenantKeys, check_tenant, is_id, parse_member
+from sojourn.keys import CHANGED_TENANTS, TENANTS, PartitionKeys, TenantKeys, check_tenant, is_id, parse_member
 from sojourn.models import Status
 from sojourn.operations.admin import administered
 from sojourn.operations.core import Operation, pairs
@@ -103,7 +103,7 @@ class _Move:
         self._announce(new, marked)
         self._move(new, report)
         self._join_groups(new)
-        link.ask(note(Home(new, old.partition)))
+        link.ask(note(Home(new, old.partition)), ("SADD", CHANGED_TENANTS, tenant))
         link.run(administered(link.context(new), "tenant.isolate", partition=number, sessions=report.sessions))
         return report
 

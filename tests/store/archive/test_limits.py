@@ -9,6 +9,7 @@ from tests.store.archive.helpers import keys_of, note
 
 from sojourn import DocumentationSession, LimitExceeded, SessionStore, Settings, TenantLimits
 from sojourn.archive import archive_once, rehydrate
+from sojourn.tenants import delete, isolate
 
 Store = SessionStore[DocumentationSession]
 
@@ -100,3 +101,32 @@ def test_newer_limits_stay(store: Store, settings: Settings) -> None:
     store.set_tenant_limits(sessions=7)
     rehydrate(settings)
     assert store.tenant_limits() == TenantLimits(sessions=7)
+
+
+def test_partitions_outlive_redis(store: Store, settings: Settings, raw: redis.Redis) -> None:
+    """A tenant with a partition of its own gets the same one again, and its sessions and limits are there."""
+    isolate(settings, "acme")
+    other = store.for_tenant("acme")
+    other.set_tenant_limits(sessions=2)
+    made = other.create(workspace_id="w", module_name="m", owner="ada", ttl=600)
+    archive_once(settings)
+    raw.flushall()
+    rehydrate(settings)
+    assert raw.exists("sojourn:{100}:acme:session:" + made.id)
+    with SessionStore(settings=settings, model=DocumentationSession, tenant="acme") as again:
+        assert again.get(made.id).owner == "ada"
+        assert again.usage().sessions == 1
+    assert strays(settings.redis_url) == []
+
+
+def test_a_deleted_tenant_is_forgotten(store: Store, settings: Settings) -> None:
+    """Nothing brings back the limits of a tenant that was deleted."""
+    store.set_tenant_limits(sessions=2)
+    store.create(workspace_id="w", module_name="m")
+    archive_once(settings)
+    store.set_tenant_limits(sessions=3)
+    delete(settings, "default")
+    archive_once(settings)
+    rehydrate(settings)
+    with SessionStore(settings=settings, model=DocumentationSession) as again:
+        assert again.tenant_limits() == TenantLimits()
