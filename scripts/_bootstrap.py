@@ -73,6 +73,7 @@ class Environment:
                 return  # whom we waited for made it
             installed = self._installed_groups()
             if installed is None:
+                self._refuse_another_checkouts()
                 self._create()
             self._install(sorted({*wanted, *(installed or [])}))
 
@@ -93,6 +94,13 @@ class Environment:
         if stamp is None or stamp.base != self._base() or not self.python.exists():
             return None
         return stamp.groups
+
+    def _refuse_another_checkouts(self) -> None:
+        """Leave alone what a checkout that is still there uses: its programs may be running."""
+        stamp = self._read_stamp()
+        of = stamp.base.removeprefix(f"{sys.version} ").removesuffix(f" {self.path}") if stamp else ""
+        if of and Path(of).is_dir() and Path(of) != self.root:
+            raise BootstrapError(f"{self.path} belongs to the checkout {of}: name another folder in SOJOURN_VENV")
 
     def _base(self) -> str:
         """Return what an environment cannot outlive: the interpreter's version, the paths written into it."""

@@ -5,11 +5,22 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+from pydantic import SecretStr
+
 from bench_calls import FIELDS, BenchSession, Pair
 from sojourn import SessionStore
+from sojourn.secrets import new_key
 from sojourn.settings import Settings
 
 __all__ = ["pairs"]
+
+_KEY = "sk-0123456789abcdef0123456789abcdef"
+
+
+class SecretSession(BenchSession, kind="secret"):
+    """The same session with a secret."""
+
+    key: SecretStr | None = None
 
 
 def pairs(url: str) -> list[Pair]:
@@ -40,10 +51,25 @@ def pairs(url: str) -> list[Pair]:
 
     free, held, all_held = some(store), some(rated), some(bounded)
     change: dict[str, Any] = {"owner": "grace", "region": "us-east-1", "step": 2}
+    vault = SessionStore(
+        model=SecretSession, settings=Settings(redis_url=url, secret_keys=(SecretStr(new_key()),)), tenant="secret"
+    )
+    sealed = itertools.cycle([each.id for each in vault.create_many([{**FIELDS, "key": _KEY}] * 500, ttl=3600)])
+    tokens = itertools.cycle([store.tokens.issue(each, refresh_ttl=None).access for each in free(500)])
+
+    def some_tokens(count: int) -> list[str]:
+        return [next(tokens) for _ in range(count)]
+
+    def new_tokens(count: int) -> list[str]:
+        return [store.tokens.issue(each, refresh_ttl=None).access for each in free(count)]
+
     return [
         Pair("create; three limits", fields, create(store), fields, create(limited)),
         Pair("create; all limits", fields, create(store), fields, create(bounded)),
         Pair("create; evicting one", fields, create(store), fields, create(evicting)),
+        Pair("verify, of tokens seen before, for a get", free, store.get, some_tokens, store.tokens.verify),
+        Pair("verify, of new tokens, for a get", free, store.get, new_tokens, store.tokens.verify),
+        Pair("get; a secret more", free, store.get, lambda n: [next(sealed) for _ in range(n)], vault.get),
         Pair("get; a rate", free, store.get, held, rated.get),
         Pair("update; all limits", free, lambda one: store.update(one, **change),
              all_held, lambda one: bounded.update(one, **change)),

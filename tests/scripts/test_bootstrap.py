@@ -117,6 +117,24 @@ def test_other_interpreter_or_damaged_stamp_means_a_new_one(
     assert [command[2] for command in calls] == ["venv", "pip"]
 
 
+def test_environment_of_another_checkout_is_left_alone(calls: Calls, tmp_path: Path) -> None:
+    """What another checkout that is still there uses is not cleared; what one left behind is."""
+    shared = tmp_path / "shared"
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "pyproject.toml").write_text("[project]\n")
+    one, other = (_bootstrap.Environment(tmp_path / name, shared) for name in ("one", "other"))
+    one.ensure()
+    calls.clear()
+    with pytest.raises(_bootstrap.BootstrapError, match="belongs to the checkout"):
+        other.ensure()
+    assert calls == []
+    assert one.fits([])
+    one.root.rename(tmp_path / "moved away")
+    other.ensure()
+    assert [command[2] for command in calls] == ["venv", "pip"]
+
+
 def test_folder_of_somebody_else_is_left_alone(environment: _bootstrap.Environment, calls: Calls) -> None:
     """A folder with files that these scripts did not make is refused and not touched."""
     environment.path.mkdir()
