@@ -36,6 +36,8 @@ local function erase_session(id)
   for log in string.gmatch(redis.call('HGET', k.session, '_logs') or '', '[^,]+') do
     count('logs', redis.call('EXISTS', k.log .. log))
   end
+  local tokens = redis.pcall('ZCARD', k.tokens)
+  count('tokens', type(tokens) == 'number' and tokens or 0)
   remove(k)
   count('sessions', 1)
   return 1

@@ -20,6 +20,7 @@ from sojourn.facade import (
     checked,
     created_or_full,
     found_or_none,
+    kept,
     result,
     result_or_error,
 )
@@ -168,13 +169,13 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
         max_lifetime: Ttl | Default = DEFAULT,
     ) -> builtins.list[S]:
         """See `SessionStore.create_many`."""
-        return all_created(
-            await self._run_many(lambda: self._create_many(sessions, ttl, max_lifetime), created_or_full)
-        )
+        given = kept(sessions)
+        return all_created(await self._run_many(lambda: self._create_many(given, ttl, max_lifetime), created_or_full))
 
     async def get_many(self, session_ids: Iterable[str]) -> builtins.list[S | None]:
         """See `SessionStore.get_many`."""
-        return await self._run_many(lambda: self._get_many(session_ids), found_or_none)
+        given = kept(session_ids)
+        return await self._run_many(lambda: self._get_many(given), found_or_none)
 
     async def update_many(
         self, updates: Mapping[str, Mapping[str, Any]]

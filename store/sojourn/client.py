@@ -20,6 +20,7 @@ from sojourn.facade import (
     checked,
     created_or_full,
     found_or_none,
+    kept,
     result,
     result_or_error,
 )
@@ -315,7 +316,8 @@ class SessionStore(Facade[S, Transport]):
             InvalidField: one of them is no good; none was created.
             StoreFull: Redis ran out of memory on the way; its `created` are those that there are nevertheless.
         """
-        return all_created(self._run_many(lambda: self._create_many(sessions, ttl, max_lifetime), created_or_full))
+        given = kept(sessions)
+        return all_created(self._run_many(lambda: self._create_many(given, ttl, max_lifetime), created_or_full))
 
     def get_many(self, session_ids: Iterable[str]) -> builtins.list[S | None]:
         """The sessions in the order of their ids, in one round trip; None for those that `get` would not find.
@@ -323,7 +325,8 @@ class SessionStore(Facade[S, Transport]):
         Raises:
             SessionCorrupt, WrongKind: one of them is damaged, or of another model; `list` passes over such.
         """
-        return self._run_many(lambda: self._get_many(session_ids), found_or_none)
+        given = kept(session_ids)
+        return self._run_many(lambda: self._get_many(given), found_or_none)
 
     def update_many(self, updates: Mapping[str, Mapping[str, Any]]) -> builtins.list[S | SessionError | LimitError]:
         """Named fields of several sessions, in one round trip; ``version`` among them is the one expected.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -31,6 +31,7 @@ from sojourn.operations import tokens as token_operations
 from sojourn.operations.core import Context, Operation, together
 from sojourn.operations.flows import Flow, Pause, mutate_flow
 from sojourn.operations.homes import Home, find_home
+from sojourn.quotas import TenantLimits
 from sojourn.sealing import Sealer
 from sojourn.settings import Settings, load_settings
 from sojourn.tokens.hints import Hints
@@ -45,6 +46,7 @@ __all__ = [
     "checked",
     "created_or_full",
     "found_or_none",
+    "kept",
     "result",
     "result_or_error",
 ]
@@ -243,7 +245,7 @@ class Facade(Generic[S, T]):
         elif home is None:
             home = shared.know((yield find_home(self.tenant, partitions)))
         self._context = self._context.of(home.keys)
-        if self.settings.tenant_limits.model_fields_set and self.tenant not in shared.begun:
+        if self.settings.tenant_limits != TenantLimits() and self.tenant not in shared.begun:
             yield quotas.begin(self._context, self.settings.tenant_limits)
             shared.begun.add(self.tenant)
         self._opened_at = moves
@@ -378,7 +380,7 @@ class Facade(Generic[S, T]):
         )
 
     def _forget_events(self, group: str) -> Generator[Operation[Any], Any, bool]:
-        return forget_flow(self._context, group, self.settings.partitions)
+        return forget_flow(self._whole_tenant, group, self.settings.partitions)
 
     def _restore(
         self, session_id: str, version: int | None, at: datetime | None, ttl: Ttl | Default, max_lifetime: Ttl | Default
@@ -426,6 +428,11 @@ def created_or_full(operation: Operation[R], replies: list[Any]) -> R | StoreFul
         return operation.parse(replies)
     except (StoreFull, LimitError, TenantMoved) as error:
         return error
+
+
+def kept(values: Iterable[T]) -> Iterable[T]:
+    """What can be gone through once as a list: an operation that is built anew goes through it again."""
+    return list(values) if isinstance(values, Iterator) else values
 
 
 def checked(flow: Generator[Any, Any, Any]) -> None:

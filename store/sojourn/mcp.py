@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from sojourn.errors import InvalidInput
+from sojourn.facade import kept
 from sojourn.models import McpMetrics, McpSession, Session, Status, ToolExecution
 from sojourn.operations import mcp, read, write
 
@@ -111,7 +112,8 @@ class McpCalls(_Calls):
             >>> store.mcp.record_tool_executions(session.id, [{"tool": "search", "duration": 0.1}])  # doctest: +SKIP
             2
         """
-        return self._run(lambda: self._record(session_id, executions, owner))
+        given = kept(executions)
+        return self._run(lambda: self._record(session_id, given, owner))
 
     def metrics(self, session_id: str, *, owner: str | None = None) -> McpMetrics:
         """What came of the session's executions: exact counts and durations, in all and per tool.
@@ -172,7 +174,8 @@ class AsyncMcpCalls(_Calls):
         self, session_id: str, executions: Iterable[Mapping[str, Any]], *, owner: str | None = None
     ) -> int:
         """See `McpCalls.record_tool_executions`."""
-        return await self._run(lambda: self._record(session_id, executions, owner))
+        given = kept(executions)
+        return await self._run(lambda: self._record(session_id, given, owner))
 
     async def metrics(self, session_id: str, *, owner: str | None = None) -> McpMetrics:
         """See `McpCalls.metrics`."""

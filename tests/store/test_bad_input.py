@@ -193,11 +193,14 @@ def test_tenants_are_apart(jobs: SessionStore[JobSession]) -> None:
 def test_every_error_pickles() -> None:
     """An error that crosses a process boundary says the same there."""
     details = {"VersionConflict": "3", "InvalidTransition": "pending completed", "LogFull": "4 5"}
+    limits = {"LimitExceeded": "sessions 5 5", "RateLimited": "creates 250"}
     seen = 0
     for name in errors.__all__:
         kind = getattr(errors, name)
         if issubclass(kind, errors.SessionError):
             error: SojournError = kind("id", "acme", details.get(name, "x"))
+        elif issubclass(kind, errors.LimitError):
+            error = kind("acme", limits.get(name, "x"))
         elif kind is errors.InvalidField:
             error = errors.InvalidField("field", "is bad")
         else:

@@ -12,7 +12,17 @@ from click.testing import CliRunner
 from tests.drivers import KINDS, StoreOpener, snapshot
 from tests.store.examples import JobSession
 
-from sojourn import InvalidCursor, SessionNotFound, SessionStore, Settings, SojournError
+from sojourn import (
+    InvalidCursor,
+    LimitExceeded,
+    McpSession,
+    SessionNotFound,
+    SessionStore,
+    Settings,
+    SojournError,
+    TenantLimits,
+    TokenInvalid,
+)
 from sojourn.archive import archive_once, init
 from sojourn.cli import cli
 from sojourn.keys import TenantKeys, partition_for
@@ -45,15 +55,16 @@ ON_ONE: dict[str, Callable[[Any, str], Any]] = {
     "fail": lambda store, each: store.fail(each),
     "terminate": lambda store, each: store.terminate(each),
     "delete": lambda store, each: store.delete(each),
+    "rotate_id": lambda store, each: store.rotate_id(each),
     "restore": lambda store, each: store.restore(each),
 }
 """The methods that name a session; with another's id each finds nothing."""
 ON_MANY = {
     "get_many", "update_many", "list", "count", "events", "peek_events", "forget_events", "archive", "create",
-    "create_many",
+    "create_many", "tokens", "mcp", "administered", "tenant_limits", "set_tenant_limits", "usage",
 }  # fmt: skip
 """Those that do not; each has a test below."""
-OF_NOBODY = {"acting", "close", "for_tenant", "model", "tenant"}
+OF_NOBODY = {"acting", "owned_by", "close", "for_tenant", "model", "tenant"}
 
 
 def edited(store: Any, session_id: str) -> None:
@@ -147,6 +158,50 @@ def test_a_cursor_opens_nothing_of_another(planted: Planted) -> None:
         planted.mine.peek_events(start="oldest"),
     ):
         assert {each.tenant for each in page.events} == {MINE}
+
+
+def test_tokens_open_one_s_own(planted: Planted) -> None:
+    """Another's token, though it names the same partition, opens, renews and revokes nothing, and no call gives one."""
+    pair = planted.theirs.tokens.issue(planted.other)
+    opening: tuple[Callable[[str], Any], ...] = (planted.mine.tokens.verify, planted.mine.tokens.refresh)
+    for call in opening:
+        for each in (pair.access, str(pair.refresh)):
+            with pytest.raises(TokenInvalid):
+                call(each)
+    assert planted.mine.tokens.revoke(pair.access) == planted.mine.tokens.revoke_session(planted.other) == 0
+    assert planted.mine.tokens.revoke_owner("eve") == 0
+    naming: tuple[Callable[[str], Any], ...] = (planted.mine.tokens.issue, planted.mine.tokens.list)
+    for call in naming:
+        with pytest.raises(SessionNotFound):
+            call(planted.other)
+    assert planted.theirs.tokens.verify(pair.access).id == planted.other
+
+
+def test_limits_are_one_s_own(planted: Planted) -> None:
+    """One tenant's limits, and what it takes of them, are no other's, nor is what an operator did to it."""
+    planted.mine.set_tenant_limits(sessions=0)
+    assert planted.theirs.tenant_limits() == TenantLimits()
+    assert planted.theirs.usage().sessions is None
+    assert planted.theirs.create().is_live
+    with pytest.raises(LimitExceeded):
+        planted.mine.create()
+    planted.mine.administered("noun.verb", note="ours")
+    told = [each for each in planted.theirs.peek_events().events if each.type in ("administered", "limited")]
+    assert told == []
+
+
+def test_executions_are_one_s_own(open_any_store: StoreOpener) -> None:
+    """Nothing is recorded with another's MCP session, nor told of it."""
+    mine, theirs = (open_any_store(McpSession, tenant=name) for name in (MINE, THEIRS))
+    other = theirs.create().id
+    calls: tuple[Callable[[], Any], ...] = (
+        lambda: mine.mcp.record_tool_execution(other, tool="t", duration=1), lambda: mine.mcp.metrics(other),
+        lambda: mine.mcp.executions(other), lambda: mine.mcp.terminate(other),
+    )  # fmt: skip
+    for call in calls:
+        with pytest.raises(SessionNotFound):
+            call()
+    assert theirs.mcp.metrics(other).total == 0
 
 
 def test_groups_of_one_name_are_two(planted: Planted) -> None:

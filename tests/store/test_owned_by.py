@@ -54,6 +54,7 @@ OF_THE_TENANT: dict[str, Callable[[Any], Any]] = {
     "peek_events": lambda store: store.peek_events(),
     "forget_events": lambda store: store.forget_events("group"),
     "archive": lambda store: store.archive,
+    "administered": lambda store: store.administered("noun.verb"),
     "set_tenant_limits": lambda store: store.set_tenant_limits(sessions=5),
 }
 """What is not one owner's."""

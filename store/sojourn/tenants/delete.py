@@ -207,9 +207,9 @@ class _Deletion:
         for name in names:
             rest = name.removeprefix(keys.prefix)
             first = rest.partition(":")[0]
-            if rest == "limits" or (self._dry_run and first in ("session", "lease", "index")):
+            if rest == "limits" or (self._dry_run and first in ("session", "lease", "index", "tokens")):
                 continue  # of a dry run: those go with their sessions
-            told = {"index": "indexes", "log": "logs", "token": "tokens", "tokens": "tokens"}.get(first, "keys")
+            told = {"index": "indexes", "log": "logs", "token": "tokens"}.get(first, "keys")
             found.setdefault(told, []).append(name)
         return found
 

@@ -17,7 +17,7 @@ SPECIAL = {
     errors.VersionConflict: 3, errors.SessionEnded: 3, errors.InvalidTransition: 3, errors.SessionExists: 3,
     errors.LogFull: 3, errors.CounterOutOfRange: 3, errors.SessionError: 3,
     errors.TokenInvalid: 1, errors.WrongOwner: 1, errors.SecretUnreadable: 3,
-    errors.LimitError: 3, errors.LimitExceeded: 3, errors.RateLimited: 3, errors.TenantClosed: 3,
+    errors.LimitError: 3, errors.LimitExceeded: 3, errors.NoRoom: 3, errors.RateLimited: 3, errors.TenantClosed: 3,
     errors.TenantMoved: 4, errors.StoreUnavailable: 4,
     errors.StoreFull: 4, errors.LayoutMismatch: 4, errors.StoreError: 4,
     errors.ArchiveUnavailable: 4, errors.ArchiveSchemaMismatch: 4, errors.ArchiveError: 4,

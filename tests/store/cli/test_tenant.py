@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -114,6 +115,6 @@ def test_each_command_is_told_as_an_event(run: Run, store: Any, client: Any) -> 
         for _, fields in client.xrange("sojourn:{100}:events")
         if fields["type"] == "administered"
     ]
-    assert [each.split('"')[3] for _, each in told] == ["tenant.isolate", "tenant.confine"]
+    assert [json.loads(each)["action"] for _, each in told] == ["tenant.isolate", "tenant.confine"]
     assert all(actor for actor, _ in told)
     assert "#" not in str(told)

@@ -47,10 +47,10 @@ def fill(settings: Settings, name: str, count: int = 30) -> list[str]:
             store.append(each.id, JobSession.lines, "a", "b")
         for each in made[1::3]:
             store.complete(each.id)
+        store.tokens.issue(made[0].id, refresh_ttl=None)
         list(store.events("billing", timeout=0))
         keys = store._context.keys
     with redis.Redis.from_url(settings.redis_url, decode_responses=True) as client:
-        client.hset(f"{keys.prefix}token:abc", "id", made[0].id)
         client.xadd(keys.partition.dead("sojourn.mail"), {"event": json.dumps({"tenant": name}), "id": "x"})
     return [each.id for each in made]
 

@@ -68,7 +68,7 @@ def test_everything_comes_along(redis_url: str) -> None:
         }
         counts = {status: store.count(status=status) for status in ("pending", "completed")}
         owned = store.count(owner="o3", tag="t1")
-        client.set(f"{OLD.prefix}token:abc", "x", px=60_000)
+        client.set(f"{OLD.prefix}other:abc", "x", px=60_000)
         client.zadd(f"{OLD.prefix}index:accessed", {ids[0]: 5})
 
         report = isolate(Settings(redis_url=redis_url), "acme")
@@ -91,8 +91,8 @@ def test_everything_comes_along(redis_url: str) -> None:
             for key in scores
         }
         assert moved == scores
-        assert client.get("sojourn:{100}:acme:token:abc") == "x"
-        assert client.pttl("sojourn:{100}:acme:token:abc") > 0
+        assert client.get("sojourn:{100}:acme:other:abc") == "x"
+        assert client.pttl("sojourn:{100}:acme:other:abc") > 0
         assert client.zscore("sojourn:{100}:acme:index:accessed", ids[0]) == 5
         client.delete("sojourn:{100}:acme:index:accessed")
     assert neighbour.get(kept.id) == kept
