@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import pytest
 from tests.census import strays
+from tests.conftest import OwnRedis
 from tests.drivers import StoreOpener, snapshot
 from tests.store.examples import JobSession
 from tests.waiting import eventually
@@ -24,6 +25,7 @@ from sojourn import (
     SessionStore,
     Settings,
     Status,
+    StoreError,
     TenantLimits,
     VersionConflict,
 )
@@ -592,3 +594,45 @@ def test_sweeps_free_places(open_any_store: StoreOpener, raw: Any, any_redis_url
     with SessionStore(settings=Settings(redis_url=any_redis_url)) as plain:
         plain._run(lambda: claim_due(plain._context, KEYS.partition, 100, archived=False))
         assert plain.usage() == plain.usage().__class__(0, 0, plain.tenant_limits())
+
+
+def test_a_crash_of_redis(own_redis: OwnRedis) -> None:
+    """Killed under load, Redis comes back with as many places taken, and as many bytes, as it has live sessions."""
+    server = own_redis({"appendonly": "yes", "appendfsync": "everysec"})
+    settings = Settings(redis_url=server.url, socket_timeout=0.5, retries=1)
+    with SessionStore(settings=settings) as store:
+        store.set_tenant_limits(sessions=40, owner_sessions=15, bytes=50_000, policy="evict_lru")
+        stop = threading.Event()
+
+        def load(number: int) -> None:
+            turn = 0
+            while not stop.is_set():
+                turn += 1
+                try:
+                    made = store.create(owner=f"o{(number + turn) % 4}", metadata={"fill": "x" * (turn * 37 % 900)})
+                    store.update(made.id, tags=[f"t{turn % 7}"])
+                    if turn % 3 == 0:
+                        store.complete(made.id)
+                except (SessionEnded, StoreError):
+                    continue  # evicted; or Redis is away
+
+        threads = [threading.Thread(target=load, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        eventually(lambda: store.usage().sessions == 40)
+        server.kill()
+        server.restart()
+        eventually(lambda: _answers(store))
+        stop.set()
+        for thread in threads:
+            thread.join()
+        assert 0 < (store.usage().sessions or 0) <= 40
+        assert strays(server.url) == []
+        assert store.create(owner="ada").is_live
+
+
+def _answers(store: Store) -> bool:
+    try:
+        return store.usage().sessions is not None
+    except StoreError:
+        return False
