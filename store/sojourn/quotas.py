@@ -162,4 +162,5 @@ def checked_limits(changes: Mapping[str, Any]) -> TenantLimits:
         return TenantLimits(**changes)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        raise InvalidField(str(first["loc"][0]) if first["loc"] else "limits", str(first["msg"])) from None
+        problem = str(first["msg"]).removeprefix("Value error, ")
+        raise InvalidField(str(first["loc"][0]) if first["loc"] else "limits", problem) from None

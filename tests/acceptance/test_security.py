@@ -49,7 +49,7 @@ def test_the_users_of_the_guide_suffice(redis_url: str, postgres_url: str, tmp_p
     init(postgres_url)
     with redis.Redis.from_url(redis_url) as admin, psycopg.connect(postgres_url, autocommit=True) as archive:
         for name, rule in rules.items():
-            admin.execute_command("ACL", "SETUSER", name, "reset", *rule.replace("PASSWORD", "pass").split())  # type: ignore[no-untyped-call]
+            admin.execute_command("ACL", "SETUSER", name, "reset", *rule.replace("PASSWORD", "pass").split())
         urls = {name: redis_url.replace("redis://", f"redis://{name}:pass@") for name in rules}
         (tmp_path / "guide_hooks.py").write_text(_HOOK)
         (tmp_path / "sojourn.yaml").write_text(
@@ -81,4 +81,4 @@ def test_the_users_of_the_guide_suffice(redis_url: str, postgres_url: str, tmp_p
         finally:
             worker.terminate()
             assert worker.wait(30) == 0
-            admin.execute_command("ACL", "DELUSER", *rules)  # type: ignore[no-untyped-call]
+            admin.execute_command("ACL", "DELUSER", *rules)

@@ -35,13 +35,13 @@ def acl(state: State, name: str, user: str | None, apply: bool, password_stdin: 
         found = tenants.confinement(state.settings, name, user=user)
         if state.as_json:
             print_json(found.to_json())
-        elif found.partition is None:
-            click.echo(
-                f"tenant {name} shares the partition of others, so no rule can confine a user to it.\n"
-                f"'sojourn acl {name} --apply' gives it one of its own, moves its sessions there, and sets the user."
-            )
         else:
             click.echo(plain(found.command))
+        if found.partition is None:
+            hint(
+                f"tenant '{name}' shares a partition with others, which no rule can tell apart: 'sojourn acl {name} "
+                "--apply' gives it one of its own, moves its sessions there, and sets the user"
+            )
         _warn(found.weakened)
         return
     password = sys.stdin.readline().rstrip("\r\n") if password_stdin else tenants.new_password()

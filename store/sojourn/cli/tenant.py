@@ -50,13 +50,15 @@ def show(state: State, name: str) -> None:
     """Show a tenant: its sessions by kind and status, its limits, and what of it waits for the archive."""
     from sojourn.tenants import show_tenant
 
-    found = show_tenant(state.settings, name).to_json()
+    details = show_tenant(state.settings, name)
+    found = details.to_json()
     if state.as_json:
         print_json(found)
         return
-    counts, limits = found.pop("counts"), found.pop("limits")
+    counts = found.pop("counts")
+    del found["limits"]
     found |= {f"{kind} {status}": number for kind, own in counts.items() for status, number in own.items()}
-    found |= {f"limit {field}": text for field, text in limits.items()}
+    found |= {f"limit {limit}": str(value) for limit, value in details.limits if value is not None}
     _print_pairs(found)
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from redis import ConnectionPool
 
 from sojourn.errors import InvalidInput, InvalidName, StoreError
-from sojourn.keys import META, PartitionKeys, TenantKeys, check_tenant, partition_note
+from sojourn.keys import FIRST_ISOLATED, META, PartitionKeys, TenantKeys, check_tenant, partition_note
 from sojourn.operations.admin import administered
 from sojourn.scripts import lua_folder, script
 from sojourn.settings import Settings
@@ -97,10 +97,13 @@ def client_commands(version: tuple[int, ...], database: int = 0) -> tuple[str, .
     return tuple(sorted(found))
 
 
-def _rule(tenant: str, number: int, version: tuple[int, ...], database: int, digest: str) -> tuple[str, ...]:
+def _rule(tenant: str, number: int | None, version: tuple[int, ...], database: int, digest: str) -> tuple[str, ...]:
+    prefix = PartitionKeys(FIRST_ISOLATED if number is None else number).prefix
+    if number is None:  # which one it is to be, nobody knows before it has it
+        prefix = prefix.replace(str(FIRST_ISOLATED), "<partition>")
     read_only = "%R~" if version >= _READ_ONLY_SINCE else "~"
     return (
-        "reset", "on", "resetchannels", "-@all", f"~{PartitionKeys(number).prefix}*", f"{read_only}{META}",
+        "reset", "on", "resetchannels", "-@all", f"~{prefix}*", f"{read_only}{META}",
         f"{read_only}{partition_note(tenant)}", *(f"+{each}" for each in client_commands(version, database)),
         f"#{digest}",
     )  # fmt: skip
@@ -155,7 +158,7 @@ def confinement(settings: Settings, tenant: str, *, user: str | None = None, dig
 def _planned(link: Link, tenant: str, user: str, digest: str) -> Confinement:
     version, database = _version(link), _database(link.settings)
     number = link.homes.isolated.get(tenant)
-    rule = () if number is None else _rule(tenant, number, version, database, digest or "<SHA-256 of its password>")
+    rule = _rule(tenant, number, version, database, digest or "<SHA-256 of its password>")
     return Confinement(tenant, user, number, rule, _weakened(tenant, version, database))
 
 

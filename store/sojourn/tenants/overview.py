@@ -12,6 +12,7 @@ from sojourn.models import LIVE, Status
 from sojourn.operations.core import pairs
 from sojourn.operations.homes import find_home
 from sojourn.operations.tenancy import CLOSED
+from sojourn.quotas import TenantLimits
 from sojourn.settings import Settings
 from sojourn.tenants.isolate import groups_of
 from sojourn.tenants.link import AT_ONCE, Link, escaped, unknown_tenant
@@ -64,8 +65,8 @@ class TenantDetails:
     """Sessions by kind and status."""
     moving: bool = False
     """Whether it is on the way to its own partition."""
-    limits: Mapping[str, str] = field(default_factory=dict)
-    """The fields of its limits."""
+    limits: TenantLimits = field(default_factory=TenantLimits)
+    """What it may."""
     dirty: int = 0
     """Its sessions that wait for the archive."""
     events: int = 0
@@ -77,7 +78,8 @@ class TenantDetails:
         """As JSON values."""
         return self.summary.to_json() | {
             "counts": {kind: dict(each) for kind, each in self.counts.items()}, "moving": self.moving,
-            "limits": dict(self.limits), "dirty": self.dirty, "events": self.events, "groups": list(self.groups),
+            "limits": self.limits.model_dump(mode="json"), "dirty": self.dirty, "events": self.events,
+            "groups": list(self.groups),
         }  # fmt: skip
 
 
@@ -123,7 +125,7 @@ def show_tenant(settings: Settings, tenant: str) -> TenantDetails:
             summary=summary,
             counts=counts,
             moving=link.run(find_home(tenant, settings.partitions)).moving,
-            limits=pairs(limits),
+            limits=TenantLimits.from_stored(pairs(limits)),
             dirty=sum(len(some) for some in link.scan("ZSCAN", home.partition.dirty, pattern)),
             events=_events(link, home),
             groups=tuple(name.partition(":")[2] for name in sorted(groups_of(link, home))),

@@ -30,7 +30,8 @@ def test_list_and_show(run: Run, store: Any) -> None:
     ]  # fmt: skip
     shown = run("tenant", "show", "default", "--json").json
     assert shown["counts"] == {"session": {"completed": 1, "deleted": 1}}
-    assert (shown["dirty"], shown["events"], shown["groups"], shown["limits"]) == (2, 4, [], {})
+    assert (shown["dirty"], shown["events"], shown["groups"]) == (2, 4, [])
+    assert set(shown["limits"].values()) == {None, "reject"}
     assert "session completed" in run("tenant", "show", "default").out
     assert "no tenant 'nobody'" in run("tenant", "show", "nobody", code=2).err
 
@@ -67,7 +68,9 @@ def test_acl_of_a_shared_tenant_tells_what_it_would_do(run: Run, store: Any, cli
     """No rule can confine a user to a part of a partition; nothing is changed."""
     store.for_tenant("acme").create()
     before = sorted(client.scan_iter())
-    assert "--apply" in run("acl", "acme").out
+    shown = run("acl", "acme")
+    assert shown.out.startswith("ACL SETUSER sojourn-acme reset on")
+    assert "--apply" in shown.err
     assert sorted(client.scan_iter()) == before
     run("acl", "acme", "--password-stdin", code=2)
     run("acl", "ac*me", code=2)
@@ -118,3 +121,28 @@ def test_each_command_is_told_as_an_event(run: Run, store: Any, client: Any) -> 
     assert [json.loads(each)["action"] for _, each in told] == ["tenant.isolate", "tenant.confine"]
     assert all(actor for actor, _ in told)
     assert "#" not in str(told)
+
+
+def test_limits(run: Run, store: Any) -> None:
+    """They are shown with what is taken of them, set one by one, removed with none, and refused where they are none."""
+    made = run("tenant", "limits", "acme", "--sessions", "1", "--bytes", "10kB", "--creates", "600/m:20").out
+    assert [line.split() for line in made.splitlines()][1:4] == [
+        ["sessions", "1", "0"], ["owner_sessions", "none"], ["bytes", "10000", "0"],
+    ]  # fmt: skip
+    run("create", "--tenant", "acme", "--owner", "ada")
+    failed = run("create", "--tenant", "acme", code=3)
+    assert "1 of 1" in failed.err
+    told = json.loads(run("tenant", "limits", "acme", "--sessions", "none", "--policy", "evict_lru", "--json").out)
+    assert (told["tenant"], told["usage"]["sessions"]) == ("acme", 1)
+    assert told["limits"]["sessions"] is None
+    assert told["limits"]["creates"] == {"per_second": 10.0, "burst": 20}
+    assert "limit policy" in run("tenant", "show", "acme").out
+    for wrong in (
+        ["--sessions", "-1"],
+        ["--sessions", "x"],
+        ["--creates", "often"],
+        ["--policy", "hope"],
+        ["--bytes", "1XB"],
+    ):
+        run("tenant", "limits", "acme", *wrong, code=2)
+    assert store.for_tenant("acme").tenant_limits().policy == "evict_lru"
