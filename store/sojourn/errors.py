@@ -105,7 +105,8 @@ class InvalidField(InvalidInput):
 
     def __init__(self, field: str, problem: str) -> None:
         self.field = field
-        super().__init__(f"field '{field}': {problem}")
+        shown = f"'{field:.80}'" if isinstance(field, str) else f"named by a {type(field).__name__}"
+        super().__init__(f"field {shown}: {problem:.500}")
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.args, self.__dict__)

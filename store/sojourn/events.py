@@ -42,6 +42,7 @@ ARCHIVE_GROUP: Final = "sojourn-archive"
 """The group in each outbox that brings events to the archive."""
 _GROUP: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _BATCH: Final = 100
+_LONGEST_WAIT_S: Final = 1e12
 _CONSUMER_LENGTH: Final = 256
 _LOOK_S: Final = 1.0
 """So often, where there is nothing to read, it is asked whether the tenant has a partition of its own by now."""
@@ -104,18 +105,23 @@ class Event:
         """What `to_json` wrote.
 
         Raises:
-            KeyError, TypeError: it did not.
+            InvalidInput: it did not.
         """
-        rest = {name: value for name, value in data.items() if name != "at_ms"}
-        made = cls(at=datetime_from(data["at_ms"]), **rest)
-        texts = (made.id, made.type, made.tenant, made.session_id, made.kind, made.actor, made.trace_id)
-        if not (
-            all(isinstance(each, str) for each in texts)
-            and isinstance(made.version, int)
-            and isinstance(made.changes, Mapping)
-            and isinstance(made.before, Mapping | None)
-        ):
-            raise TypeError("a field of the event is of another type")
+        try:
+            rest = {name: value for name, value in data.items() if name != "at_ms"}
+            made = cls(at=datetime_from(data["at_ms"]), **rest)
+            texts = (made.id, made.type, made.tenant, made.session_id, made.kind, made.actor, made.trace_id)
+            fits = (
+                all(isinstance(each, str) for each in texts)
+                and type(data["at_ms"]) is int
+                and type(made.version) is int
+                and isinstance(made.changes, Mapping)
+                and isinstance(made.before, Mapping | None)
+            )
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+            fits = False
+        if not fits:
+            raise InvalidInput("not an event: a field is missing, unknown, or of another type")
         return made
 
 
@@ -353,11 +359,13 @@ def event_flow(
     stops before the end hands it back.
     """
     name = tenant_group(context, group)
-    if start not in ("oldest", "new"):
+    if not isinstance(start, str) or start not in ("oldest", "new"):
         raise InvalidInput("start is 'oldest' or 'new'")
-    if timeout_s is not None and not (isinstance(timeout_s, (int, float)) and timeout_s >= 0):
-        raise InvalidInput("timeout is a number of seconds, 0 or more, or None")
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+    if timeout_s is not None:
+        if not isinstance(timeout_s, (int, float)) or not timeout_s >= 0:  # NaN compares false
+            raise InvalidInput("timeout is a number of seconds, 0 or more, or None")
+        timeout_s = float(min(timeout_s, _LONGEST_WAIT_S))  # an int may be larger than any float
+    if limit is not None and (type(limit) is not int or limit < 1):
         raise InvalidInput("limit is a number of events, 1 or more, or None")
     consumer = default_consumer() if consumer is None else consumer
     if not isinstance(consumer, str) or not consumer.isprintable() or not 0 < len(consumer) <= _CONSUMER_LENGTH:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import islice
 from typing import Any, Final, Generic, Self, TypeVar
 
 from sojourn.codec import Codec, check_indexed, codec_for
@@ -24,7 +25,7 @@ from sojourn.errors import (
 )
 from sojourn.events import Event, Start, Taken, default_consumer, event_flow, forget_flow, hand_back, tenant_group
 from sojourn.keys import TenantKeys
-from sojourn.limits import Ttl, milliseconds
+from sojourn.limits import LONGEST_BATCH, Ttl, at_most, milliseconds
 from sojourn.models import Session
 from sojourn.operations import quotas, read, write
 from sojourn.operations import tokens as token_operations
@@ -203,7 +204,7 @@ class Facade(Generic[S, T]):
         """On behalf of the owner that a call names; None: it names none."""
         if owner is None:
             return self._context
-        check_indexed("owner", owner, self._context.limits)
+        owner = check_indexed("owner", owner, self._context.limits)
         return replace(self._context, owner=self._context.own(owner) or "")
 
     @property
@@ -307,7 +308,7 @@ class Facade(Generic[S, T]):
         self, sessions: Iterable[Mapping[str, Any]], ttl: Ttl | Default, max_lifetime: Ttl | Default
     ) -> list[Operation[S]]:
         return self._bounded(
-            [self._create(ttl, max_lifetime, _mapping(fields)) for fields in _several(sessions, "create_many")]
+            [self._create(ttl, max_lifetime, _mapping(fields)) for fields in self._several(sessions, "create_many")]
         )
 
     def _update(self, session_id: str, version: int | None, changes: Mapping[str, Any]) -> Operation[S]:
@@ -353,12 +354,15 @@ class Facade(Generic[S, T]):
         )
 
     def _get_many(self, session_ids: Iterable[str]) -> list[Operation[S]]:
-        return self._bounded([self._get(each) for each in _several(session_ids, "get_many")])
+        return self._bounded([self._get(each) for each in self._several(session_ids, "get_many")])
+
+    def _several(self, values: Iterable[E], method: str) -> Iterable[E]:
+        return at_most(values, self._context.limits.batch, f"{method}()")
 
     def _bounded(self, operations: list[Operation[R]]) -> list[Operation[R]]:
         at_most = self._context.limits.batch
         if len(operations) > at_most:
-            raise InvalidInput(f"a batch holds at most {at_most} sessions, not {len(operations)}")
+            raise InvalidInput(f"a batch holds at most {at_most} sessions, not {len(operations)} or more")
         return operations
 
     def _events(
@@ -431,8 +435,11 @@ def created_or_full(operation: Operation[R], replies: list[Any]) -> R | StoreFul
 
 
 def kept(values: Iterable[T]) -> Iterable[T]:
-    """What can be gone through once as a list: an operation that is built anew goes through it again."""
-    return list(values) if isinstance(values, Iterator) else values
+    """What can be gone through once as a list: an operation that is built anew goes through it again.
+
+    Of what may have no end one more than any batch holds, so that it is refused.
+    """
+    return list(islice(values, LONGEST_BATCH + 1)) if isinstance(values, Iterator) else values
 
 
 def checked(flow: Generator[Any, Any, Any]) -> None:
@@ -467,12 +474,6 @@ def all_created(outcomes: list[S | StoreFull | LimitError | TenantMoved]) -> lis
             tuple(created),
         )
     return created
-
-
-def _several(values: Iterable[T], method: str) -> Iterable[T]:
-    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
-        raise InvalidInput(f"{method}() takes a list, not {type(values).__name__}")
-    return values
 
 
 def _mapping(value: Mapping[str, Any]) -> Mapping[str, Any]:

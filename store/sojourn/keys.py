@@ -109,7 +109,10 @@ CHECKED: Final = "sojourn:checked"
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _KIND = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-_OF_SESSION = re.compile(rf"sojourn:\{{(\d{{2}}|[1-9]\d{{2,5}})\}}:({_TENANT.pattern}):(lease|session):({_ID.pattern})")
+_EVENT_ID = re.compile(r"([0-9]{1,6})-([0-9]{1,20}-[0-9]{1,20})")
+_OF_SESSION = re.compile(
+    rf"sojourn:\{{([0-9]{{2}}|[1-9][0-9]{{2,5}})\}}:({_TENANT.pattern}):(lease|session):({_ID.pattern})"
+)
 
 
 def check_tenant(tenant: str) -> str:
@@ -120,7 +123,7 @@ def check_tenant(tenant: str) -> str:
     """
     if not isinstance(tenant, str) or not _TENANT.fullmatch(tenant):
         raise InvalidName(f"tenant {_shown(tenant)} does not match {_TENANT.pattern}")
-    return tenant
+    return str.__str__(tenant)  # what a subclass of str, such as an enum, writes into a key may be other text
 
 
 def check_kind(kind: str) -> str:
@@ -131,7 +134,7 @@ def check_kind(kind: str) -> str:
     """
     if not isinstance(kind, str) or not _KIND.fullmatch(kind):
         raise InvalidName(f"kind {_shown(kind)} does not match {_KIND.pattern}")
-    return kind
+    return str.__str__(kind)
 
 
 def is_id(text: str) -> bool:
@@ -154,12 +157,15 @@ def check_id(session_id: str) -> str:
         shown = _shown(session_id)
         if "sjt_" in shown:
             raise InvalidId("this is a token, or part of one, and no session id: tokens.verify() finds its session")
-        raise InvalidId(f"{shown} is not a session id (a random UUID in lower case)")
-    return session_id
+        raise InvalidId(f"session id {shown} is not one: those are random UUIDs in lower case")
+    return str.__str__(session_id)
 
 
 def _shown(value: object) -> str:
-    text = masked_tokens(repr(value))
+    """Text as it is, but for its length; of anything else the type: showing it may fail, or never end."""
+    if not isinstance(value, str):
+        return f"of type {type(value).__name__:.80}"
+    text = masked_tokens(repr(str.__str__(value)[:80]))
     return text if len(text) <= 80 else text[:77] + "..."
 
 
@@ -317,7 +323,8 @@ class TenantKeys:
         Raises:
             InvalidName: not a tenant's name.
         """
-        return cls(check_tenant(tenant), PartitionKeys(partition_for(tenant, "", partitions)))
+        tenant = check_tenant(tenant)
+        return cls(tenant, PartitionKeys(partition_for(tenant, "", partitions)))
 
     @cached_property
     def prefix(self) -> str:
@@ -480,9 +487,14 @@ def session_pattern(tenant: str | None) -> str:
 def parse_event_id(event_id: str) -> tuple[int, str]:
     """Partition and stream id from an event id, ``<partition>-<ms>-<sequence>``.
 
+    Raises:
+        InvalidId: it is not one.
+
     Example:
         >>> parse_event_id("40-1750000000000-0")
         (40, '1750000000000-0')
     """
-    partition, _, stream_id = event_id.partition("-")
-    return int(partition), stream_id
+    match = _EVENT_ID.fullmatch(event_id) if isinstance(event_id, str) else None
+    if match is None:
+        raise InvalidId(f"event id {_shown(event_id)} is not of the form <partition>-<ms>-<sequence>")
+    return int(match[1]), match[2]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Collection, ItemsView, Iterable, KeysView, ValuesView
 from datetime import timedelta
-from typing import Annotated, Any, Final
+from itertools import islice
+from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sojourn.errors import InvalidField, InvalidTtl
+from sojourn.errors import InvalidField, InvalidInput, InvalidTtl
 
-__all__ = ["INFINITE", "LONGEST_TTL", "Limits", "Ttl", "check_depth", "milliseconds"]
+__all__ = ["INFINITE", "LONGEST_BATCH", "LONGEST_TTL", "Limits", "Ttl", "at_most", "check_depth", "milliseconds"]
 
+T = TypeVar("T")
 Positive = Annotated[int, Field(gt=0)]
 
 Ttl = timedelta | float | None
@@ -19,6 +23,8 @@ Ttl = timedelta | float | None
 LONGEST_TTL: Final = timedelta(days=3650)
 """The longest finite TTL. Whoever wants longer means `INFINITE`."""
 INFINITE: Final = None
+LONGEST_BATCH: Final = 10_000
+"""What the limit `batch` may be at most."""
 _CONTAINERS: Final = (dict, list, tuple, set, frozenset)
 _SCALARS: Final = (str, int, float, type(None))
 
@@ -42,7 +48,7 @@ class Limits(BaseModel):
     """Tools of one session that are counted apart; executions of further ones are counted together."""
     tokens: Annotated[int, Field(ge=2, le=4_000)] = 2_000
     """Tokens of one session, used refresh tokens that are remembered among them; past it the largest family goes."""
-    batch: Annotated[int, Field(gt=0, le=10_000)] = 1_000
+    batch: Annotated[int, Field(gt=0, le=LONGEST_BATCH)] = 1_000
     """Sessions in one batch call, and on one page of a list."""
 
 
@@ -61,10 +67,28 @@ def milliseconds(ttl: Ttl, what: str = "ttl") -> int | None:
     if isinstance(ttl, bool) or not isinstance(ttl, (int, float, timedelta)):
         raise InvalidTtl(f"{what} must be seconds, a timedelta or None, not {type(ttl).__name__}")
     longest_s = LONGEST_TTL.total_seconds()
-    seconds = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
+    # What a number or timedelta holds, whatever methods a subclass may have.
+    if isinstance(ttl, timedelta):
+        seconds: float = timedelta.total_seconds(ttl)
+    else:
+        seconds = float.__float__(ttl) if isinstance(ttl, float) else int.__int__(ttl)
     if not 0.001 <= seconds <= longest_s:  # NaN compares false and ends here too
         raise InvalidTtl(f"{what} is not between 0.001 s and {longest_s:.0f} s; for no expiry pass None")
     return round(seconds * 1000)
+
+
+def at_most(values: Iterable[T], most: int, what: str) -> list[T]:
+    """The values of an iterable, which may have no end.
+
+    Raises:
+        InvalidInput: they are more than `most`, or it is none, or a text.
+    """
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise InvalidInput(f"{what} takes a list, not {type(values).__name__}")
+    found = list(islice(values, most + 1))
+    if len(found) > most:
+        raise InvalidInput(f"{what} takes at most {most} values")
+    return found
 
 
 def check_depth(field: str, value: Any, depth: int, most: int) -> None:
@@ -73,21 +97,47 @@ def check_depth(field: str, value: Any, depth: int, most: int) -> None:
     What holds one list several times over counts it as often, as its JSON would.
 
     Raises:
-        InvalidField: it nests deeper, contains itself, or holds more.
+        InvalidField: it nests deeper, contains itself, holds more, or may have no end.
     """
     if isinstance(value, _SCALARS):
         return
     layer = [value]
     for _ in range(depth):
+        for each in layer:
+            if not isinstance(each, _SCALARS) and not isinstance(each, _CONTAINERS):
+                _check_end(field, each, most)
         containers = [each for each in layer if isinstance(each, _CONTAINERS)]
-        most -= sum(map(len, containers))
+        found = [_children(each) for each in containers]
+        most -= sum(map(len, found))
         if most < 0:
             raise InvalidField(field, "holds too many values")
-        layer = [
-            child for each in containers for child in (each.values() if isinstance(each, dict) else each)
-        ]  # fmt: skip
+        layer = [child for each in found for child in each]
         if not layer:
             return
     if not any(isinstance(each, _CONTAINERS) for each in layer):
         return
     raise InvalidField(field, f"nests deeper than {depth} levels")
+
+
+def _children(container: Any) -> Collection[Any]:
+    """What is in it, as validators see it: whatever methods a subclass may have."""
+    cls = type(container)
+    if cls is dict:
+        return container.values()  # type: ignore[no-any-return]
+    if cls in _CONTAINERS:
+        return container  # type: ignore[no-any-return]
+    if isinstance(container, dict):
+        return dict.values(container)
+    base = next(each for each in _CONTAINERS if isinstance(container, each))
+    return list(base.__iter__(container))
+
+
+def _check_end(field: str, value: Any, most: int) -> None:
+    """Refuse what a validator might iterate over for ever, or for very long."""
+    cls = type(value)
+    if hasattr(cls, "__next__"):
+        raise InvalidField(field, "is an iterator, which may have no end: give it a list")
+    if hasattr(cls, "__getitem__") and not hasattr(cls, "__len__") and not hasattr(cls, "__iter__"):
+        raise InvalidField(field, "is a sequence without a length: give it a list")
+    if isinstance(value, (range, deque, KeysView, ValuesView, ItemsView)) and len(value) > most:
+        raise InvalidField(field, "holds too many values")

@@ -14,7 +14,7 @@ from sojourn.operations.core import Argument, Context, Operation, pairs, raise_f
 __all__ = ["LONGEST_PAGE", "EventPage", "From", "peek_flow"]
 
 From = Literal["oldest", "recent", "new"]
-_CURSOR: Final = re.compile(r"\d{1,20}-\d{1,20}")
+_CURSOR: Final = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 LONGEST_PAGE: Final = 10_000
 """Events on one page at most."""
 _PAGE: Final = 500
@@ -51,11 +51,11 @@ def peek_flow(
         InvalidCursor: not one that a page gave out.
         InvalidInput: the start or the limit is no good.
     """
-    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= LONGEST_PAGE:
+    if type(limit) is not int or not 1 <= limit <= LONGEST_PAGE:
         raise InvalidInput(f"a page holds 1 to {LONGEST_PAGE} events")
-    if start not in ("oldest", "recent", "new"):
+    if not isinstance(start, str) or start not in ("oldest", "recent", "new"):
         raise InvalidInput("start is 'oldest', 'recent' or 'new'")
-    if cursor is not None and not (isinstance(cursor, str) and _CURSOR.fullmatch(cursor)):
+    if cursor is not None and not _is_cursor(cursor):
         raise InvalidCursor("the cursor is damaged: start again without one")
     if cursor is None and start == "new":
         newest = yield _range(context, "XREVRANGE", "+", "-", 1)
@@ -83,3 +83,10 @@ def peek_flow(
                     return EventPage(tuple(found), after)
         if len(page) < _PAGE:
             return EventPage(tuple(found), after)
+
+
+def _is_cursor(cursor: object) -> bool:
+    """Whether Redis takes it for a stream's id: two numbers of 64 bits."""
+    if not isinstance(cursor, str) or not _CURSOR.fullmatch(cursor):
+        return False
+    return all(int(number) < 2**64 for number in cursor.split("-"))

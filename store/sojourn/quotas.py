@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from sojourn.codec.checks import invalid_field
 from sojourn.errors import InvalidField
 
 __all__ = ["Rate", "TenantLimits", "Usage", "checked_limits"]
@@ -161,6 +162,4 @@ def checked_limits(changes: Mapping[str, Any]) -> TenantLimits:
     try:
         return TenantLimits(**changes)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        problem = str(first["msg"]).removeprefix("Value error, ")
-        raise InvalidField(str(first["loc"][0]) if first["loc"] else "limits", problem) from None
+        raise invalid_field("limits", error) from None

@@ -13,7 +13,7 @@ from sojourn.archive.database import connected, statement
 from sojourn.archive.exact import from_jsonb
 from sojourn.archive.restoring import check_when, past_state
 from sojourn.archive.rows import archived_event, index_entry
-from sojourn.codec import Models, codec_for, datetime_from, decode_entry, ms_from
+from sojourn.codec import Models, check_log, codec_for, datetime_from, decode_entry, ms_from
 from sojourn.errors import InvalidInput, SessionCorrupt, SessionNotFound, SettingsError, WrongKind
 from sojourn.events import Event
 from sojourn.keys import TenantKeys, check_id
@@ -21,6 +21,7 @@ from sojourn.models import Log, Session, Status
 from sojourn.operations.listing import Filters, Page, filters
 from sojourn.operations.listing import read_cursor as read_cursor
 from sojourn.operations.listing import write_cursor as write_cursor
+from sojourn.operations.read import check_stretch
 from sojourn.operations.record import decode_record
 from sojourn.settings import Settings, load_settings
 
@@ -183,7 +184,7 @@ class Archive(Generic[S]):
             >>> archive.list(owner="ada", status="expired").sessions  # doctest: +SKIP
         """
         at_most = self._context.limits.batch
-        if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= at_most:
+        if type(limit) is not int or not 1 <= limit <= at_most:
             raise InvalidInput(f"a page holds 1 to {at_most} sessions")
         if predicate is not None and not callable(predicate):
             raise InvalidInput(f"a predicate is a function, not {type(predicate).__name__}")
@@ -249,8 +250,8 @@ class Archive(Generic[S]):
             >>> archive.entries(session.id, DocumentationSession.notes, count=1)[0].status  # doctest: +SKIP
             'ok'
         """
-        if start < 0 or (count is not None and count < 1):
-            raise InvalidInput("entries() takes a start of 0 or more and a count of 1 or more")
+        check_log(log)
+        check_stretch(start, count)
         stop = None if count is None else start + count
         rows = self._fetch("get_entries", {"id": check_id(session_id), "log": log.name, "start": start, "stop": stop})
         if not rows:

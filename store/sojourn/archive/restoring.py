@@ -27,6 +27,7 @@ from sojourn.keys import check_id
 from sojourn.models import Session, Status
 from sojourn.operations.core import Context, new_operation_id
 from sojourn.operations.flows import Ask, Flow
+from sojourn.operations.listing import check_moment
 from sojourn.operations.record import check_stored, decode_record
 from sojourn.operations.revival import new_token, restore
 from sojourn.settings import Settings
@@ -57,10 +58,10 @@ def check_when(version: int | None, at: datetime | None) -> None:
     """
     if version is not None and at is not None:
         raise InvalidInput("name the state by its version or by a moment, not by both")
-    if version is not None and (isinstance(version, bool) or not isinstance(version, int) or version < 1):
+    if version is not None and (type(version) is not int or version < 1):
         raise InvalidField("version", "is a positive integer")
-    if at is not None and (not isinstance(at, datetime) or at.tzinfo is None):
-        raise InvalidField("at", "must be an aware datetime")
+    if at is not None:
+        check_moment("at", at)
 
 
 def past_state(settings: Settings, tenant: str, session_id: str, version: int | None, at: datetime | None) -> State:
@@ -86,7 +87,7 @@ def restore_flow(
 
     `lifetimes`: TTL and max_lifetime in ms; None: those that the state had.
     """
-    check_id(session_id)
+    session_id = check_id(session_id)
     check_when(version, at)
     found: _Found = yield Ask(partial(_find, settings, context.tenant, session_id, version, at, live=True))
     texts = found.live | _counted(found.held)

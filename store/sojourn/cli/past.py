@@ -45,7 +45,7 @@ def history(state: State, session_id: str) -> None:
 def _history(state: State, session_id: str) -> Iterator[Event]:
     from sojourn.keys import check_id
 
-    check_id(session_id)
+    session_id = check_id(session_id)
     known = set()
     if state.settings.archive_url is not None:
         with needs_worker_extra():

@@ -10,6 +10,7 @@ from sojourn.cli.limits import limits
 from sojourn.cli.output import Cell, Column, hint, print_json, print_table
 from sojourn.cli.progress import bar
 from sojourn.cli.shared import Group, State, pass_state
+from sojourn.keys import check_tenant
 
 __all__ = ["tenant"]
 
@@ -94,6 +95,7 @@ def delete(state: State, name: str, yes: bool, dry_run: bool) -> None:
     """
     from sojourn import tenants
 
+    check_tenant(name)
     if not (yes or dry_run):
         found = tenants.show_tenant(state.settings, name).summary if _is_listed(state, name) else None
         told = "" if found is None else f" with {found.total} sessions in Redis and {found.archived or 0} archived"

@@ -174,7 +174,9 @@ def json_text(adapter: TypeAdapter[Any], value: Any) -> str:
         # What pydantic would warn of is found by reading it back, or is of no account.
         raw = adapter.dump_json(value, by_alias=True, round_trip=True, warnings=False)
     except PydanticSerializationError as error:
-        raise ValueError(f"cannot be written as JSON ({error})") from None
+        # What an object of the caller's raised, with its words, is told here too.
+        told = f" ({error})" if str(error).startswith("Unable to serialize unknown type") else ""
+        raise ValueError(f"cannot be written as JSON{told}") from None
     if b"NaN" in raw or b"Infinity" in raw:
         try:
             from_json(raw, allow_inf_nan=False)

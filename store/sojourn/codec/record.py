@@ -28,6 +28,7 @@ from sojourn.codec.checks import (
     is_unicode,
     quoted,
     reason_of,
+    refused_by_type,
 )
 from sojourn.codec.fidelity import same
 from sojourn.codec.fields import UNREADABLE, FieldCodec, field_codec
@@ -62,6 +63,8 @@ CORE_READ_ONLY: Final = frozenset(
 )
 """Fields that a client never sets through `create`'s or `update`'s fields."""
 _REFUSED: Final = "is not a value that the model takes for this secret"
+_OTHER: Final = (TypeError, AttributeError, ArithmeticError, RecursionError)
+"""What comes through pydantic besides its own errors, as of values that cannot be hashed or compared."""
 _WRITTEN_BY_SCRIPTS: Final = CORE_READ_ONLY | {"status"}
 _DECLARED: Final = ("annotation", "metadata", "default", "default_factory")
 
@@ -297,6 +300,8 @@ class Codec(Generic[S]):
                 assign(draft, name, value, by_alias=True, by_name=True)
             except ValidationError as error:
                 invalid = self._invalid(name, error)
+            except _OTHER as error:
+                invalid = refused_by_type(name, error)
             else:
                 values[name] = draft.__dict__[name]
                 continue
@@ -392,6 +397,8 @@ class Codec(Generic[S]):
             session: S = self._validate(data, by_alias=True, by_name=True)
         except ValidationError as error:
             invalid = self._invalid("", error)
+        except _OTHER as error:
+            invalid = refused_by_type("", error)
         else:
             return session
         raise invalid  # here, so that what pydantic says, with the values, does not come along
@@ -407,7 +414,7 @@ class Codec(Generic[S]):
     def _encode(self, each: FieldCodec, value: Any, limits: Limits) -> str:
         try:
             text = each.encode(value)
-        except (ValueError, OverflowError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             problem = reason_of(error) if each.secret is None else _REFUSED
         else:
             problem = ""
@@ -457,8 +464,7 @@ class Codec(Generic[S]):
                 raise invalid_field(name, error) from None
             except (ValueError, TypeError, AttributeError) as error:
                 raise InvalidField(name, reason_of(error)) from None
-        check_indexed(name, text, limits)
-        return each.stored_as, text
+        return each.stored_as, check_indexed(name, text, limits)
 
 
 def _as_it_is(text: str) -> str:

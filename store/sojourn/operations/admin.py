@@ -7,6 +7,7 @@ import re
 from typing import Any, Final
 
 from sojourn.errors import InvalidField
+from sojourn.limits import check_depth
 from sojourn.operations.core import Context, Operation, call, new_operation_id, raise_for
 
 __all__ = ["administered"]
@@ -37,6 +38,7 @@ def administered(context: Context, action: str, **detail: Any) -> Operation[None
 
     if not isinstance(action, str) or len(action) > _LONGEST or not _ACTION.fullmatch(action):
         raise InvalidField("action", "is of the form noun.verb, in lower-case letters, digits, '_' and '-'")
+    check_depth("detail", detail, context.limits.depth, _DETAIL_BYTES)
     try:
         # In ASCII, which every text can be told in; the archive parses it as JSON, and not as Lua.
         changes = json.dumps({**detail, "action": action}, separators=(",", ":"), allow_nan=False)

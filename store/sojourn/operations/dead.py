@@ -40,8 +40,10 @@ UNREADABLE: Final = "unreadable-"
 """How the ids of what is no event begin. It is kept in partition 0."""
 LONGEST_PAGE: Final = 1_000
 _HOOK: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
-_LETTER: Final = re.compile(rf"({_HOOK.pattern})/((\d{{2,6}})-\d{{1,20}}-\d{{1,20}}|{UNREADABLE}[0-9a-f]{{16}})")
-_CURSOR: Final = re.compile(rf"(\d{{1,20}})-(\d{{1,20}})/(\d{{1,6}})/({_HOOK.pattern})")
+_LETTER: Final = re.compile(
+    rf"({_HOOK.pattern})/(([0-9]{{2,6}})-[0-9]{{1,20}}-[0-9]{{1,20}}|{UNREADABLE}[0-9a-f]{{16}})"
+)
+_CURSOR: Final = re.compile(rf"([0-9]{{1,20}})-([0-9]{{1,20}})/([0-9]{{1,6}})/({_HOOK.pattern})")
 _COUNTED: Final = "dead_letters:"
 _AT_ONCE: Final = 100
 
@@ -57,8 +59,9 @@ def check_hook(name: str) -> str:
         InvalidName: it may not.
     """
     if not isinstance(name, str) or not _HOOK.fullmatch(name):
-        raise InvalidName(f"hook name {name!r:.80} does not match {_HOOK.pattern}")
-    return name
+        shown = repr(str.__str__(name)[:80]) if isinstance(name, str) else f"of type {type(name).__name__}"
+        raise InvalidName(f"hook name {shown} does not match {_HOOK.pattern}")
+    return str.__str__(name)
 
 
 def hook_scope(queue_prefix: str, hook: str) -> str:
@@ -249,7 +252,7 @@ def page_flow(
         InvalidCursor: not one that a page gave out.
         InvalidInput: the limit is no good.
     """
-    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= LONGEST_PAGE:
+    if type(limit) is not int or not 1 <= limit <= LONGEST_PAGE:
         raise InvalidInput(f"a page holds 1 to {LONGEST_PAGE} dead letters")
     after = None if cursor is None else _read_cursor(cursor)
     found: list[DeadLetter] = []

@@ -8,12 +8,13 @@ import hashlib
 import json
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, Generic, TypeVar
 
 from sojourn.codec import Codec, check_indexed, ms_from
 from sojourn.errors import InvalidCursor, InvalidField, InvalidInput, SessionCorrupt, SojournError, WrongOwner
 from sojourn.keys import check_id, check_kind
+from sojourn.limits import at_most
 from sojourn.models import Session, Status
 from sojourn.operations.core import Argument, Context, Operation, call, raise_for
 from sojourn.operations.record import GONE, decode_record
@@ -36,6 +37,7 @@ S = TypeVar("S", bound=Session)
 T = TypeVar("T")
 
 _READABLE: Final = tuple(status for status in Status if status not in GONE)
+_MOST_STATUSES: Final = 100
 _SCAN: Final = 2_000
 """Index entries that one call looks at: some 4 ms of Redis at most, however few of them match."""
 _END_OF_TIME_MS: Final = 253_402_300_799_999  # datetime.max
@@ -88,7 +90,10 @@ def filters(
         InvalidInput: one of them cannot match anything, for it is malformed.
     """
     try:
-        asked = _READABLE if status is None else (status,) if isinstance(status, str) else tuple(status)
+        asked: Iterable[str] = _READABLE if status is None else (status,) if isinstance(status, str) else status
+        asked = at_most(asked, _MOST_STATUSES, "status")
+        if not all(isinstance(each, str) for each in asked):  # what an enum says of others may have no end
+            raise ValueError("no text")  # noqa: TRY301
         statuses = tuple(sorted({str(Status(each)) for each in asked}))
     except (ValueError, TypeError):
         raise InvalidField("status", f"is one of {', '.join(Status)}") from None
@@ -112,7 +117,7 @@ def filters(
         exact["tags"] = tag
     source = codec if kind is None else context.models.codec(kind)
     if client_type is not None:
-        check_indexed("client_type", client_type, context.limits)
+        client_type = check_indexed("client_type", client_type, context.limits)
     return Filters(
         context.tenant, statuses, kinds, client_type or "",
         0 if created_after is None else check_moment("created_after", created_after, up=True),
@@ -127,9 +132,19 @@ def check_moment(name: str, moment: datetime, *, up: bool = False) -> int:
     Raises:
         InvalidField: it is no aware datetime.
     """
-    if not isinstance(moment, datetime) or moment.tzinfo is None:
-        raise InvalidField(name, "must be an aware datetime")
-    return ms_from(moment) + (up and moment.microsecond % 1000 > 0)
+    try:
+        in_utc = _in_utc(moment) if isinstance(moment, datetime) and moment.utcoffset() is not None else None
+    except Exception:  # noqa: BLE001 - at the edges of time; and a time zone of the caller's may raise anything
+        in_utc = None
+    if in_utc is None:
+        raise InvalidField(name, "must be an aware datetime, from year 1 to 9999 in UTC")
+    return min(ms_from(in_utc) + (up and in_utc.microsecond % 1000 > 0), _END_OF_TIME_MS)
+
+
+def _in_utc(moment: datetime) -> datetime:
+    """A plain datetime, whatever a subclass may have made of it."""
+    each = moment.astimezone(UTC)
+    return datetime(each.year, each.month, each.day, each.hour, each.minute, each.second, each.microsecond, UTC)
 
 
 def pack_cursor(digest: str, *place: int | str) -> str:
@@ -221,7 +236,7 @@ def list_flow(
     Raises:
         InvalidInput: the limit, the predicate or the cursor is no good.
     """
-    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= context.limits.batch:
+    if type(limit) is not int or not 1 <= limit <= context.limits.batch:
         raise InvalidInput(f"a page holds 1 to {context.limits.batch} sessions")
     if predicate is not None and not callable(predicate):
         raise InvalidInput(f"a predicate is a function, not {type(predicate).__name__}")

@@ -45,7 +45,7 @@ def record(
     context: Context, model: type[McpSession], session_id: str, executions: Iterable[Mapping[str, Any]]
 ) -> Operation[int]:
     """Note executions; how many the session has had with these is the result."""
-    check_id(session_id)
+    session_id = check_id(session_id)
     limits, keys = context.limits, context.keys
     if isinstance(executions, (str, bytes, Mapping)) or not isinstance(executions, Iterable):
         raise InvalidInput(f"executions are a list of mappings, not {type(executions).__name__}")
@@ -77,7 +77,8 @@ def _execution(
     limits: Limits, *, tool: Any, duration: Any, success: Any = True, error: Any = None, arguments: Any = None
 ) -> tuple[Argument, ...]:
     """What the script wants to know of one execution."""
-    if not isinstance(tool, str) or not tool.isprintable() or not 1 <= len(tool.encode()) <= _TOOL_BYTES:
+    tool = str.__str__(tool) if isinstance(tool, str) else ""
+    if not tool.isprintable() or not 1 <= len(tool.encode()) <= _TOOL_BYTES:
         raise InvalidField("tool", f"is printable text of 1 to {_TOOL_BYTES} bytes")
     duration_us = _microseconds(duration)
     if not isinstance(success, bool):
@@ -100,8 +101,10 @@ def _microseconds(duration: Any) -> int:
     if isinstance(duration, bool) or not isinstance(duration, (int, float, timedelta)):
         raise InvalidField("duration", f"is a timedelta, or seconds, not {type(duration).__name__}")
     if isinstance(duration, timedelta):
+        duration = timedelta(duration.days, duration.seconds, duration.microseconds)  # of a subclass what it holds
         fits = timedelta(0) <= duration <= _LONGEST
     else:
+        duration = float.__float__(duration) if isinstance(duration, float) else int.__int__(duration)
         fits = 0 <= duration <= _LONGEST.total_seconds()  # NaN compares false
     if not fits:
         raise InvalidField("duration", f"is between 0 and {_LONGEST.days} days")
@@ -112,7 +115,7 @@ def _shortened(error: Any) -> str | None:
     """An error's text, as much as is kept of it."""
     if error is None:
         return None
-    if not isinstance(error, str) or "\x00" in error:
+    if not isinstance(error, str) or "\x00" in (error := str.__str__(error)):
         raise InvalidField("error", "is not text, or contains a NUL character")
     try:
         return error.encode()[:_ERROR_BYTES].decode(errors="ignore")
@@ -132,7 +135,7 @@ def _digest(limits: Limits, arguments: Any) -> str:
 
 def metrics(context: Context, model: type[McpSession], session_id: str) -> Operation[McpMetrics]:
     """What came of a session's executions."""
-    check_id(session_id)
+    session_id = check_id(session_id)
     keys = context.keys
 
     def parse(read: LogRead) -> McpMetrics:

@@ -222,7 +222,7 @@ def usage(context: Context, owner: str | None) -> Operation[Usage]:
     if context.owner:
         owner = context.own(owner)
     if owner is not None:
-        check_indexed("owner", owner, context.limits)
+        owner = check_indexed("owner", owner, context.limits)
     live = keys.live if owner is None else keys.live_of(owner)
 
     def parse(replies: list[Any]) -> Usage:

@@ -13,7 +13,7 @@ from sojourn.models import LIVE, Log, Session
 from sojourn.operations.core import Argument, Context, Operation, call, pairs, raise_for
 from sojourn.operations.record import GONE, check_stored, decode_readable, decode_record, now_ms
 
-__all__ = ["LogPage", "LogRead", "entries", "get", "log_read", "open_layout", "page"]
+__all__ = ["LogPage", "LogRead", "check_stretch", "entries", "get", "log_read", "open_layout", "page"]
 
 S = TypeVar("S", bound=Session)
 E = TypeVar("E")
@@ -46,7 +46,7 @@ def open_layout(partitions: int) -> tuple[Operation[bool], Operation[bool]]:
 
 def get(context: Context, model: type[S], session_id: str) -> Operation[S]:
     """One session, if it is there and not past its deadline; slides the deadline where sessions do."""
-    check_id(session_id)
+    session_id = check_id(session_id)
     keys = context.keys
     if context.sliding:
         args = (
@@ -67,6 +67,16 @@ def get(context: Context, model: type[S], session_id: str) -> Operation[S]:
 
     # Redis runs the two in a row; its clock is read last, so what it calls live was so after the record was read.
     return Operation((("HGETALL", keys.session(session_id)), ("TIME",)), parse)
+
+
+def check_stretch(start: int, count: int | None) -> None:
+    """Refuse what is no stretch of a log.
+
+    Raises:
+        InvalidInput: it is none.
+    """
+    if not _is_count(start, 0) or not (count is None or _is_count(count, 1)):
+        raise InvalidInput("entries() takes a start of 0 or more and a count of 1 or more")
 
 
 def _is_count(value: Any, least: int) -> bool:
@@ -94,10 +104,9 @@ def page(
     context: Context, model: type[Session], session_id: str, log: Log[E], start: int, count: int | None
 ) -> Operation[LogPage[E]]:
     """The same with where it begins; what is before that, a bounded log has let go."""
-    check_id(session_id)
+    session_id = check_id(session_id)
     check_log(log)
-    if not _is_count(start, 0) or not (count is None or _is_count(count, 1)):
-        raise InvalidInput("entries() takes a start of 0 or more and a count of 1 or more")
+    check_stretch(start, count)
     keys = context.keys
 
     def parse(read: LogRead) -> LogPage[E]:

@@ -44,7 +44,7 @@ def rotate_flow(context: Context, model: type[S], session_id: str, version: int 
     Raises:
         VersionConflict: it is at another version than `version`, or somebody else came first 20 times in a row.
     """
-    check_id(session_id)
+    session_id = check_id(session_id)
     new_id = str(uuid.uuid4())
     wanted = _expected(version)
     for attempt in range(_TRIES):

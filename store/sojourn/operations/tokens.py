@@ -32,7 +32,7 @@ def issue(
     fingerprint: str | None,
 ) -> Operation[TokenPair]:  # fmt: skip
     """The first pair of a new family; `refresh_ms` None: an access token alone."""
-    check_id(session_id)
+    session_id = check_id(session_id)
     keys = context.keys
     access = make_token(keys.partition.number)
     refresh = None if refresh_ms is None else make_token(keys.partition.number)
@@ -143,7 +143,7 @@ def revoke(context: Context, model: type[Session], token: str) -> Operation[int]
 
 def revoke_session(context: Context, model: type[Session], session_id: str, reason: str = "session") -> Operation[int]:
     """All tokens of a session."""
-    check_id(session_id)
+    session_id = check_id(session_id)
     keys = context.keys
     args = (
         keys.partition.prefix, keys.tenant, session_id, new_operation_id(), _kinds(context, model), reason,
@@ -171,7 +171,7 @@ def revoke_owner_flow(context: Context, codec: Codec[S], owner: str) -> Generato
 
 def list_families(context: Context, model: type[Session], session_id: str) -> Operation[list[TokenFamily]]:
     """What tokens a session has, the newest family first."""
-    check_id(session_id)
+    session_id = check_id(session_id)
     keys = context.keys
 
     def parse(reply: Any) -> list[TokenFamily]:
@@ -217,7 +217,7 @@ def _bound(token: str, fingerprint: str | None) -> str:
     if not isinstance(fingerprint, str):
         raise InvalidField("fingerprint", f"is text, not {type(fingerprint).__name__}")
     try:
-        told = fingerprint.encode()
+        told = str.encode(fingerprint)
     except UnicodeEncodeError:
         raise InvalidField("fingerprint", "is not valid Unicode text") from None
     if not 0 < len(told) <= _FINGERPRINT_BYTES:

@@ -68,7 +68,7 @@ def create(
 
 def _start(context: Context, session_id: str) -> tuple[list[str], list[Argument]]:
     """The keys and first arguments that all scripts on one session share."""
-    check_id(session_id)
+    session_id = check_id(session_id)
     keys = context.keys
     return [keys.session(session_id)], [keys.partition.prefix, keys.tenant, session_id]
 
@@ -101,7 +101,7 @@ def update(context: Context, codec: Codec[S], session_id: str, version: int | No
 def _expected(version: int | None) -> Argument:
     if version is None:
         return ""
-    if isinstance(version, bool) or not isinstance(version, int) or not 1 <= version <= _EXACT:
+    if type(version) is not int or not 1 <= version <= _EXACT:
         raise InvalidField("version", "is the positive integer that the session was read with, or None")
     return version
 
@@ -148,7 +148,7 @@ def increment(
         field = codec.fields.get(name)
         if field is None or not field.counter:
             raise InvalidField(name, f"is not a counter of {codec.model.__name__}")
-        if isinstance(amount, bool) or not isinstance(amount, int) or abs(amount) > _EXACT:
+        if type(amount) is not int or abs(amount) > _EXACT:
             raise InvalidField(name, "the amount must be an int within +-(2**53 - 1)")
         args += [name, amount]
 
@@ -202,7 +202,7 @@ def end(
 def _checked_reason(reason: str | None) -> str:
     if reason is None:
         return ""
-    if not isinstance(reason, str) or "\x00" in reason:
+    if not isinstance(reason, str) or "\x00" in (reason := str.__str__(reason)):
         raise InvalidField("reason", "is not text, or contains a NUL character")
     try:
         size = len(reason.encode())

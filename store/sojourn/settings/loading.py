@@ -8,16 +8,20 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from sojourn.codec.checks import problem_of
 from sojourn.errors import SettingsError, SojournError
 from sojourn.settings.files import config_file
 from sojourn.settings.model import Settings
 
 __all__ = ["load_settings"]
 
+_LONGEST_MESSAGE: Final = 1_000
 _PREFIX: Final = "sojourn_"
 _KUBERNETES: Final = ("sojourn_service_", "sojourn_port")
 """What Kubernetes puts into the environment where a Service is called "sojourn"."""
-_NO_SETTINGS: Final = frozenset({"sojourn_config", "sojourn_venv", "sojourn_run_hooks", "sojourn_test_run"})
+_NO_SETTINGS: Final = frozenset(
+    {"sojourn_config", "sojourn_venv", "sojourn_run_hooks", "sojourn_test_run", "sojourn_fuzz"}
+)
 """Variables of the scripts, and the one that names the settings file."""
 
 
@@ -42,15 +46,18 @@ def load_settings(**arguments: Any) -> Settings:
         return Settings(**{name: value for name, value in arguments.items() if value is not None})
     except ValidationError as error:
         problems = error.errors(include_url=False, include_input=False, include_context=False)
-        told = "; ".join(
-            f"{'.'.join(map(str, each['loc'])) or 'settings'}: {each['msg'].removeprefix('Value error, ')}"
-            for each in problems
-        )
-        raise SettingsError(told) from None
+        told = "; ".join(f"{'.'.join(map(str, each['loc'])) or 'settings'}: {problem_of(each)}" for each in problems)
+        raise SettingsError(_shortened(told)) from None
     except SojournError as error:
-        raise SettingsError(str(error)) from None
+        raise SettingsError(_shortened(str(error))) from None
+    except RecursionError:
+        raise SettingsError("the settings cannot be read: one nests too deep") from None
     except (OSError, ValueError, TypeError) as error:
-        raise SettingsError(f"the settings cannot be read: {str(error).splitlines()[0]}") from None
+        raise SettingsError(f"the settings cannot be read: {_shortened(str(error).splitlines()[0])}") from None
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_MESSAGE else text[:_LONGEST_MESSAGE] + " ..."
 
 
 def _refuse_unknown_variables() -> None:
@@ -78,7 +85,9 @@ def _refuse_unknown(path: Path) -> None:
     try:
         found = yaml.safe_load(path.read_text()) or {}
     except yaml.YAMLError as error:
-        raise SettingsError(f"{path} is not valid YAML: {str(error).splitlines()[0]}") from None
+        raise SettingsError(f"{path} is not valid YAML: {_shortened(str(error).splitlines()[0])}") from None
+    except (ValueError, RecursionError, OverflowError) as error:  # bytes that are no text, dates that are none ...
+        raise SettingsError(f"{path} cannot be read: {type(error).__name__}") from None
     if not isinstance(found, dict):
         raise SettingsError(f"{path} is not a mapping of settings")
     unknown = {str(name) for name in found} - set(Settings.model_fields)

@@ -168,9 +168,9 @@ class Settings(BaseSettings):
     """How long a session outlives its deadline or its end while the archive, or a worker, does not come to it."""
     retention: timedelta = timedelta(seconds=60)
     """How long an ended session stays readable in Redis; longer, up to `grace`, while the archive waits for it."""
-    events_cap: int = Field(default=10_000, ge=100)
+    events_cap: int = Field(default=10_000, ge=100, le=10**9)
     """Events kept per partition where no group reads them."""
-    events_alarm: int = Field(default=100_000, ge=100)
+    events_alarm: int = Field(default=100_000, ge=100, le=10**9)
     """Events of a partition that some group has not read yet, past which it is told: none of them is ever dropped."""
     dirty_alarm: Seconds = 300.0
     """For how long a change may wait for the archive before it is told."""
@@ -178,7 +178,7 @@ class Settings(BaseSettings):
     """For one attempt of a library call to get its reply."""
     retries: int = Field(default=2, ge=0, le=10)
     """Further attempts of a library call after a lost connection or reply."""
-    max_connections: int = Field(default=100, ge=1)
+    max_connections: int = Field(default=100, ge=1, le=10**6)
     """Redis connections of one store."""
     limits: Limits = Limits()
     tenant_limits: TenantLimits = TenantLimits()

@@ -14,12 +14,14 @@ from sojourn.archive.database import connected, statement
 from sojourn.archive.schema import check_schema
 from sojourn.errors import InvalidInput, SettingsError
 from sojourn.keys import check_id, check_tenant
+from sojourn.limits import at_most
 from sojourn.operations.listing import check_moment, pack_cursor, unpack_cursor
 from sojourn.settings import Settings
 
 __all__ = ["Audit", "AuditEntry", "AuditPage"]
 
 _LONGEST: Final = 512
+_MOST_ACTIONS: Final = 100
 Progress = Callable[[int, int], None]
 
 
@@ -125,9 +127,9 @@ class Audit:
         Example:
             >>> audit.list(action=("deleted", "session.restore"), limit=10).entries  # doctest: +SKIP
         """
-        at_most = self.settings.limits.batch
-        if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= at_most:
-            raise InvalidInput(f"a page holds 1 to {at_most} entries")
+        longest = self.settings.limits.batch
+        if type(limit) is not int or not 1 <= limit <= longest:
+            raise InvalidInput(f"a page holds 1 to {longest} entries")
         wanted = {
             "tenant": self.tenant,
             "actions": None if action is None else _actions(action),
@@ -203,21 +205,18 @@ def _detail(text: str) -> Mapping[str, Any]:
 
 
 def _actions(action: str | Iterable[str]) -> list[str]:
-    try:
-        actions = [action] if isinstance(action, str) else sorted(set(action))
-    except TypeError:
-        raise InvalidInput(f"action is a text or several, not {type(action).__name__}") from None
+    actions = [action] if isinstance(action, str) else at_most(action, _MOST_ACTIONS, "action")
     if not actions:
         raise InvalidInput("an empty choice of actions matches nothing")
     for each in actions:
         _text("action", each)
-    return actions
+    return sorted(set(actions))
 
 
 def _text(name: str, text: str | None) -> str | None:
     if text is not None and not (isinstance(text, str) and text.isprintable() and len(text) <= _LONGEST):
         raise InvalidInput(f"{name} is printable text of at most {_LONGEST} characters")
-    return text
+    return text if text is None else str.__str__(text)
 
 
 def _moment(name: str, moment: datetime | None) -> datetime | None:
