@@ -336,7 +336,7 @@ def tenant_group(context: Context, group: str) -> str:
     """
     if not isinstance(group, str) or not _GROUP.fullmatch(group):
         raise InvalidName(f"a group's name matches {_GROUP.pattern}")
-    return f"{context.tenant}:{group}"
+    return f"{context.tenant}:{str.__str__(group)}"
 
 
 def event_flow(
@@ -368,7 +368,8 @@ def event_flow(
     if limit is not None and (type(limit) is not int or limit < 1):
         raise InvalidInput("limit is a number of events, 1 or more, or None")
     consumer = default_consumer() if consumer is None else consumer
-    if not isinstance(consumer, str) or not consumer.isprintable() or not 0 < len(consumer) <= _CONSUMER_LENGTH:
+    consumer = str.__str__(consumer) if isinstance(consumer, str) else ""
+    if not consumer.isprintable() or not 0 < len(consumer) <= _CONSUMER_LENGTH:
         raise InvalidName(f"a consumer's name is printable text of 1 to {_CONSUMER_LENGTH} characters")
     partitions = yield from _outboxes(context.tenant, shared, name, start, ())
     idle_s = 0.0

@@ -138,14 +138,13 @@ class Facade(Generic[S, T]):
             settings = load_settings(redis_url=url, tenant=tenant)
         elif url is not None:
             raise InvalidInput("pass a url or settings, not both")
+        actor, trace_id = _checked_context("actor", actor), _checked_context("trace_id", trace_id)
         self.settings = settings
         self._codec: Codec[S] = codec_for(model)
         context = settings.context(
             settings.load_models(model), actor=actor or settings.actor, trace=trace_id or settings.trace_id
         )
         self._context = context if tenant is None else context.of(TenantKeys.of(tenant, settings.partitions))
-        _check_context("actor", actor)
-        _check_context("trace_id", trace_id)
         self._shared = Shared(transport(settings))
 
     @property
@@ -181,8 +180,7 @@ class Facade(Generic[S, T]):
         Example:
             >>> store.acting(actor="ada", trace_id="4bf92f35").delete(session.id)  # doctest: +SKIP
         """
-        _check_context("actor", actor)
-        _check_context("trace_id", trace_id)
+        actor, trace_id = _checked_context("actor", actor), _checked_context("trace_id", trace_id)
         return self._view(replace(self._context, actor=actor, trace=trace_id))
 
     def owned_by(self, owner: str) -> Self:
@@ -482,6 +480,8 @@ def _mapping(value: Mapping[str, Any]) -> Mapping[str, Any]:
     return value
 
 
-def _check_context(name: str, value: str) -> None:
-    if not isinstance(value, str) or not value.isprintable() or len(value.encode(errors="replace")) > _CONTEXT_BYTES:
+def _checked_context(name: str, value: str) -> str:
+    text = str.__str__(value) if isinstance(value, str) else "\x00"
+    if not text.isprintable() or len(text.encode(errors="replace")) > _CONTEXT_BYTES:
         raise InvalidField(name, f"is printable text of at most {_CONTEXT_BYTES} bytes")
+    return text

@@ -157,14 +157,14 @@ def check_id(session_id: str) -> str:
         shown = _shown(session_id)
         if "sjt_" in shown:
             raise InvalidId("this is a token, or part of one, and no session id: tokens.verify() finds its session")
-        raise InvalidId(f"session id {shown} is not one: those are random UUIDs in lower case")
+        raise InvalidId(f"{shown} is not a session id (a random UUID in lower case)")
     return str.__str__(session_id)
 
 
 def _shown(value: object) -> str:
     """Text as it is, but for its length; of anything else the type: showing it may fail, or never end."""
     if not isinstance(value, str):
-        return f"of type {type(value).__name__:.80}"
+        return f"<{type(value).__name__:.80}>"
     text = masked_tokens(repr(str.__str__(value)[:80]))
     return text if len(text) <= 80 else text[:77] + "..."
 

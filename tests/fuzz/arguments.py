@@ -133,6 +133,7 @@ CALLED: Final = frozenset(
         "session_ids",
         "updates",
         "status",
+        "detail",
         "where",
         "action",
         "progress",

@@ -294,7 +294,7 @@ VALUES: Final[tuple[Any, ...]] = (
     Made("dict and list nested 2,000 deep", lambda: _nested(1_000, lambda inner: {"a": [inner]})),
     Made("tuple nested 2,000 deep", lambda: _nested(2_000, lambda inner: (inner,))),
     Made("metadata nested 2,000 deep", lambda: {"a": _nested(2_000, lambda inner: [inner])}),
-    Made("metadata nested 33 deep", lambda: _nested(33, lambda inner: {MARK: inner})),
+    Made("metadata nested 33 deep", lambda: _nested(33, lambda inner: {"k": inner})),
     Made("list that contains itself", _self_containing_list),
     Made("dict that contains itself", _self_containing_dict),
     Made("doubled 60 times", lambda: _nested(60, lambda inner: [inner, inner])),

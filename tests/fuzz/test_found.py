@@ -155,9 +155,10 @@ def test_cursors_that_redis_would_refuse(world: World, cursor: str) -> None:
 def test_digits_of_other_scripts() -> None:
     """A partition is written in ASCII."""
     assert parse_key(f"sojourn:{{\u0664\u0660}}:acme:lease:{_ID}") is None
-    for odd in ("\u0664\u0660-1-0", "4_0-1-0", "x", "", None, f"{'9' * 5_000}-1-0", "40"):
+    odds: tuple[Any, ...] = ("\u0664\u0660-1-0", "4_0-1-0", "x", "", None, f"{'9' * 5_000}-1-0", "40")
+    for odd in odds:
         with pytest.raises(InvalidId):
-            parse_event_id(odd)  # type: ignore[arg-type]
+            parse_event_id(odd)
 
 
 @pytest.mark.parametrize(
@@ -170,9 +171,10 @@ def test_events_that_are_none(change: Callable[[dict[str, Any]], Any]) -> None:
     change(data)
     with pytest.raises(InvalidInput):
         Event.from_json(data)
-    for odd in (None, [], "x", 5):
+    odds: tuple[Any, ...] = (None, [], "x", 5)
+    for odd in odds:
         with pytest.raises(InvalidInput):
-            Event.from_json(odd)  # type: ignore[arg-type]
+            Event.from_json(odd)
 
 
 def test_archive_entries_check_what_they_are_given(world: World) -> None:

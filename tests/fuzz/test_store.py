@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.fuzz.arguments import calls, missing, one_odd
-from tests.fuzz.profile import examples
+from tests.fuzz.hostile import VALUES, Planted, made
+from tests.fuzz.oracle import check_error
+from tests.fuzz.profile import chosen, examples
 from tests.fuzz.world import Entry, Failed, World, public_entries
 
-from sojourn import SessionStore, Settings
+from sojourn import AsyncSessionStore, SessionStore, Settings, SojournError
 from sojourn.codec.fidelity import same
 
 _NOT_TRIED: Final = {"close"}  # takes nothing, and ends the store
@@ -39,7 +41,7 @@ def test_every_parameter_is_known() -> None:
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=str)
 @given(data=st.data())
-@examples(25)
+@examples(15)
 def test_odd_arguments(world: World, entry: Entry, data: Any) -> None:
     """The result is right, or an error of the tree, which quotes no value; then Redis is as it was."""
     call = data.draw(calls(entry))
@@ -56,6 +58,18 @@ def test_odd_arguments(world: World, entry: Entry, data: Any) -> None:
 @pytest.mark.parametrize("entry", ENTRIES, ids=str)
 def test_each_odd_value(world: World, entry: Entry) -> None:
     """Each odd value in each place."""
-    for call in one_odd(entry, every=5):
+    for call in one_odd(entry, every=9):
         with suppress(Failed):
             world.call(entry.path, call.args, call.named, quotes=call.quotes, of_the_callers=call.of_the_callers)
+
+
+@pytest.mark.parametrize("cls", [SessionStore, AsyncSessionStore])
+@pytest.mark.parametrize("name", ["url", "model", "tenant", "settings", "actor", "trace_id"])
+def test_constructors(cls: Any, name: str) -> None:
+    """A store is opened, or an error of the tree says why not; nothing is sent."""
+    for value in chosen(VALUES, loaded=True):
+        with suppress(Planted):  # what an object of the caller's raises is the caller's
+            try:
+                cls(**{name: made(value, {})})
+            except SojournError as error:
+                check_error(error, quotes=True)

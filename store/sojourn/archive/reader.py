@@ -16,7 +16,7 @@ from sojourn.archive.rows import archived_event, index_entry
 from sojourn.codec import Models, check_log, codec_for, datetime_from, decode_entry, ms_from
 from sojourn.errors import InvalidInput, SessionCorrupt, SessionNotFound, SettingsError, WrongKind
 from sojourn.events import Event
-from sojourn.keys import TenantKeys, check_id
+from sojourn.keys import TenantKeys, check_id, check_tenant
 from sojourn.models import Log, Session, Status
 from sojourn.operations.listing import Filters, Page, filters
 from sojourn.operations.listing import read_cursor as read_cursor
@@ -136,7 +136,7 @@ class Archive(Generic[S]):
             >>> archive.get(session.id) == session  # doctest: +SKIP
             True
         """
-        if tenant is not None and tenant != self.tenant:
+        if tenant is not None and check_tenant(tenant) != self.tenant:
             return self.for_tenant(tenant).get(session_id)
         rows = self._fetch("get_session", {"id": check_id(session_id)})
         if not rows:

@@ -27,7 +27,7 @@ from sojourn.keys import check_id
 from sojourn.models import Session, Status
 from sojourn.operations.core import Context, new_operation_id
 from sojourn.operations.flows import Ask, Flow
-from sojourn.operations.listing import check_moment
+from sojourn.operations.listing import moment_in_utc
 from sojourn.operations.record import check_stored, decode_record
 from sojourn.operations.revival import new_token, restore
 from sojourn.settings import Settings
@@ -61,7 +61,7 @@ def check_when(version: int | None, at: datetime | None) -> None:
     if version is not None and (type(version) is not int or version < 1):
         raise InvalidField("version", "is a positive integer")
     if at is not None:
-        check_moment("at", at)
+        moment_in_utc("at", at)
 
 
 def past_state(settings: Settings, tenant: str, session_id: str, version: int | None, at: datetime | None) -> State:

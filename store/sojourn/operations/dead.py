@@ -59,7 +59,7 @@ def check_hook(name: str) -> str:
         InvalidName: it may not.
     """
     if not isinstance(name, str) or not _HOOK.fullmatch(name):
-        shown = repr(str.__str__(name)[:80]) if isinstance(name, str) else f"of type {type(name).__name__}"
+        shown = repr(str.__str__(name)[:80]) if isinstance(name, str) else f"<{type(name).__name__}>"
         raise InvalidName(f"hook name {shown} does not match {_HOOK.pattern}")
     return str.__str__(name)
 

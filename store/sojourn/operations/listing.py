@@ -22,11 +22,11 @@ from sojourn.operations.record import GONE, decode_record
 __all__ = [
     "Filters",
     "Page",
-    "check_moment",
     "count_flow",
     "filters",
     "ids_flow",
     "list_flow",
+    "moment_in_utc",
     "pack_cursor",
     "read_cursor",
     "unpack_cursor",
@@ -120,31 +120,31 @@ def filters(
         client_type = check_indexed("client_type", client_type, context.limits)
     return Filters(
         context.tenant, statuses, kinds, client_type or "",
-        0 if created_after is None else check_moment("created_after", created_after, up=True),
-        _END_OF_TIME_MS if created_before is None else check_moment("created_before", created_before),
+        0 if created_after is None else _moment("created_after", created_after, up=True),
+        _END_OF_TIME_MS if created_before is None else _moment("created_before", created_before),
         tuple(sorted(source.index_value(name, value, context.limits) for name, value in exact.items())),
     )  # fmt: skip
 
 
-def check_moment(name: str, moment: datetime, *, up: bool = False) -> int:
-    """In milliseconds; `up`: the first that is not before it.
+def moment_in_utc(name: str, moment: datetime) -> datetime:
+    """An aware datetime in UTC: a plain one, whatever a subclass may have made of it.
 
     Raises:
         InvalidField: it is no aware datetime.
     """
     try:
-        in_utc = _in_utc(moment) if isinstance(moment, datetime) and moment.utcoffset() is not None else None
-    except Exception:  # noqa: BLE001 - at the edges of time; and a time zone of the caller's may raise anything
-        in_utc = None
-    if in_utc is None:
-        raise InvalidField(name, "must be an aware datetime, from year 1 to 9999 in UTC")
+        if isinstance(moment, datetime) and moment.utcoffset() is not None:
+            each = moment.astimezone(UTC)
+            return datetime(each.year, each.month, each.day, each.hour, each.minute, each.second, each.microsecond, UTC)
+    except Exception:  # noqa: BLE001, S110 - at the edges of time; and a time zone of the caller's may raise anything
+        pass
+    raise InvalidField(name, "must be an aware datetime, from year 1 to 9999 in UTC")
+
+
+def _moment(name: str, moment: datetime, *, up: bool = False) -> int:
+    """In milliseconds; `up`: the first that is not before it."""
+    in_utc = moment_in_utc(name, moment)
     return min(ms_from(in_utc) + (up and in_utc.microsecond % 1000 > 0), _END_OF_TIME_MS)
-
-
-def _in_utc(moment: datetime) -> datetime:
-    """A plain datetime, whatever a subclass may have made of it."""
-    each = moment.astimezone(UTC)
-    return datetime(each.year, each.month, each.day, each.hour, each.minute, each.second, each.microsecond, UTC)
 
 
 def pack_cursor(digest: str, *place: int | str) -> str:

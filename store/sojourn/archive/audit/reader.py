@@ -15,7 +15,7 @@ from sojourn.archive.schema import check_schema
 from sojourn.errors import InvalidInput, SettingsError
 from sojourn.keys import check_id, check_tenant
 from sojourn.limits import at_most
-from sojourn.operations.listing import check_moment, pack_cursor, unpack_cursor
+from sojourn.operations.listing import moment_in_utc, pack_cursor, unpack_cursor
 from sojourn.settings import Settings
 
 __all__ = ["Audit", "AuditEntry", "AuditPage"]
@@ -220,9 +220,7 @@ def _text(name: str, text: str | None) -> str | None:
 
 
 def _moment(name: str, moment: datetime | None) -> datetime | None:
-    if moment is not None:
-        check_moment(name, moment)
-    return moment
+    return None if moment is None else moment_in_utc(name, moment)
 
 
 def _check_seq(seq: int) -> int:
