@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from sojourn.errors import LimitError, SessionError, SessionNotFound, StoreError, TenantMoved
+from sojourn.errors import LimitError, SessionError, SessionNotFound, StoreError, TenantMoved, TokenInvalid
 from sojourn.events import Event, Start, Taken
 from sojourn.facade import (
     DEFAULT,
@@ -319,7 +319,7 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
             await self._open()
         try:
             return await self._execute(build())
-        except (SessionNotFound, TenantMoved) as error:
+        except (SessionNotFound, TenantMoved, TokenInvalid) as error:
             if not await self._follow(self._relocated(error)):
                 raise
         await self._open()

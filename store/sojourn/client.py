@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from sojourn.errors import LimitError, SessionError, SessionNotFound, StoreError, TenantMoved
+from sojourn.errors import LimitError, SessionError, SessionNotFound, StoreError, TenantMoved, TokenInvalid
 from sojourn.events import Event, Start, Taken
 from sojourn.facade import (
     DEFAULT,
@@ -600,7 +600,7 @@ class SessionStore(Facade[S, Transport]):
             self._open()
         try:
             return self._execute(build())
-        except (SessionNotFound, TenantMoved) as error:
+        except (SessionNotFound, TenantMoved, TokenInvalid) as error:
             if not self._follow(self._relocated(error)):
                 raise
         self._open()

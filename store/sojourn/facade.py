@@ -21,6 +21,7 @@ from sojourn.errors import (
     SojournError,
     StoreFull,
     TenantMoved,
+    TokenInvalid,
 )
 from sojourn.events import Event, Start, Taken, default_consumer, event_flow, forget_flow, hand_back, tenant_group
 from sojourn.keys import TenantKeys
@@ -256,6 +257,8 @@ class Facade(Generic[S, T]):
         `error`: what came of it. Who has asked within the last second does not ask again because of a session that is
         not there: moving begins more than a second after it was announced.
         """
+        if isinstance(error, TokenInvalid) and error.reason != "unknown":
+            return False
         looked_in, waited = self._context.keys, False
         gives_up_at = time.monotonic() + _MOVE_S
         while True:
@@ -341,8 +344,16 @@ class Facade(Generic[S, T]):
         )
         return quotas.paced(self._context, operation, "-", pace, time.monotonic(), spends=False)
 
-    def _revoke_owner(self, owner: str) -> Generator[Operation[Any], Any, int]:
-        return token_operations.revoke_owner_flow(self._context, self._codec, owner)
+    def _revoked(self, build: Callable[[], Operation[int]]) -> Generator[Operation[Any] | Pause, Any, int]:
+        """What ends tokens: where there were none, they may be elsewhere."""
+        count = yield build()
+        if not count and (yield from self._relocated()):
+            yield from self._opening()
+            count = yield build()
+        return count  # type: ignore[no-any-return]
+
+    def _revoke_owner(self, owner: str) -> Generator[Operation[Any] | Pause, Any, int]:
+        return self._settled(lambda: token_operations.revoke_owner_flow(self._context, self._codec, owner))
 
     def _update_many(self, updates: Mapping[str, Mapping[str, Any]]) -> list[Operation[S]]:
         return self._bounded(
