@@ -13,13 +13,16 @@ from typing import Any, NamedTuple
 import psycopg
 import pytest
 import redis
+from tests.waiting import eventually
 from tests.worker.processes import settings_for
 
 from sojourn import Session, SessionStore, Settings
 from sojourn.archive import archive_once, init
 from sojourn.dead import DeadLetters
+from sojourn.doctor import examine
 from sojourn.keys import PartitionKeys, TenantKeys
-from sojourn.tenants import confine, isolate, new_password
+from sojourn.metrics import read_metrics
+from sojourn.tenants import confine, delete, isolate, new_password
 from sojourn_worker.dispatch import Dispatcher
 from sojourn_worker.queues import HOOKS, connect, open_queue
 from sojourn_worker.redis_link import RedisLink
@@ -173,3 +176,42 @@ def test_dead_letters_replay_nothing_of_others(stage: Stage, victim: str) -> Non
         done = replay(stage.settings, found)
     assert (done.enqueued, len(done.refused)) == ([], 2)
     assert dispatched(stage.settings) == []
+
+
+def test_odd_keys_stop_nobody_else(stage: Stage) -> None:
+    """Keys of another type, and numbers and moments that are none, in one partition: the others are served as ever."""
+    own = stage.own
+    stage.hostile.delete(own.events, own.dirty, own.deadlines, own.removals, own.counts, own.batches)
+    for key in (own.events, own.dirty, own.deadlines, own.removals, own.counts, own.lost):
+        stage.hostile.set(key, "x")
+    for batches in ({"count": "9" * 40, "at": "0001-01-01"}, {"count": "-1", "at": "0001-01-01T00:00:00+00:00"}, None):
+        stage.hostile.delete(own.batches)
+        if batches is None:
+            stage.hostile.set(own.batches, "x")
+        else:
+            stage.hostile.hset(own.batches, mapping=batches)
+        stage.admin.delete("sojourn:checked")
+        with SessionStore(settings=stage.settings, tenant="shared") as store:
+            long, short = store.create(), store.create(ttl=0.001)
+        link = RedisLink(stage.settings)
+        eventually(lambda link=link: Sweeper(stage.settings, link).sweep().expired == 1)  # type: ignore[misc]
+        link.close()
+        told = {(each["session_id"], each["type"]) for each in dispatched(stage.settings)}
+        assert told == {(short.id, "created"), (short.id, "expired"), (long.id, "created")}
+        archive_once(stage.settings)
+        assert [each for each in rows(stage.settings, "shared") if long.id in each[0]]
+    assert {own.events, own.dirty, own.counts} <= set(read_metrics(stage.settings).odd_keys)
+    assert [each for each in examine(stage.settings) if each.severity == "error"]
+
+
+def test_a_tenant_with_odd_keys_can_be_deleted(stage: Stage) -> None:
+    """Whatever it has put into its partition, it goes, and no other does."""
+    own, keys = stage.own, TenantKeys("acme", stage.own)
+    stage.hostile.delete(own.events, own.dirty, own.deadlines, own.removals, keys.kinds, keys.limits)
+    for key in (own.events, own.dirty, own.deadlines, own.removals, own.lost, own.removed, keys.kinds, own.dead("x.y")):
+        stage.hostile.set(key, "x")
+    stage.hostile.hset(keys.limits, mapping={"erased:sessions": "9" * 5000, "moved": "101", "told": "x"})
+    before = {name: rows(stage.settings, name) for name in VICTIMS}
+    delete(stage.settings, "acme")
+    assert not list(stage.admin.scan_iter(f"{own.prefix}*"))
+    assert {name: rows(stage.settings, name) for name in VICTIMS} == before

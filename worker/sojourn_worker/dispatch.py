@@ -26,7 +26,7 @@ from sojourn.events import (
 )
 from sojourn.keys import Homes, PartitionKeys
 from sojourn.limits import check_depth
-from sojourn.operations.core import Operation, pairs
+from sojourn.operations.core import Operation, all_of, pairs
 from sojourn.settings import HookSettings, Settings
 from sojourn_worker.logs import LOG
 from sojourn_worker.queues import HOOKS, RUN_HOOK, SafeQueue, backoff, connect, open_queue, whole_seconds
@@ -120,12 +120,22 @@ class Dispatcher:
         now = time.monotonic()
         if now >= self._look_at:
             self._homes = self._link.homes()
-            if self._homes.partitions != self._partitions:
-                self._partitions, self._joined = self._homes.partitions, False
+            partitions = self._sound(self._homes.partitions)
+            if partitions != self._partitions:
+                self._partitions, self._joined = partitions, False
             self._look_at = now + _LOOK_EVERY_S
         if not self._joined:
             self._link.run(join_group(self._partitions, self._group, "oldest"))
             self._joined = True
+
+    def _sound(self, partitions: tuple[PartitionKeys, ...]) -> tuple[PartitionKeys, ...]:
+        """Those whose outbox is one: they are read together, and what one tenant puts there must not stop the others."""
+        own = [each for each in partitions if each.is_isolated]
+        types = self._link.run(all_of(("TYPE", each.events) for each in own)) if own else []
+        odd = {each for each, type_ in zip(own, types, strict=True) if type_ not in ("stream", "none")}
+        for each in odd & set(self._partitions):
+            LOG.error("the key %s is no outbox: other hands wrote it; its events are not dispatched", each.events)
+        return tuple(each for each in partitions if each not in odd)
 
     def _take(self) -> Taken:
         if self._own_pending:

@@ -138,7 +138,7 @@ class _Run:
         self._until_ms = clock.parse(clock_replies)
         self._server = server.parse(server_replies).id
         self._known = known.parse(known_replies)
-        waiting = [probe.parse(own) for probe, own in zip(probes, replies, strict=True)]
+        waiting = [_waits(probe, own, each) for probe, own, each in zip(probes, replies, partitions, strict=True)]
         # A group keeps events from being trimmed, so it must be there before the first event is.
         newcomers = [each for each, own in zip(partitions, waiting, strict=True) if not own.joined]
         self._with_events = {each.number for each, own in zip(partitions, waiting, strict=True) if own.events}
@@ -320,6 +320,17 @@ class _Run:
             self.report.removed += 1
         elif outcome == "changed" and not item.partial and not item.damage:
             self.report.changed += 1
+
+
+def _waits(probe: Operation[source.Waiting], replies: list[Any], partition: PartitionKeys) -> source.Waiting:
+    """What waits; nothing where other hands put something else: they must not keep the other partitions from us."""
+    try:
+        return probe.parse(replies)
+    except StoreUnavailable:
+        raise
+    except SojournError:
+        log.error("partition %d cannot be archived: see 'sojourn doctor'", partition.number)  # noqa: TRY400
+        return source.Waiting(sessions=False, events=False, joined=True)
 
 
 def _tables(part: Part, audit: Sequence[str]) -> dict[str, Rows]:
