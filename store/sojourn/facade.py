@@ -31,7 +31,7 @@ from sojourn.operations import quotas, read, write
 from sojourn.operations import tokens as token_operations
 from sojourn.operations.core import Context, Operation, together
 from sojourn.operations.flows import Flow, Pause, mutate_flow
-from sojourn.operations.homes import Home, find_home
+from sojourn.operations.homes import Home, find_home, is_open
 from sojourn.quotas import TenantLimits
 from sojourn.sealing import Sealer
 from sojourn.settings import Settings, load_settings
@@ -48,8 +48,10 @@ __all__ = [
     "created_or_full",
     "found_or_none",
     "kept",
+    "once",
     "result",
     "result_or_error",
+    "told_moved",
 ]
 
 S = TypeVar("S", bound=Session)
@@ -266,7 +268,7 @@ class Facade(Generic[S, T]):
             if known is None or not known.is_fresh or isinstance(error, TenantMoved):
                 self._shared.know((yield find_home(self.tenant, self.settings.partitions)))
                 known = self._shared.homes[self.tenant]
-            if not known.home.moving or isinstance(error, TenantMoved):
+            if not known.home.moving or (isinstance(error, TenantMoved) and (yield is_open(known.home.keys))):
                 return waited or known.home.keys != looked_in
             if time.monotonic() > gives_up_at:
                 raise TenantMoved(self.tenant)
@@ -457,6 +459,16 @@ def astray(found: list[Any]) -> list[int]:
     return [
         index for index, each in enumerate(found) if each is None or isinstance(each, (SessionNotFound, TenantMoved))
     ]
+
+
+def once(operation: Operation[R]) -> Generator[Operation[R], R, R]:
+    """A flow of one step."""
+    return (yield operation)
+
+
+def told_moved(found: list[Any]) -> TenantMoved | None:
+    """The first result of a batch that says for certain that the tenant was moved."""
+    return next((each for each in found if isinstance(each, TenantMoved)), None)
 
 
 def all_created(outcomes: list[S | StoreFull | LimitError | TenantMoved]) -> list[S]:

@@ -1,4 +1,4 @@
-"""What a tenant with a login of its own writes into its own partition: workers and operators take none of it for others'.
+"""What a tenant with a login of its own writes into its partition: nobody takes it for others'.
 
 That login can write any key with its partition's prefix. So it can tell there whatever it likes, also of others.
 """
@@ -76,7 +76,7 @@ def dispatched(settings: Settings) -> list[dict[str, Any]]:
     while dispatcher.step():
         pass
     found = [event for job in queue.jobs for event in job.args[1]]
-    queue.empty()
+    queue.empty()  # type: ignore[no-untyped-call]
     link.close()
     connection.close()
     return found

@@ -129,7 +129,7 @@ class Dispatcher:
             self._joined = True
 
     def _sound(self, partitions: tuple[PartitionKeys, ...]) -> tuple[PartitionKeys, ...]:
-        """Those whose outbox is one: they are read together, and what one tenant puts there must not stop the others."""
+        """Those whose outbox is one: all are read together, and what one tenant puts there must not stop the others."""
         own = [each for each in partitions if each.is_isolated]
         types = self._link.run(all_of(("TYPE", each.events) for each in own)) if own else []
         odd = {each for each, type_ in zip(own, types, strict=True) if type_ not in ("stream", "none")}

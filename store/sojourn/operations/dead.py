@@ -127,10 +127,10 @@ class DeadLetter:
         """The event; None if it cannot be read, holds numbers that are not JSON's, or is of another partition."""
         try:
             event = Event.from_json(json.loads(self.text, parse_constant=_finite, parse_float=_finite))
-            is_ours = parse_event_id(event.id)[0] == self.place.partition.number
-            return event if is_ours and event.id == self.event_id else None
+            number, _ = parse_event_id(event.id)
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             return None
+        return event if number == self.place.partition.number and event.id == self.event_id else None
 
     def is_of(self, tenant: str) -> bool:
         """Whether its event is that tenant's."""
