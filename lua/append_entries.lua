@@ -14,7 +14,7 @@
 -- ARGV[12] limit      count   how long the log may get
 -- ARGV[13...] entry   JSON    the entries, in order
 -- Returns  how many entries there ever were, with these
--- Errors   NOTFOUND, OWNER, KIND, ENDED, CORRUPT, FULL, RATE, ROOM
+-- Errors   NOTFOUND, OWNER, KIND, ENDED, CORRUPT, FULL, MOVED, RATE, ROOM
 -- @include include/keys
 -- @include include/operation
 -- @include include/record

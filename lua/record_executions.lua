@@ -16,7 +16,7 @@
 -- ARGV[14] buckets    count   of durations
 -- ARGV[15...] tool, failed 0|1, duration us, bucket, entry JSON    of each execution; the script says in the entry when
 -- Returns  how many executions the session has had, as text
--- Errors   NOTFOUND, OWNER, KIND, ENDED, CORRUPT, RANGE, RATE, ROOM
+-- Errors   NOTFOUND, OWNER, KIND, ENDED, CORRUPT, RANGE, MOVED, RATE, ROOM
 -- @include include/keys
 -- @include include/operation
 -- @include include/record

@@ -17,7 +17,7 @@
 -- ARGV[15...] field           those names
 -- ARGV[...] field, value      fields and their new values, encoded
 -- Returns  the record: {field, value, ...}
--- Errors   NOTFOUND, OWNER, KIND, ENDED, CORRUPT, CONFLICT, TRANSITION, RATE, ROOM
+-- Errors   NOTFOUND, OWNER, KIND, ENDED, CORRUPT, CONFLICT, TRANSITION, MOVED, RATE, ROOM
 -- @include include/keys
 -- @include include/operation
 -- @include include/record

@@ -73,7 +73,10 @@ def _misplaced(
     live = {
         each: record
         for (whose, each), record in records.items()
-        if whose == tenant and _is_live(record) and owner in (None, record.get("owner"))
+        if whose == tenant
+        and _is_live(record)
+        and owner in (None, record.get("owner"))
+        and client.exists(f"{key.split(':')[0]}:{key.split(':')[1]}:{tenant}:session:{each}")
     }
     if place["what"] == "live":
         return [f"{key} {each}" for each in set(client.zrange(key, 0, -1)) ^ set(live)]

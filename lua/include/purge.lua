@@ -1,10 +1,22 @@
 -- @include include/clock
+-- @include include/lose
 -- @include include/remove
 -- @include include/trim
 -- Removes ended sessions whose time to stay is over. One that the archive still waits for stays until grace runs out.
 -- `archived`: whether somebody is known to archive here; an outbox that the archive reads tells so too. Where nobody
 -- does, waiting for it would be waiting for nothing.
 local LOOK_AGAIN_MS = 60000
+
+-- An ended record that other hands took before its time: what named its indexes and logs is gone with it.
+local function vanish(k, now, archived)
+  if archived and redis.call('ZSCORE', k.dirty, k.member) then
+    lose(k, now, 'lost')
+    return
+  end
+  forget(k)
+  forget_status(k)
+  redis.call('SADD', k.lost, k.member)
+end
 
 local function purge_due(prefix, now, limit, grace, archived, archive_group)
   local due = redis.call('ZRANGEBYSCORE', prefix .. 'removals', '-inf', text(now), 'LIMIT', 0, limit)
@@ -20,6 +32,9 @@ local function purge_due(prefix, now, limit, grace, archived, archive_group)
       local updated = not raw.err and (raw[1] and (positive(raw[1]) or now) or 0)
       if raw.err then
         forget(k) -- not a hash: somebody else's key now
+      elseif not raw[1] and redis.call('EXISTS', k.session) == 0 then
+        vanish(k, now, archived)
+        removed = removed + 1
       elseif archived and updated + grace > now and redis.call('ZSCORE', k.dirty, k.member) then
         redis.call('ZREM', k.removals, k.member)
         -- Soon again, rather than when grace is over. The fraction tells whoever archives it that its time was over.

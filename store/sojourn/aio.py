@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from sojourn.errors import LimitError, SessionError, SessionNotFound, StoreError, TenantMoved
+from sojourn.errors import LimitError, SessionError, SessionNotFound, StoreError, TenantMoved, TokenInvalid
 from sojourn.events import Event, Start, Taken
 from sojourn.facade import (
     DEFAULT,
@@ -21,8 +21,10 @@ from sojourn.facade import (
     created_or_full,
     found_or_none,
     kept,
+    once,
     result,
     result_or_error,
+    told_moved,
 )
 from sojourn.limits import Ttl
 from sojourn.mcp import AsyncMcpCalls
@@ -232,15 +234,15 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
 
     async def tenant_limits(self) -> TenantLimits:
         """See `SessionStore.tenant_limits`."""
-        return await self._run(lambda: quotas.read_limits(self._context))
+        return await self._drive(lambda: self._settled(lambda: once(quotas.read_limits(self._context))))
 
     async def set_tenant_limits(self, **limits: Any) -> TenantLimits:
         """See `SessionStore.set_tenant_limits`."""
-        return await self._drive(lambda: quotas.set_limits_flow(self._whole_tenant, limits))
+        return await self._drive(lambda: self._settled(lambda: quotas.set_limits_flow(self._whole_tenant, limits)))
 
     async def usage(self, *, owner: str | None = None) -> Usage:
         """See `SessionStore.usage`."""
-        return await self._run(lambda: quotas.usage(self._context, owner))
+        return await self._drive(lambda: self._settled(lambda: once(quotas.usage(self._context, owner))))
 
     # Events
 
@@ -319,7 +321,7 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
             await self._open()
         try:
             return await self._execute(build())
-        except (SessionNotFound, TenantMoved) as error:
+        except (SessionNotFound, TenantMoved, TokenInvalid) as error:
             if not await self._follow(self._relocated(error)):
                 raise
         await self._open()
@@ -335,7 +337,7 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
             await self._open()
         found = await self._batch(build(), finish)
         doubtful = astray(found)
-        moved: bool = bool(doubtful) and await self._follow(self._relocated())
+        moved: bool = bool(doubtful) and await self._follow(self._relocated(told_moved(found)))
         if moved:
             await self._open()
             fresh = build()

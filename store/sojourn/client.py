@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from sojourn.errors import LimitError, SessionError, SessionNotFound, StoreError, TenantMoved
+from sojourn.errors import LimitError, SessionError, SessionNotFound, StoreError, TenantMoved, TokenInvalid
 from sojourn.events import Event, Start, Taken
 from sojourn.facade import (
     DEFAULT,
@@ -21,8 +21,10 @@ from sojourn.facade import (
     created_or_full,
     found_or_none,
     kept,
+    once,
     result,
     result_or_error,
+    told_moved,
 )
 from sojourn.limits import Ttl
 from sojourn.mcp import McpCalls
@@ -413,7 +415,7 @@ class SessionStore(Facade[S, Transport]):
             >>> store.tenant_limits().sessions  # doctest: +SKIP
             1000
         """
-        return self._run(lambda: quotas.read_limits(self._context))
+        return self._drive(lambda: self._settled(lambda: once(quotas.read_limits(self._context))))
 
     def set_tenant_limits(self, **limits: Any) -> TenantLimits:
         """Set the named limits of the tenant, for all clients; None removes one. All of them are the result.
@@ -430,7 +432,7 @@ class SessionStore(Facade[S, Transport]):
         Example:
             >>> store.set_tenant_limits(sessions=1000, owner_sessions=20, creates="10/s:50")  # doctest: +SKIP
         """
-        return self._drive(lambda: quotas.set_limits_flow(self._whole_tenant, limits))
+        return self._drive(lambda: self._settled(lambda: quotas.set_limits_flow(self._whole_tenant, limits)))
 
     def usage(self, *, owner: str | None = None) -> Usage:
         """What the tenant takes of its limits, or one owner of them.
@@ -439,7 +441,7 @@ class SessionStore(Facade[S, Transport]):
             >>> store.usage(owner="ada").sessions  # doctest: +SKIP
             3
         """
-        return self._run(lambda: quotas.usage(self._context, owner))
+        return self._drive(lambda: self._settled(lambda: once(quotas.usage(self._context, owner))))
 
     # Events
 
@@ -600,7 +602,7 @@ class SessionStore(Facade[S, Transport]):
             self._open()
         try:
             return self._execute(build())
-        except (SessionNotFound, TenantMoved) as error:
+        except (SessionNotFound, TenantMoved, TokenInvalid) as error:
             if not self._follow(self._relocated(error)):
                 raise
         self._open()
@@ -616,7 +618,7 @@ class SessionStore(Facade[S, Transport]):
             self._open()
         found = self._batch(build(), finish)
         doubtful = astray(found)
-        moved: bool = bool(doubtful) and self._follow(self._relocated())
+        moved: bool = bool(doubtful) and self._follow(self._relocated(told_moved(found)))
         if moved:
             self._open()
             fresh = build()

@@ -60,7 +60,7 @@ class DeadLetters:
             InvalidInput: one of the arguments is no good.
             StoreUnavailable: Redis did not answer.
         """
-        places = self._places(hook)
+        places = self._places(hook, tenant)
         return self._drive(dead.page_flow(places, limit=limit, cursor=cursor, newest_first=newest_first, tenant=tenant))
 
     def find(self, letter_id: str) -> tuple[DeadLetter, ...]:
@@ -82,7 +82,7 @@ class DeadLetters:
             StoreUnavailable: Redis did not answer.
         """
         until_ms = self._run(_time())
-        for place in self._places(hook):
+        for place in self._places(hook, tenant):
             cursor: str | None = None
             while True:
                 page = self._drive(
@@ -115,8 +115,9 @@ class DeadLetters:
     ) -> None:
         self.close()
 
-    def _places(self, hook: str | None) -> tuple[Place, ...]:
-        prefix, partitions = self._settings.queue_prefix, self._run(homes(self._settings.partitions)).partitions
+    def _places(self, hook: str | None, tenant: str | None) -> tuple[Place, ...]:
+        prefix, known = self._settings.queue_prefix, self._run(homes(self._settings.partitions))
+        partitions = [each for each in known.partitions if tenant is None or known.has(tenant, each.number)]
         names = [check_hook(hook)] if hook is not None else self._run(dead.hooks(partitions, prefix))
         return tuple(Place(each, name, hook_scope(prefix, name)) for name in names for each in partitions)
 

@@ -22,6 +22,7 @@ from sojourn.errors import (
     SojournError,
     StoreFull,
     TenantMoved,
+    TokenInvalid,
 )
 from sojourn.events import Event, Start, Taken, default_consumer, event_flow, forget_flow, hand_back, tenant_group
 from sojourn.keys import TenantKeys
@@ -31,7 +32,7 @@ from sojourn.operations import quotas, read, write
 from sojourn.operations import tokens as token_operations
 from sojourn.operations.core import Context, Operation, together
 from sojourn.operations.flows import Flow, Pause, mutate_flow
-from sojourn.operations.homes import Home, find_home
+from sojourn.operations.homes import Home, find_home, is_open
 from sojourn.quotas import TenantLimits
 from sojourn.sealing import Sealer
 from sojourn.settings import Settings, load_settings
@@ -48,8 +49,10 @@ __all__ = [
     "created_or_full",
     "found_or_none",
     "kept",
+    "once",
     "result",
     "result_or_error",
+    "told_moved",
 ]
 
 S = TypeVar("S", bound=Session)
@@ -255,6 +258,8 @@ class Facade(Generic[S, T]):
         `error`: what came of it. Who has asked within the last second does not ask again because of a session that is
         not there: moving begins more than a second after it was announced.
         """
+        if isinstance(error, TokenInvalid) and error.reason != "unknown":
+            return False
         looked_in, waited = self._context.keys, False
         gives_up_at = time.monotonic() + _MOVE_S
         while True:
@@ -262,7 +267,7 @@ class Facade(Generic[S, T]):
             if known is None or not known.is_fresh or isinstance(error, TenantMoved):
                 self._shared.know((yield find_home(self.tenant, self.settings.partitions)))
                 known = self._shared.homes[self.tenant]
-            if not known.home.moving or isinstance(error, TenantMoved):
+            if not known.home.moving or (isinstance(error, TenantMoved) and (yield is_open(known.home.keys))):
                 return waited or known.home.keys != looked_in
             if time.monotonic() > gives_up_at:
                 raise TenantMoved(self.tenant)
@@ -340,8 +345,16 @@ class Facade(Generic[S, T]):
         )
         return quotas.paced(self._context, operation, "-", pace, time.monotonic(), spends=False)
 
-    def _revoke_owner(self, owner: str) -> Generator[Operation[Any], Any, int]:
-        return token_operations.revoke_owner_flow(self._context, self._codec, owner)
+    def _revoked(self, build: Callable[[], Operation[int]]) -> Generator[Operation[Any] | Pause, Any, int]:
+        """What ends tokens: where there were none, they may be elsewhere."""
+        count = yield build()
+        if not count and (yield from self._relocated()):
+            yield from self._opening()
+            count = yield build()
+        return count  # type: ignore[no-any-return]
+
+    def _revoke_owner(self, owner: str) -> Generator[Operation[Any] | Pause, Any, int]:
+        return self._settled(lambda: token_operations.revoke_owner_flow(self._context, self._codec, owner))
 
     def _update_many(self, updates: Mapping[str, Mapping[str, Any]]) -> list[Operation[S]]:
         return self._bounded(
@@ -451,6 +464,16 @@ def astray(found: list[Any]) -> list[int]:
     return [
         index for index, each in enumerate(found) if each is None or isinstance(each, (SessionNotFound, TenantMoved))
     ]
+
+
+def once(operation: Operation[R]) -> Generator[Operation[R], R, R]:
+    """A flow of one step."""
+    return (yield operation)
+
+
+def told_moved(found: list[Any]) -> TenantMoved | None:
+    """The first result of a batch that says for certain that the tenant was moved."""
+    return next((each for each in found if isinstance(each, TenantMoved)), None)
 
 
 def all_created(outcomes: list[S | StoreFull | LimitError | TenantMoved]) -> list[S]:

@@ -447,6 +447,19 @@ class Homes:
         keys = TenantKeys.of(tenant, self.shared)
         return keys if keys.partition.number == number else None
 
+    def has(self, tenant: str, number: int) -> bool:
+        """Whether what is told in that partition may be about the tenant.
+
+        In one that is of one tenant alone, whoever is confined to it can write what he likes: all that is told there is
+        about that tenant. Those that are shared are written by who serves all.
+
+        Example:
+            >>> homes = Homes(64, {"acme": 100})
+            >>> homes.has("acme", 100), homes.has("other", 100), homes.has("other", 56)
+            (True, False, True)
+        """
+        return number < FIRST_ISOLATED or self.isolated.get(tenant) == number
+
     @cached_property
     def partitions(self) -> tuple[PartitionKeys, ...]:
         """Every partition's keys."""

@@ -258,3 +258,23 @@ def test_an_archive_shows_by_its_group(jobs: Jobs, raw: Any) -> None:
     raw.zrem(keys.partition.dirty, keys.member(made.id))
     raw.zadd(keys.partition.removals, {keys.member(made.id): 1})
     assert sweep(jobs, raw, archived=False) == (0, 1)
+
+
+@pytest.mark.beyond_one_tenant
+@pytest.mark.parametrize("archived", [False, True])
+def test_an_ended_record_that_is_gone_leaves_nothing(store: Jobs, raw: Any, redis_url: str, archived: bool) -> None:
+    """One that other hands delete between its end and its removal: its other indexes and logs go as well."""
+    made = store.create(owner="ada", ttl=500)
+    store.append(made.id, JobSession.lines, "a")
+    store.complete(made.id)
+    keys = keys_of(store)
+    raw.delete(keys.session(made.id))
+    raw.zadd(keys.partition.removals, {keys.member(made.id): 1})
+    link = RedisLink(store.settings)
+    swept = link.run(expiry.claim_due(store._context, keys.partition, 10, archived=archived))
+    assert swept.removed == 1
+    assert link.drive(comb_flow([keys.partition])) == 1
+    link.close()
+    assert strays(redis_url) == []
+    lost = [fields["id"] for _, fields in raw.xrange(keys.partition.events) if fields["type"] == "lost"]
+    assert lost == [made.id] * archived

@@ -167,6 +167,7 @@ def test_lists_and_counts(everyone: Store) -> None:
     assert view.count() == 2
 
 
+@pytest.mark.beyond_one_tenant
 def test_usage(everyone: Store) -> None:
     """It is the owner's own, and no other's."""
     everyone.set_tenant_limits(sessions=10)
@@ -227,6 +228,7 @@ def test_odd_owners(everyone: Store, owner: str) -> None:
             everyone.owned_by(other).update(made.id, note="y")
 
 
+@pytest.mark.beyond_one_tenant
 def test_views_of_views(everyone: Store) -> None:
     """A view stays one's in another tenant and under another actor, and cannot become another's."""
     made = everyone.for_tenant("acme").create(owner="bob")

@@ -101,6 +101,7 @@ def test_events_tell_both_ids(jobs: Jobs) -> None:
     assert {each.actor for each in (one, other)} == {"ada"}
 
 
+@pytest.mark.beyond_one_tenant
 def test_what_is_left_of_the_old_id_goes(open_store: StoreOpener, raw: Any, redis_url: str) -> None:
     """By the usual ways: the sweep where nobody archives, else once it is archived; the new one stays whole."""
     jobs = open_store(JobSession, retention=0)
@@ -130,6 +131,7 @@ def test_what_is_left_of_the_old_id_goes(open_store: StoreOpener, raw: Any, redi
     assert rest(raw) == {"meta", "tenants", "kinds", "operations", "events"}
 
 
+@pytest.mark.beyond_one_tenant
 def test_refusals(open_store: StoreOpener, raw: Any) -> None:
     """What cannot be rotated is told, and left alone."""
     jobs, ranges = open_store(JobSession), open_store(RangeSession)

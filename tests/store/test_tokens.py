@@ -175,6 +175,7 @@ def test_expiry_ends_tokens_before_anybody_noticed(jobs: Jobs, raw: Any, redis_u
     assert strays(redis_url) == []
 
 
+@pytest.mark.beyond_one_tenant
 def test_tokens_of_a_lost_record_go(jobs: Jobs, raw: Any, redis_url: str) -> None:
     """A hash that vanished opens nothing, and its tokens go when that is noticed."""
     made = jobs.create(ttl=None)
@@ -265,6 +266,7 @@ def test_bad_fingerprints(jobs: Jobs, raw: Any, fingerprint: Any) -> None:
 
 
 @pytest.mark.parametrize("sliding", [False, True])
+@pytest.mark.beyond_one_tenant
 def test_what_is_refused_costs_no_round_trip(open_store: StoreOpener, raw: Any, sliding: bool) -> None:
     """What is no token, or is of another partition, never gets to Redis; every other costs one round trip."""
     jobs = open_store(JobSession, sliding=sliding)
@@ -323,6 +325,7 @@ def test_the_same_work_whether_it_exists(jobs: Jobs, raw: Any) -> None:
     assert found == [{"cmdstat_evalsha": 1, "cmdstat_hmget": 1, "cmdstat_hgetall": 1, "cmdstat_time": 1}] * 4
 
 
+@pytest.mark.beyond_one_tenant
 def test_tenants_are_kept_apart(open_store: StoreOpener, raw: Any) -> None:
     """A token of one tenant is nothing to another, in the same partition too, by whatever call."""
     jobs = open_store(JobSession, partitions=1)

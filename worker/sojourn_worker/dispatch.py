@@ -24,9 +24,9 @@ from sojourn.events import (
     take_over,
     without_entry,
 )
-from sojourn.keys import PartitionKeys
+from sojourn.keys import Homes, PartitionKeys
 from sojourn.limits import check_depth
-from sojourn.operations.core import Operation, pairs
+from sojourn.operations.core import Operation, all_of, pairs
 from sojourn.settings import HookSettings, Settings
 from sojourn_worker.logs import LOG
 from sojourn_worker.queues import HOOKS, RUN_HOOK, SafeQueue, backoff, connect, open_queue, whole_seconds
@@ -67,6 +67,7 @@ class Dispatcher:
         self._queue = queue
         self._consumer = consumer or default_consumer()
         self._group = dispatch_group(settings.queue_prefix)
+        self._homes = Homes(settings.partitions)
         self._partitions: tuple[PartitionKeys, ...] = ()
         self._look_at = 0.0
         self._joined = False
@@ -109,7 +110,7 @@ class Dispatcher:
         self._join()
         taken = self._held = self._held or self._take()
         if taken:
-            self._enqueue([_writable(event) for _, event in taken])
+            self._enqueue([_writable(event) for event in self._at_home(taken)])
             self._link.run(acknowledge(taken, self._group))
             self._held = []
         return len(taken)
@@ -118,13 +119,23 @@ class Dispatcher:
         """Be in the group of each outbox. Tenants may get partitions of their own at any time."""
         now = time.monotonic()
         if now >= self._look_at:
-            partitions = self._link.homes().partitions
+            self._homes = self._link.homes()
+            partitions = self._sound(self._homes.partitions)
             if partitions != self._partitions:
                 self._partitions, self._joined = partitions, False
             self._look_at = now + _LOOK_EVERY_S
         if not self._joined:
             self._link.run(join_group(self._partitions, self._group, "oldest"))
             self._joined = True
+
+    def _sound(self, partitions: tuple[PartitionKeys, ...]) -> tuple[PartitionKeys, ...]:
+        """Those whose outbox is one: all are read together, and what one tenant puts there must not stop the others."""
+        own = [each for each in partitions if each.is_isolated]
+        types = self._link.run(all_of(("TYPE", each.events) for each in own)) if own else []
+        odd = {each for each, type_ in zip(own, types, strict=True) if type_ not in ("stream", "none")}
+        for each in odd & set(self._partitions):
+            LOG.error("the key %s is no outbox: other hands wrote it; its events are not dispatched", each.events)
+        return tuple(each for each in partitions if each not in odd)
 
     def _take(self) -> Taken:
         if self._own_pending:
@@ -150,6 +161,17 @@ class Dispatcher:
         # A read that waits must come back before the socket's timeout takes it for lost.
         block_s = min(self._settings.dispatch_block, 2.0)
         return self._link.run(read_new(self._partitions, self._group, self._consumer, _BATCH, block_s))
+
+    def _at_home(self, taken: Taken) -> list[Event]:
+        """Those about a tenant of their partition: a login confined to one can write there what it likes."""
+        found = [event for partition, event in taken if self._homes.has(event.tenant, partition.number)]
+        if len(found) < len(taken):
+            forged = next(event for partition, event in taken if not self._homes.has(event.tenant, partition.number))
+            LOG.error(
+                "%d events are about tenants that are not of their partition, and come to no hook; one of them is %s",
+                len(taken) - len(found), forged.id,
+            )  # fmt: skip
+        return found
 
     def _enqueue(self, events: Sequence[Event]) -> None:
         for name, hook in self._settings.hooks.items():

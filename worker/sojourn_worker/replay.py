@@ -10,6 +10,7 @@ from typing import Final
 
 from rq.exceptions import DuplicateJobError, NoSuchJobError
 
+from sojourn.keys import Homes
 from sojourn.operations.dead import DeadLetter, drop, revive
 from sojourn.settings import HookSettings, Settings
 from sojourn_worker.burial import NO_SUCH_HOOK
@@ -62,7 +63,7 @@ def replay(settings: Settings, letters: Iterable[DeadLetter]) -> Replayed:
     try:
         link.open()
         while some := list(islice(each, _AT_ONCE)):
-            for name, hook, batch in _batches(settings, some, outcome):
+            for name, hook, batch in _batches(settings, link.homes(), some, outcome):
                 _replay_batch(settings, link, queue, name, hook, batch, outcome)
     finally:
         link.close()
@@ -71,7 +72,7 @@ def replay(settings: Settings, letters: Iterable[DeadLetter]) -> Replayed:
 
 
 def _batches(
-    settings: Settings, letters: Sequence[DeadLetter], outcome: Replayed
+    settings: Settings, homes: Homes, letters: Sequence[DeadLetter], outcome: Replayed
 ) -> Iterable[tuple[str, HookSettings, list[DeadLetter]]]:
     """Letters by hook, as many together as the hook takes; those that cannot be replayed are told apart."""
     by_hook: dict[str, list[DeadLetter]] = {}
@@ -80,8 +81,10 @@ def _batches(
         event = letter.event
         if letter.hook not in settings.hooks:
             outcome.refused[letter.id] = NO_SUCH_HOOK
-        elif event is None or event.id != letter.event_id or not readable(settings, [event.to_json()])[0]:
+        elif event is None or not readable(settings, [event.to_json()])[0]:
             outcome.refused[letter.id] = "its event cannot be read"
+        elif not homes.has(event.tenant, letter.place.partition.number):
+            outcome.refused[letter.id] = f"it is not of tenant '{event.tenant}': other hands wrote it"
         else:
             by_hook.setdefault(letter.hook, []).append(letter)
     for name, own in by_hook.items():

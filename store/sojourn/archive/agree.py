@@ -21,7 +21,7 @@ from sojourn.archive.rows import rows_json, session_key
 from sojourn.archive.schema import check_schema
 from sojourn.errors import StoreFull
 from sojourn.keys import CHECKED, Homes, PartitionKeys
-from sojourn.operations.core import Operation, raise_for
+from sojourn.operations.core import Operation, is_of_another_type, raise_for
 from sojourn.operations.homes import homes
 from sojourn.operations.read import open_layout
 from sojourn.operations.strays import mark_flow
@@ -37,6 +37,8 @@ _LOCK: Final = 0x50_4A_52_01
 """The advisory lock under which one process at a time brings Redis up."""
 _NOBODY: Final = "00000000-0000-0000-0000-000000000000"
 _EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC)
+_MOST_BATCHES: Final = 1 << 53
 log = logging.getLogger("sojourn.archive")
 
 
@@ -81,15 +83,27 @@ def batches_taken(partitions: Sequence[PartitionKeys]) -> Operation[dict[Partiti
     def parse(replies: list[Any]) -> dict[PartitionKeys, Taken]:
         found = {}
         for partition, reply in zip(partitions, replies, strict=True):
-            raise_for(reply, "-", "-")
-            count, at = reply
+            if not is_of_another_type(reply):
+                raise_for(reply, "-", "-")
             try:
-                found[partition] = Taken(int(count or 0), datetime.fromisoformat(at) if at else None)
-            except ValueError:  # other hands wrote it: as if nothing were known
+                found[partition] = _taken(*reply)
+            except (ValueError, TypeError, OverflowError):  # other hands wrote it: as if nothing were known
                 found[partition] = Taken(0, None)
         return found
 
     return Operation(tuple(("HMGET", each.batches, "count", "at") for each in partitions), parse)
+
+
+def _taken(count: str | None, at: str | None) -> Taken:
+    told = int(count or 0)
+    if not 0 <= told < _MOST_BATCHES:
+        raise ValueError(told)
+    if at is None:
+        return Taken(told, None)
+    moment = datetime.fromisoformat(at)
+    if moment.tzinfo is None or not _EVER <= moment < _LATEST:
+        raise ValueError(at)
+    return Taken(told, moment)
 
 
 def _held(connection: Connection) -> dict[int, int]:
@@ -213,7 +227,7 @@ def _bring_up(settings: Settings, execute: Execute, connection: Connection) -> C
     for partition in behind:
         told = ("HSET", partition.batches, "count", held[partition.number], "at", at.isoformat())
         count = (("HINCRBY", partition.counts, "restored", 1),) if replaced else ()
-        _one(execute, Operation((told, *count), _raised))
+        _one(execute, Operation((("DEL", partition.batches), told, *count), _raised))
     return outcomes
 
 

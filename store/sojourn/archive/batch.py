@@ -17,7 +17,7 @@ from sojourn.archive.exact import embeddable_entries
 from sojourn.archive.rows import ARCHIVED, KEEP, Damage, entry_row, event_row, session_row
 from sojourn.codec import Models
 from sojourn.errors import SessionCorrupt, SojournError
-from sojourn.keys import PartitionKeys, TenantKeys, parse_member
+from sojourn.keys import Homes, PartitionKeys, TenantKeys, parse_member
 from sojourn.operations.core import Operation
 
 __all__ = ["Batch", "Execute", "Item", "Part", "Reader", "damaged_event", "results"]
@@ -128,15 +128,19 @@ def results(execute: Execute, operations: Sequence[Operation[T]]) -> list[T]:
 
 
 class Reader:
-    """Reads up to `limit` dirty sessions, except those in `skip`, and as many events, part by part."""
+    """Reads up to `limit` dirty sessions, except those in `skip`, and as many events, part by part.
+
+    Only what is about tenants that `homes` has in the partition: a login confined to it can write there what it likes.
+    """
 
     def __init__(
-        self, execute: Execute, models: Models, partition: PartitionKeys, until_ms: int, limit: int,
+        self, execute: Execute, models: Models, homes: Homes, partition: PartitionKeys, until_ms: int, limit: int,
         skip: AbstractSet[str], read_events: ReadEvents | None,
     ) -> None:  # fmt: skip
         self.batch = Batch(partition)
         self._execute = execute
         self._models = models
+        self._homes = homes
         self._until_ms = until_ms
         self._limit = limit
         self._skip = skip
@@ -176,6 +180,8 @@ class Reader:
             try:
                 tenant, session_id = parse_member(member)
             except SojournError:
+                tenant = ""
+            if not tenant or not self._is_at_home(tenant):
                 batch.strangers.append(member)
                 continue
             own = keys.setdefault(tenant, TenantKeys(tenant, batch.partition))
@@ -217,6 +223,9 @@ class Reader:
         batch.event_ids += taken.ids
         unread = len(taken.ids) - len(taken.entries)
         for stream_id, fields in taken.entries:
+            if not self._is_at_home(fields.get("tenant", "")):
+                unread += 1
+                continue
             try:
                 told = audited(batch.partition.number, stream_id, fields)
                 if told is not None:
@@ -228,8 +237,14 @@ class Reader:
             except (ValueError, OverflowError):  # written by other hands
                 unread += 1
         if unread:
-            log.warning("partition %d: %d events are gone or cannot be read", batch.partition.number, unread)
+            log.warning(
+                "partition %d: %d events are gone, cannot be read or are about tenants that are not of it",
+                batch.partition.number, unread,
+            )  # fmt: skip
             batch.damaged_events += unread
+
+    def _is_at_home(self, tenant: str) -> bool:
+        return self._homes.has(tenant, self.batch.partition.number)
 
 
 def _read_records(execute: Execute, models: Models, items: list[Item]) -> None:

@@ -39,7 +39,7 @@ from sojourn.archive.tenants import copy_tenants
 from sojourn.codec import Models, datetime_from
 from sojourn.errors import ArchiveError, SettingsError, SojournError, StoreFull, StoreUnavailable
 from sojourn.events import ARCHIVE_GROUP, join_group
-from sojourn.keys import PartitionKeys
+from sojourn.keys import Homes, PartitionKeys
 from sojourn.operations.core import Operation
 from sojourn.operations.expiry import Archived, settle_many
 from sojourn.operations.homes import homes
@@ -115,6 +115,7 @@ class _Run:
         self._server = ""
         """Which run of the server this one began with."""
         self._known: dict[PartitionKeys, Known] = {}
+        self._homes = Homes(settings.partitions)
 
     def prepare(self) -> list[PartitionKeys]:
         """The partitions where something waits. One round trip, so that idle ones cost next to nothing.
@@ -123,7 +124,8 @@ class _Run:
             What `bring_up_redis` does, the first time in a run of the server.
         """
         outcomes = bring_up_redis(self._settings, self._execute)
-        partitions = results(self._execute, [homes(self._settings.partitions)])[0].partitions
+        self._homes = results(self._execute, [homes(self._settings.partitions)])[0]
+        partitions = self._homes.partitions
         self.report.restored = sum(outcomes[each] for each in ("loaded", "replaced", "removed"))
         (look, lay_out), clock = open_layout(self._settings.partitions), source.time()
         server, known = current_run(), batches_taken(partitions)
@@ -136,7 +138,7 @@ class _Run:
         self._until_ms = clock.parse(clock_replies)
         self._server = server.parse(server_replies).id
         self._known = known.parse(known_replies)
-        waiting = [probe.parse(own) for probe, own in zip(probes, replies, strict=True)]
+        waiting = [_waits(probe, own, each) for probe, own, each in zip(probes, replies, partitions, strict=True)]
         # A group keeps events from being trimmed, so it must be there before the first event is.
         newcomers = [each for each, own in zip(partitions, waiting, strict=True) if not own.joined]
         self._with_events = {each.number for each, own in zip(partitions, waiting, strict=True) if own.events}
@@ -180,7 +182,9 @@ class _Run:
             if not lock_partition(connection, partition.number, wait=wait):
                 return None
             limit = self._settings.archive_batch
-            reader = Reader(self._execute, self._models, partition, self._until_ms, limit, self._skip, read_events)
+            reader = Reader(
+                self._execute, self._models, self._homes, partition, self._until_ms, limit, self._skip, read_events
+            )  # fmt: skip
             newer = self._write(connection, reader)
         self._put_back(connection, reader.batch, newer)
         self._settle(reader.batch, newer)
@@ -316,6 +320,17 @@ class _Run:
             self.report.removed += 1
         elif outcome == "changed" and not item.partial and not item.damage:
             self.report.changed += 1
+
+
+def _waits(probe: Operation[source.Waiting], replies: list[Any], partition: PartitionKeys) -> source.Waiting:
+    """What waits; nothing where other hands put something else: they must not keep the other partitions from us."""
+    try:
+        return probe.parse(replies)
+    except StoreUnavailable:
+        raise
+    except SojournError:
+        log.error("partition %d cannot be archived: see 'sojourn doctor'", partition.number)  # noqa: TRY400
+        return source.Waiting(sessions=False, events=False, joined=True)
 
 
 def _tables(part: Part, audit: Sequence[str]) -> dict[str, Rows]:

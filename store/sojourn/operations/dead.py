@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 from sojourn.codec import datetime_from, ms_from
 from sojourn.errors import InvalidCursor, InvalidId, InvalidInput, InvalidName, StoreError
 from sojourn.events import Event
-from sojourn.keys import PartitionKeys, is_partition
+from sojourn.keys import PartitionKeys, is_partition, parse_event_id
 from sojourn.operations.core import Command, Operation, call, is_of_another_type, pairs, raise_for
 
 __all__ = [
@@ -127,11 +127,13 @@ class DeadLetter:
 
     @property
     def event(self) -> Event | None:
-        """The event; None if it cannot be read, or holds numbers that are not JSON's."""
+        """The event; None if it cannot be read, holds numbers that are not JSON's, or is of another partition."""
         try:
-            return Event.from_json(json.loads(self.text, parse_constant=_finite, parse_float=_finite))
+            event = Event.from_json(json.loads(self.text, parse_constant=_finite, parse_float=_finite))
+            number, _ = parse_event_id(event.id)
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             return None
+        return event if number == self.place.partition.number and event.id == self.event_id else None
 
     def is_of(self, tenant: str) -> bool:
         """Whether its event is that tenant's."""

@@ -18,8 +18,9 @@ from sojourn.keys import (
     partition_note,
 )
 from sojourn.operations.core import Command, Operation, call, pairs, raise_for
+from sojourn.operations.tenancy import HOME
 
-__all__ = ["Home", "allot", "find_home", "homes", "note"]
+__all__ = ["Home", "allot", "find_home", "homes", "is_open", "note"]
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,19 @@ def find_home(tenant: str, shared: int) -> Operation[Home]:
         return Home(TenantKeys(tenant, PartitionKeys(numbers[0])), former, moving=words[2:] == ["moving"])
 
     return Operation((("GET", partition_note(tenant)),), parse)
+
+
+def is_open(keys: TenantKeys) -> Operation[bool]:
+    """Whether a partition that is to be a tenant's own takes new sessions.
+
+    Where the tenant has limits on them it does not before all are there: nobody could count them in two places.
+    """
+
+    def parse(replies: list[Any]) -> bool:
+        raise_for(replies[0], "-", keys.tenant)
+        return bool(replies[0] != [None])
+
+    return Operation((("HMGET", keys.limits, HOME),), parse)
 
 
 def note(home: Home) -> Command:

@@ -9,10 +9,12 @@ from sojourn.errors import StoreError
 from sojourn.keys import PartitionKeys, TenantKeys
 from sojourn.operations.core import Argument, Context, Operation, call, raise_for
 
-__all__ = ["CLOSED", "ERASED", "HOME", "MOVED", "TOLD", "erase", "move_sessions", "tell_erased"]
+__all__ = ["CLOSED", "ERASED", "HOME", "MOVED", "PLACES", "TOLD", "erase", "move_sessions", "tell_erased"]
 
 MOVED: Final = "moved"
 """The field of a tenant's limits that says to which partition it was moved."""
+PLACES: Final = "places"
+"""The field that says that its live sessions are counted."""
 HOME: Final = "home"
 """The field that says that this partition is the tenant's own, still."""
 CLOSED: Final = "closed"

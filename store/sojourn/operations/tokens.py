@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 from sojourn.codec import Codec, datetime_from
 from sojourn.errors import InvalidField, SessionNotFound, TokenInvalid
-from sojourn.keys import check_id
+from sojourn.keys import FIRST_ISOLATED, check_id
 from sojourn.models import LIVE, Session
 from sojourn.operations import listing
 from sojourn.operations.core import Context, Operation, call, new_operation_id, raise_for
@@ -200,12 +200,13 @@ def _family(name: str, tokens: list[list[Any]]) -> TokenFamily:
 
 
 def _own(context: Context, token: str) -> Token:
-    """What a token tells of itself, if it is of this tenant's partition: nobody else's needs a question to Redis.
+    """What a token tells of itself, if it may be this tenant's: nobody else's needs a question to Redis.
 
-    A tenant with a partition of its own may have tokens from before it had that.
+    A tenant with a partition of its own may have tokens from before it had that, and who asks may not know yet that it
+    has one.
     """
     parsed, partition = parse_token(token, context.tenant), context.keys.partition
-    if parsed.partition != partition.number and not partition.is_isolated:
+    if parsed.partition != partition.number and not (partition.is_isolated or parsed.partition >= FIRST_ISOLATED):
         raise TokenInvalid(context.tenant)
     return parsed
 

@@ -29,6 +29,7 @@ from sojourn.tenants.link import AT_ONCE, Link, escaped, stretches, unknown_tena
 __all__ = ["DeleteReport", "delete"]
 
 Progress = Callable[[int, int], None]
+_LONGEST_COUNT: Final = 16
 _TABLES: Final = "tables"
 
 
@@ -144,8 +145,33 @@ class _Deletion:
         return tenant in self._link.registered() or bool(self._link.ask(there)[0])
 
     def _close(self, places: list[TenantKeys]) -> None:
+        """Its own login goes first: with it one could go on writing into the tenant's partition."""
+        if drop_user(self._link, self._shared.tenant):
+            self._link.ask(("HSET", self._shared.limits, ERASED + "user", 1))
+        if self._home != self._shared:
+            self._drop_odd()
         for keys in places:
             self._link.ask(("HSETNX", keys.limits, CLOSED, datetime.now(UTC).isoformat(timespec="seconds")))
+
+    def _drop_odd(self) -> None:
+        """What is not of the type that the steps read it as: whoever had the login could write that."""
+        partition, home = self._home.partition, self._home
+        types = {
+            home.limits: "hash", home.kinds: "set", partition.lost: "set", partition.events: "stream",
+            partition.deadlines: "zset", partition.dirty: "zset", partition.removals: "zset", partition.removed: "zset",
+        }  # fmt: skip
+        for streams in self._link.scan("SCAN", None, escaped(partition.prefix) + "/dead:*"):
+            types.update(dict.fromkeys(streams, "stream"))
+        for streams in self._link.scan("SCAN", None, escaped(home.prefix + "index:") + "*"):
+            types.update(dict.fromkeys(streams, "zset"))
+        found = self._link.ask(*(("TYPE", each) for each in types))
+        odd = [key for (key, type_), told in zip(types.items(), found, strict=True) if told not in (type_, "none")]
+        if odd:
+            self._link.ask(("UNLINK", *odd))
+        (limits,) = self._link.ask(("HGETALL", home.limits))
+        wrong = [name for name, text in pairs(limits).items() if name.startswith(ERASED) and not _is_count(text)]
+        if wrong:
+            self._link.ask(("HDEL", home.limits, *wrong))
 
     def _erase(self, keys: TenantKeys, what: str, items: list[str], place: str = "", name: str = "") -> int:
         if not items:
@@ -227,8 +253,6 @@ class _Deletion:
 
     def _finish(self, places: list[TenantKeys]) -> DeleteReport:
         link, tenant = self._link, self._shared.tenant
-        if drop_user(link, tenant):
-            link.ask(("HSET", self._shared.limits, ERASED + "user", 1))
         link.ask(("DEL", partition_note(tenant)), ("HDEL", ISOLATED, tenant))
         archived = self._erase_archive()
         if self._home != self._shared:  # workers that knew of the partition may have put a group there again
@@ -259,7 +283,7 @@ class _Deletion:
         for keys in places:
             (reply,) = self._link.ask(("HGETALL", keys.limits))
             for name, text in pairs(reply).items():
-                if name.startswith(ERASED) and str(text).isdecimal():
+                if name.startswith(ERASED) and _is_count(text):
                     kind = name.removeprefix(ERASED)
                     counts[kind] = counts.get(kind, 0) + int(text)
         return self._told(counts, user=bool(counts.get("user")), archive=archived)
@@ -290,6 +314,10 @@ class _Deletion:
         erase_rows(settings, tenant)
         found: dict[str, int] = json.loads(known)
         return found
+
+
+def _is_count(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < _LONGEST_COUNT
 
 
 def _is_of(text: str, tenant: str) -> bool:

@@ -13,7 +13,7 @@ from sojourn.models import Status
 from sojourn.operations.admin import administered
 from sojourn.operations.core import Operation, pairs
 from sojourn.operations.homes import Home, allot, find_home, note
-from sojourn.operations.tenancy import CLOSED, HOME, MOVED, move_sessions
+from sojourn.operations.tenancy import CLOSED, HOME, MOVED, PLACES, move_sessions
 from sojourn.settings import Settings
 from sojourn.tenants.grants import grants
 from sojourn.tenants.link import AT_ONCE, Link, escaped, stretches
@@ -102,6 +102,7 @@ class _Move:
             return report
         self._announce(new, marked)
         self._move(new, report)
+        link.ask(("HSET", new.limits, HOME, 1))
         self._join_groups(new)
         link.ask(note(Home(new, old.partition)), ("SADD", CHANGED_TENANTS, tenant))
         link.run(administered(link.context(new), "tenant.isolate", partition=number, sessions=report.sessions))
@@ -127,7 +128,11 @@ class _Move:
             texts = [part for pair in pairs(limits).items() for part in pair]
             if texts:
                 link.ask(("HSET", new.limits, *texts))
-        link.ask(("SADD", TENANTS, old.tenant), ("HSET", new.limits, HOME, 1))
+        link.ask(("SADD", TENANTS, old.tenant))
+        (places,) = link.ask(("HGET", new.limits, PLACES))
+        if places is None:
+            link.ask(("HSET", new.limits, HOME, 1))
+        # Else what lives is counted in two places until all is moved, so nothing may be created in either.
         link.ask(note(Home(new, old.partition, moving=True)))
         link.ask(("HSET", old.limits, MOVED, new.partition.number))
         if self._has_sessions():
@@ -137,7 +142,7 @@ class _Move:
         return any(self._link.scan("SCAN", None, escaped(self._old.prefix) + "session:*"))
 
     def _move(self, new: TenantKeys, report: IsolateReport) -> None:
-        old = self._old
+        link, old = self._link, self._old
         indexes = self._indexes()
         total = sum(self._link.ask(*(("ZCARD", each) for each in indexes))) if indexes else 0
         self._tell(0, total)
@@ -146,7 +151,9 @@ class _Move:
             self._tell(report.sessions, max(total, report.sessions))
         for keys in self._link.scan("SCAN", None, escaped(old.prefix) + "*"):
             for key in keys:
-                if key not in (old.limits, old.kinds):
+                if _counts_places(old, key):
+                    link.ask(("DEL", key))  # what is left there is of records that are gone
+                elif key not in (old.limits, old.kinds):
                     report.keys += self._rename(key, new.prefix + key.removeprefix(old.prefix))
         kinds = self._link.ask(("SMEMBERS", old.kinds))[0]
         if kinds:
@@ -193,6 +200,10 @@ class _Move:
         for name in groups_of(self._link, self._old):
             command = ("XGROUP", "CREATE", new.partition.events, name, "0", "MKSTREAM")
             self._link.run(Operation((command,), lambda _: None))  # those that exist keep their place
+
+
+def _counts_places(keys: TenantKeys, key: str) -> bool:
+    return key in (keys.places, keys.live) or key.startswith(keys.live_of(""))
 
 
 def groups_of(link: Link, keys: TenantKeys) -> list[str]:
