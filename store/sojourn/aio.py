@@ -9,9 +9,10 @@ from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from sojourn.errors import LimitError, SessionError, SessionNotFound, StoreError, TenantMoved
+from sojourn.errors import LimitError, SessionError, StoreError
 from sojourn.events import Event, Start, Taken
 from sojourn.facade import (
+    ASTRAY,
     DEFAULT,
     Default,
     Facade,
@@ -319,7 +320,7 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
             await self._open()
         try:
             return await self._execute(build())
-        except (SessionNotFound, TenantMoved) as error:
+        except ASTRAY as error:
             if not await self._follow(self._relocated(error)):
                 raise
         await self._open()
@@ -350,7 +351,7 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
             await self._open()
         try:
             return await self._follow(build())
-        except (SessionNotFound, TenantMoved) as error:
+        except ASTRAY as error:
             if not await self._follow(self._relocated(error)):
                 raise
         await self._open()

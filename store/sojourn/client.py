@@ -9,9 +9,10 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from sojourn.errors import LimitError, SessionError, SessionNotFound, StoreError, TenantMoved
+from sojourn.errors import LimitError, SessionError, StoreError
 from sojourn.events import Event, Start, Taken
 from sojourn.facade import (
+    ASTRAY,
     DEFAULT,
     Default,
     Facade,
@@ -600,7 +601,7 @@ class SessionStore(Facade[S, Transport]):
             self._open()
         try:
             return self._execute(build())
-        except (SessionNotFound, TenantMoved) as error:
+        except ASTRAY as error:
             if not self._follow(self._relocated(error)):
                 raise
         self._open()
@@ -631,7 +632,7 @@ class SessionStore(Facade[S, Transport]):
             self._open()
         try:
             return self._follow(build())
-        except (SessionNotFound, TenantMoved) as error:
+        except ASTRAY as error:
             if not self._follow(self._relocated(error)):
                 raise
         self._open()

@@ -21,6 +21,7 @@ from sojourn.errors import (
     SojournError,
     StoreFull,
     TenantMoved,
+    TokenInvalid,
 )
 from sojourn.events import Event, Start, Taken, default_consumer, event_flow, forget_flow, hand_back, tenant_group
 from sojourn.keys import TenantKeys
@@ -38,6 +39,7 @@ from sojourn.tokens.hints import Hints
 from sojourn.tokens.model import TokenPair
 
 __all__ = [
+    "ASTRAY",
     "DEFAULT",
     "Default",
     "Facade",
@@ -65,6 +67,8 @@ class Default:
 
 
 DEFAULT: Final = Default()
+ASTRAY: Final = (SessionNotFound, TenantMoved, TokenInvalid)
+"""What a call hears that looks for a tenant where it is no longer."""
 _CONTEXT_BYTES: Final = 256
 _HOME_S: Final = 1.0
 """What is known of a tenant's home is that old at most when it is relied on for something not being there."""
@@ -256,6 +260,8 @@ class Facade(Generic[S, T]):
         `error`: what came of it. Who has asked within the last second does not ask again because of a session that is
         not there: moving begins more than a second after it was announced.
         """
+        if isinstance(error, TokenInvalid) and error.reason != "unknown":
+            return False
         looked_in, waited = self._context.keys, False
         gives_up_at = time.monotonic() + _MOVE_S
         while True:
@@ -339,10 +345,37 @@ class Facade(Generic[S, T]):
         operation = token_operations.verify(
             self._context, self.model, token, fingerprint, self._shared.hints, counts=pace.counts
         )
-        return quotas.paced(self._context, operation, "-", pace, time.monotonic(), spends=False)
+        paced = quotas.paced(self._context, operation, "-", pace, time.monotonic(), spends=False)
+        known = self._shared.homes.get(self.tenant)
+        return paced if known is not None and known.is_fresh else self._locating(paced)
 
-    def _revoke_owner(self, owner: str) -> Generator[Operation[Any], Any, int]:
-        return token_operations.revoke_owner_flow(self._context, self._codec, owner)
+    def _locating(self, operation: Operation[R]) -> Operation[R]:
+        """It also tells where the tenant's keys are, so that what finds nothing there needs no second question."""
+        look = find_home(self.tenant, self.settings.partitions)
+
+        def parse(replies: list[Any]) -> R:
+            self._shared.know(look.parse(replies[:1]))
+            return operation.parse(replies[1:])
+
+        return Operation((*look.commands, *operation.commands), parse, operation.source)
+
+    def _revoke(self, build: Callable[[], Operation[int]]) -> Generator[Any, Any, int]:
+        """A revocation, which cannot tell what is not there from what is elsewhere."""
+
+        def flow() -> Generator[Operation[int], int, int]:
+            return (yield build())
+
+        return self._settled(flow)
+
+    def _revoke_owner(self, owner: str) -> Generator[Any, Any, int]:
+        count = 0
+        while True:
+            count += yield from self._settled(
+                lambda: token_operations.revoke_owner_flow(self._context, self._codec, owner)
+            )
+            if not (yield from self._relocated()):
+                return count
+            yield from self._opening()  # sessions that were moved meanwhile were passed over
 
     def _update_many(self, updates: Mapping[str, Mapping[str, Any]]) -> list[Operation[S]]:
         return self._bounded(

@@ -248,3 +248,13 @@ def test_a_damaged_record_is_told_to_its_owner(everyone: Store, raw: Any) -> Non
         everyone.owned_by("ada").get(made.id)
     with pytest.raises(WrongOwner):
         everyone.owned_by("bob").get(made.id)
+
+
+def test_tokens_of_a_damaged_record(everyone: Store, raw: Any) -> None:
+    """They are revoked at its owner's word, and at no other's."""
+    made = everyone.create(owner="ada")
+    everyone.tokens.issue(made.id)
+    raw.hset(keys_of(everyone).session(made.id), "status", "odd")
+    with pytest.raises(WrongOwner):
+        everyone.owned_by("bob").tokens.revoke_session(made.id)
+    assert everyone.owned_by("ada").tokens.revoke_session(made.id) == 2

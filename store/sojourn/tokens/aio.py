@@ -51,12 +51,16 @@ class AsyncTokens(Generic[S]):
 
     async def revoke(self, token: str) -> int:
         """See `Tokens.revoke`."""
-        return await self._store._run(lambda: tokens.revoke(self._store._context, self._store.model, token))
+        return await self._store._drive(
+            lambda: self._store._revoke(lambda: tokens.revoke(self._store._context, self._store.model, token))
+        )
 
     async def revoke_session(self, session_id: str) -> int:
         """See `Tokens.revoke_session`."""
-        return await self._store._run(
-            lambda: tokens.revoke_session(self._store._context, self._store.model, session_id)
+        return await self._store._drive(
+            lambda: self._store._revoke(
+                lambda: tokens.revoke_session(self._store._context, self._store.model, session_id)
+            )
         )
 
     async def revoke_owner(self, owner: str) -> int:

@@ -93,7 +93,9 @@ class Tokens(Generic[S]):
             TokenInvalid: it has not the form of a token. One that opens nothing is none to revoke: 0.
             WrongKind: its session is of another model.
         """
-        return self._store._run(lambda: tokens.revoke(self._store._context, self._store.model, token))
+        return self._store._drive(
+            lambda: self._store._revoke(lambda: tokens.revoke(self._store._context, self._store.model, token))
+        )
 
     def revoke_session(self, session_id: str) -> int:
         """End all tokens of a session, be it there or not; how many could be used until now.
@@ -101,7 +103,11 @@ class Tokens(Generic[S]):
         Raises:
             WrongKind: it is of another model.
         """
-        return self._store._run(lambda: tokens.revoke_session(self._store._context, self._store.model, session_id))
+        return self._store._drive(
+            lambda: self._store._revoke(
+                lambda: tokens.revoke_session(self._store._context, self._store.model, session_id)
+            )
+        )
 
     def revoke_owner(self, owner: str) -> int:
         """End all tokens of the sessions that an owner has at the time of the call; how many could be used until now.
