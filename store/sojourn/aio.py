@@ -318,10 +318,11 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
         if not self._ready:
             build()  # what is not acceptable is told without asking anybody
             await self._open()
+        looked_in = self._context.keys
         try:
             return await self._execute(build())
         except ASTRAY as error:
-            if not await self._follow(self._relocated(error)):
+            if not await self._follow(self._relocated(error, looked_in)):
                 raise
         await self._open()
         return await self._execute(build())
@@ -334,9 +335,10 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
         if not self._ready:
             build()  # what is not acceptable is told without asking anybody
             await self._open()
+        looked_in = self._context.keys
         found = await self._batch(build(), finish)
         doubtful = astray(found)
-        moved: bool = bool(doubtful) and await self._follow(self._relocated())
+        moved: bool = bool(doubtful) and await self._follow(self._relocated(looked_in=looked_in))
         if moved:
             await self._open()
             fresh = build()
@@ -349,10 +351,11 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
         if not self._ready:
             checked(build())
             await self._open()
+        looked_in = self._context.keys
         try:
             return await self._follow(build())
         except ASTRAY as error:
-            if not await self._follow(self._relocated(error)):
+            if not await self._follow(self._relocated(error, looked_in)):
                 raise
         await self._open()
         return await self._follow(build())

@@ -599,10 +599,11 @@ class SessionStore(Facade[S, Transport]):
         if not self._ready:
             build()  # what is not acceptable is told without asking anybody
             self._open()
+        looked_in = self._context.keys
         try:
             return self._execute(build())
         except ASTRAY as error:
-            if not self._follow(self._relocated(error)):
+            if not self._follow(self._relocated(error, looked_in)):
                 raise
         self._open()
         return self._execute(build())
@@ -615,9 +616,10 @@ class SessionStore(Facade[S, Transport]):
         if not self._ready:
             build()  # what is not acceptable is told without asking anybody
             self._open()
+        looked_in = self._context.keys
         found = self._batch(build(), finish)
         doubtful = astray(found)
-        moved: bool = bool(doubtful) and self._follow(self._relocated())
+        moved: bool = bool(doubtful) and self._follow(self._relocated(looked_in=looked_in))
         if moved:
             self._open()
             fresh = build()
@@ -630,10 +632,11 @@ class SessionStore(Facade[S, Transport]):
         if not self._ready:
             checked(build())
             self._open()
+        looked_in = self._context.keys
         try:
             return self._follow(build())
         except ASTRAY as error:
-            if not self._follow(self._relocated(error)):
+            if not self._follow(self._relocated(error, looked_in)):
                 raise
         self._open()
         return self._follow(build())

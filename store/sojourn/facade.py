@@ -254,15 +254,18 @@ class Facade(Generic[S, T]):
             shared.begun.add(self.tenant)
         self._opened_at = moves
 
-    def _relocated(self, error: SojournError | None = None) -> Generator[Operation[Any] | Pause, Any, bool]:
+    def _relocated(
+        self, error: SojournError | None = None, looked_in: TenantKeys | None = None
+    ) -> Generator[Operation[Any] | Pause, Any, bool]:
         """Whether the tenant's keys are elsewhere than this view looked; waits while its sessions are on the way.
 
-        `error`: what came of it. Who has asked within the last second does not ask again because of a session that is
-        not there: moving begins more than a second after it was announced.
+        `error`: what came of it. `looked_in`: where that was, for another thread may have moved the view on since. Who
+        has asked within the last second does not ask again because of a session that is not there: moving begins more
+        than a second after it was announced.
         """
         if isinstance(error, TokenInvalid) and error.reason != "unknown":
             return False
-        looked_in, waited = self._context.keys, False
+        looked_in, waited = looked_in or self._context.keys, False
         gives_up_at = time.monotonic() + _MOVE_S
         while True:
             known = self._shared.homes.get(self.tenant)
@@ -337,8 +340,12 @@ class Facade(Generic[S, T]):
         if access is None:
             raise InvalidTtl("access_ttl cannot be None: every access token is over some time")
         return token_operations.issue(
-            self._context, self.model, session_id, access, milliseconds(refresh, "refresh_ttl"), fingerprint
-        )
+            self._context, self.model, session_id, access, milliseconds(refresh, "refresh_ttl"), fingerprint,
+            self._shared.hints,
+        )  # fmt: skip
+
+    def _refresh_tokens(self, token: str, fingerprint: str | None) -> Operation[TokenPair]:
+        return token_operations.refresh(self._context, self.model, token, fingerprint, self._shared.hints)
 
     def _verify_token(self, token: str, fingerprint: str | None) -> Operation[S]:
         pace = self._pace
@@ -370,10 +377,11 @@ class Facade(Generic[S, T]):
     def _revoke_owner(self, owner: str) -> Generator[Any, Any, int]:
         count = 0
         while True:
+            looked_in = self._context.keys
             count += yield from self._settled(
                 lambda: token_operations.revoke_owner_flow(self._context, self._codec, owner)
             )
-            if not (yield from self._relocated()):
+            if not (yield from self._relocated(looked_in=looked_in)):
                 return count
             yield from self._opening()  # sessions that were moved meanwhile were passed over
 

@@ -45,9 +45,7 @@ class AsyncTokens(Generic[S]):
 
     async def refresh(self, token: str, *, fingerprint: str | None = None) -> TokenPair:
         """See `Tokens.refresh`."""
-        return await self._store._run(
-            lambda: tokens.refresh(self._store._context, self._store.model, token, fingerprint)
-        )
+        return await self._store._run(lambda: self._store._refresh_tokens(token, fingerprint))
 
     async def revoke(self, token: str) -> int:
         """See `Tokens.revoke`."""

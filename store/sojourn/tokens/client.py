@@ -84,7 +84,7 @@ class Tokens(Generic[S]):
             WrongKind: its session is of another model.
             StoreFull: Redis is out of memory.
         """
-        return self._store._run(lambda: tokens.refresh(self._store._context, self._store.model, token, fingerprint))
+        return self._store._run(lambda: self._store._refresh_tokens(token, fingerprint))
 
     def revoke(self, token: str) -> int:
         """End a token and its family, whichever kind it is; how many tokens could be used until now.
@@ -101,6 +101,7 @@ class Tokens(Generic[S]):
         """End all tokens of a session, be it there or not; how many could be used until now.
 
         Raises:
+            SessionNotFound: of a store that is `owned_by` one: that owner has no such session.
             WrongKind: it is of another model.
         """
         return self._store._drive(
