@@ -285,7 +285,7 @@ def test_what_is_refused_costs_no_round_trip(open_store: StoreOpener, raw: Any, 
     pair, foreign = jobs.tokens.issue(made.id), other.tokens.issue(other.create().id)
     assert keys_of(other).partition != keys_of(jobs).partition
     own = make_token(keys_of(jobs).partition.number)
-    jobs.tokens.verify(pair.access)
+    reason(jobs.tokens.verify, own)
     jobs.tokens.refresh(str(jobs.tokens.issue(made.id).refresh))
 
     def reads() -> int:

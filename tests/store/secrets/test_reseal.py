@@ -401,9 +401,11 @@ def test_ended_sessions_still_go(archived_vault: Vault, settings_with: MakeSetti
 
 
 @pytest.mark.parametrize("tenant", [None, "acme"])
-def test_a_tenant_with_a_partition_of_its_own(vault: Vault, settings_with: MakeSettings, tenant: str | None) -> None:
+def test_a_tenant_with_its_own_partition(
+    archived_vault: Vault, settings_with: MakeSettings, tenant: str | None
+) -> None:
     """What its outbox holds is counted, and there the event tells of it."""
-    acme = vault.for_tenant("acme")
+    acme = archived_vault.for_tenant("acme")
     acme.create()
     isolate(settings_with(FIRST), "acme")
     made = acme.create(password="theirs")

@@ -130,12 +130,12 @@ def test_calls_on_tokens_while_all_are_moved(any_redis_url: str) -> None:
             wrong.append(error)
 
     threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
-    for each in threads:
-        each.start()
+    for thread in threads:
+        thread.start()
     isolate(Settings(redis_url=any_redis_url), "acme")
     done.set()
-    for each in threads:
-        each.join()
+    for thread in threads:
+        thread.join()
     assert not wrong
     with SessionStore(settings=settings) as store:
         for each in kept:
