@@ -14,8 +14,8 @@ local prefix, tenant, id, kinds = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
 local k = session_keys(prefix, tenant, id)
 local core, refusal = load_core(k)
-if not core then
-  return refusal or redis.error_reply('NOTFOUND')
+if not core or is_overdue(core, now_ms()) or core.status == 'expired' or core.status == 'deleted' then
+  return refusal or core and kind_error(core, kinds) or redis.error_reply('NOTFOUND')
 end
 refusal = kind_error(core, kinds) or listing_error(k)
 if refusal or session ~= k.session then

@@ -61,6 +61,12 @@ for i = 4, #ARGV do
       rename(old.log .. name, new.log .. name)
     end
     rename(old.lease, new.lease)
+    local tokens = redis.pcall('ZRANGE', old.tokens, 0, -1)
+    for _, member in ipairs(tokens.err and {} or tokens) do
+      local hash = string.match(member, '%w+$') or ''
+      rename(old.token .. hash, new.token .. hash)
+    end
+    rename(old.tokens, new.tokens)
     redis.call('RENAME', old.session, new.session)
     local bytes, owner = place_of(old)
     if bytes then

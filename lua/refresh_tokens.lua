@@ -14,7 +14,7 @@
 -- ARGV[11] print      string  the hash of it and the fingerprint; '' for none
 -- ARGV[12] refresh    string  the new refresh token's hash
 -- ARGV[13] print      string  the same of it
--- Returns  {when the access token is over, ms, and when the refresh token}
+-- Returns  {when the access token is over, ms, and when the refresh token; the session's id}
 -- Errors   TOKEN, KIND, CORRUPT, RATE
 -- @include include/keys
 -- @include include/operation
@@ -51,6 +51,7 @@ if limited then
 end
 if not core then
   local over = string.find(refusal.err, '%f[%u]NOTFOUND') or string.find(refusal.err, '%f[%u]ENDED')
+    or string.find(refusal.err, '%f[%u]OWNER')
   return over and redis.error_reply('TOKEN unknown') or refusal
 end
 refusal = listing_error(k)

@@ -1,4 +1,5 @@
--- Revokes a token with all that descend from the same first pair. One that opens nothing is none to revoke.
+-- Revokes a token with all that descend from the same first pair. One that opens nothing is none to revoke, nor
+-- is one that another owner's session has.
 -- KEYS[1]  token      hash    what is known of the token
 -- ARGV[1]  prefix     string  the partition's prefix
 -- ARGV[2]  tenant     string
@@ -7,7 +8,7 @@
 -- ARGV[5]  actor      string
 -- ARGV[6]  trace      string
 -- Returns  how many tokens could be used until now
--- Errors   KIND, CORRUPT
+-- Errors   KIND, CORRUPT, MOVED
 -- @include include/keys
 -- @include include/operation
 -- @include include/record
@@ -20,13 +21,17 @@ local found = redis.pcall('HMGET', token, 'session', 'family')
 local k = session_keys(prefix, tenant, found[1] or 'none')
 local now = now_ms()
 local before = repeated_count(k, operation)
-if before or not (found[1] and found[2]) then
-  return before or 0
+if before then
+  return before
 end
-local core, refusal = load_core(k)
-refusal = refusal or (core and kind_error(core, kinds))
+local refusal = moved_error(k)
+if refusal or not (found[1] and found[2]) then
+  return refusal or 0
+end
+local core, damage = load_core(k)
+refusal = damage or (core and kind_error(core, kinds))
 if refusal then
-  return refusal
+  return string.find(refusal.err, '%f[%u]OWNER') and 0 or refusal
 end
 
 local count = drop_tokens(k, found[2])

@@ -1,4 +1,4 @@
--- Revokes all tokens of a session, be it there or not.
+-- Revokes all tokens of a session, be it there or not; but for one owner it is to be there, and his.
 -- KEYS[1]  session    hash    the session's record
 -- ARGV[1]  prefix     string  the partition's prefix
 -- ARGV[2]  tenant     string
@@ -9,7 +9,7 @@
 -- ARGV[7]  actor      string
 -- ARGV[8]  trace      string
 -- Returns  how many could be used until now
--- Errors   KIND
+-- Errors   NOTFOUND, KIND, OWNER, MOVED
 -- @include include/keys
 -- @include include/operation
 -- @include include/record
@@ -22,11 +22,18 @@ local reason, actor, trace = ARGV[6], ARGV[7], ARGV[8]
 local k = session_keys(prefix, tenant, id)
 local now = now_ms()
 local before = repeated_count(k, operation)
-if before or redis.call('EXISTS', session, k.tokens) == 0 then
-  return before or 0
+if before then
+  return before
 end
-local core = load_core(k) -- the tokens of a damaged record go as well
-local refusal = core and kind_error(core, kinds)
+local for_owner = string.match(kinds, '\n.*')
+local refusal = moved_error(k)
+if refusal or redis.call('EXISTS', session, k.tokens) == 0 then
+  return refusal or (for_owner and redis.error_reply('NOTFOUND')) or 0
+end
+-- The tokens of a damaged record go as well; at one owner's word those of his own.
+local core = load_core(k)
+local whose = core or { owner = redis.pcall('HGET', session, 'owner') }
+refusal = kind_error(whose, core and kinds or for_owner or '')
 if refusal then
   return refusal
 end

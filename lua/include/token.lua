@@ -9,6 +9,11 @@ local function listing_error(k)
   return kind ~= 'zset' and kind ~= 'none' and redis.error_reply('CORRUPT tokens') or nil
 end
 
+-- An error reply where the tenant has a partition of its own since: that nothing is found here means nothing then.
+local function moved_error(k)
+  return redis.call('HEXISTS', k.limits, 'moved') == 1 and redis.error_reply('MOVED') or nil
+end
+
 -- Drops a session's tokens, or those of one family. Shrinks only, and asks for nothing but the session's id. Returns
 -- how many of them could still have been used.
 local function drop_tokens(k, family)

@@ -9,9 +9,10 @@ from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from sojourn.errors import LimitError, SessionError, SessionNotFound, StoreError, TenantMoved, TokenInvalid
+from sojourn.errors import LimitError, SessionError, StoreError
 from sojourn.events import Event, Start, Taken
 from sojourn.facade import (
+    ASTRAY,
     DEFAULT,
     Default,
     Facade,
@@ -319,10 +320,11 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
         if not self._ready:
             build()  # what is not acceptable is told without asking anybody
             await self._open()
+        looked_in = self._context.keys
         try:
             return await self._execute(build())
-        except (SessionNotFound, TenantMoved, TokenInvalid) as error:
-            if not await self._follow(self._relocated(error)):
+        except ASTRAY as error:
+            if not await self._follow(self._relocated(error, looked_in)):
                 raise
         await self._open()
         return await self._execute(build())
@@ -335,9 +337,10 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
         if not self._ready:
             build()  # what is not acceptable is told without asking anybody
             await self._open()
+        looked_in = self._context.keys
         found = await self._batch(build(), finish)
         doubtful = astray(found)
-        moved: bool = bool(doubtful) and await self._follow(self._relocated(told_moved(found)))
+        moved: bool = bool(doubtful) and await self._follow(self._relocated(told_moved(found), looked_in))
         if moved:
             await self._open()
             fresh = build()
@@ -350,10 +353,11 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
         if not self._ready:
             checked(build())
             await self._open()
+        looked_in = self._context.keys
         try:
             return await self._follow(build())
-        except (SessionNotFound, TenantMoved) as error:
-            if not await self._follow(self._relocated(error)):
+        except ASTRAY as error:
+            if not await self._follow(self._relocated(error, looked_in)):
                 raise
         await self._open()
         return await self._follow(build())

@@ -9,9 +9,10 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from sojourn.errors import LimitError, SessionError, SessionNotFound, StoreError, TenantMoved, TokenInvalid
+from sojourn.errors import LimitError, SessionError, StoreError
 from sojourn.events import Event, Start, Taken
 from sojourn.facade import (
+    ASTRAY,
     DEFAULT,
     Default,
     Facade,
@@ -600,10 +601,11 @@ class SessionStore(Facade[S, Transport]):
         if not self._ready:
             build()  # what is not acceptable is told without asking anybody
             self._open()
+        looked_in = self._context.keys
         try:
             return self._execute(build())
-        except (SessionNotFound, TenantMoved, TokenInvalid) as error:
-            if not self._follow(self._relocated(error)):
+        except ASTRAY as error:
+            if not self._follow(self._relocated(error, looked_in)):
                 raise
         self._open()
         return self._execute(build())
@@ -616,9 +618,10 @@ class SessionStore(Facade[S, Transport]):
         if not self._ready:
             build()  # what is not acceptable is told without asking anybody
             self._open()
+        looked_in = self._context.keys
         found = self._batch(build(), finish)
         doubtful = astray(found)
-        moved: bool = bool(doubtful) and self._follow(self._relocated(told_moved(found)))
+        moved: bool = bool(doubtful) and self._follow(self._relocated(told_moved(found), looked_in))
         if moved:
             self._open()
             fresh = build()
@@ -631,10 +634,11 @@ class SessionStore(Facade[S, Transport]):
         if not self._ready:
             checked(build())
             self._open()
+        looked_in = self._context.keys
         try:
             return self._follow(build())
-        except (SessionNotFound, TenantMoved) as error:
-            if not self._follow(self._relocated(error)):
+        except ASTRAY as error:
+            if not self._follow(self._relocated(error, looked_in)):
                 raise
         self._open()
         return self._follow(build())

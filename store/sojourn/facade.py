@@ -40,6 +40,7 @@ from sojourn.tokens.hints import Hints
 from sojourn.tokens.model import TokenPair
 
 __all__ = [
+    "ASTRAY",
     "DEFAULT",
     "Default",
     "Facade",
@@ -69,6 +70,8 @@ class Default:
 
 
 DEFAULT: Final = Default()
+ASTRAY: Final = (SessionNotFound, TenantMoved, TokenInvalid)
+"""What a call hears that looks for a tenant where it is no longer."""
 _CONTEXT_BYTES: Final = 256
 _HOME_S: Final = 1.0
 """What is known of a tenant's home is that old at most when it is relied on for something not being there."""
@@ -252,15 +255,18 @@ class Facade(Generic[S, T]):
             shared.begun.add(self.tenant)
         self._opened_at = moves
 
-    def _relocated(self, error: SojournError | None = None) -> Generator[Operation[Any] | Pause, Any, bool]:
+    def _relocated(
+        self, error: SojournError | None = None, looked_in: TenantKeys | None = None
+    ) -> Generator[Operation[Any] | Pause, Any, bool]:
         """Whether the tenant's keys are elsewhere than this view looked; waits while its sessions are on the way.
 
-        `error`: what came of it. Who has asked within the last second does not ask again because of a session that is
-        not there: moving begins more than a second after it was announced.
+        `error`: what came of it. `looked_in`: where that was, for another thread may have moved the view on since. Who
+        has asked within the last second does not ask again because of a session that is not there: moving begins more
+        than a second after it was announced.
         """
         if isinstance(error, TokenInvalid) and error.reason != "unknown":
             return False
-        looked_in, waited = self._context.keys, False
+        looked_in, waited = looked_in or self._context.keys, False
         gives_up_at = time.monotonic() + _MOVE_S
         while True:
             known = self._shared.homes.get(self.tenant)
@@ -335,26 +341,50 @@ class Facade(Generic[S, T]):
         if access is None:
             raise InvalidTtl("access_ttl cannot be None: every access token is over some time")
         return token_operations.issue(
-            self._context, self.model, session_id, access, milliseconds(refresh, "refresh_ttl"), fingerprint
-        )
+            self._context, self.model, session_id, access, milliseconds(refresh, "refresh_ttl"), fingerprint,
+            self._shared.hints,
+        )  # fmt: skip
+
+    def _refresh_tokens(self, token: str, fingerprint: str | None) -> Operation[TokenPair]:
+        return token_operations.refresh(self._context, self.model, token, fingerprint, self._shared.hints)
 
     def _verify_token(self, token: str, fingerprint: str | None) -> Operation[S]:
         pace = self._pace
         operation = token_operations.verify(
             self._context, self.model, token, fingerprint, self._shared.hints, counts=pace.counts
         )
-        return quotas.paced(self._context, operation, "-", pace, time.monotonic(), spends=False)
+        paced = quotas.paced(self._context, operation, "-", pace, time.monotonic(), spends=False)
+        known = self._shared.homes.get(self.tenant)
+        return paced if known is not None and known.is_fresh else self._locating(paced)
 
-    def _revoked(self, build: Callable[[], Operation[int]]) -> Generator[Operation[Any] | Pause, Any, int]:
-        """What ends tokens: where there were none, they may be elsewhere."""
-        count = yield build()
-        if not count and (yield from self._relocated()):
-            yield from self._opening()
-            count = yield build()
-        return count  # type: ignore[no-any-return]
+    def _locating(self, operation: Operation[R]) -> Operation[R]:
+        """It also tells where the tenant's keys are, so that what finds nothing there needs no second question."""
+        look = find_home(self.tenant, self.settings.partitions)
 
-    def _revoke_owner(self, owner: str) -> Generator[Operation[Any] | Pause, Any, int]:
-        return self._settled(lambda: token_operations.revoke_owner_flow(self._context, self._codec, owner))
+        def parse(replies: list[Any]) -> R:
+            self._shared.know(look.parse(replies[:1]))
+            return operation.parse(replies[1:])
+
+        return Operation((*look.commands, *operation.commands), parse, operation.source)
+
+    def _revoke(self, build: Callable[[], Operation[int]]) -> Generator[Any, Any, int]:
+        """A revocation, which cannot tell what is not there from what is elsewhere."""
+
+        def flow() -> Generator[Operation[int], int, int]:
+            return (yield build())
+
+        return self._settled(flow)
+
+    def _revoke_owner(self, owner: str) -> Generator[Any, Any, int]:
+        count = 0
+        while True:
+            looked_in = self._context.keys
+            count += yield from self._settled(
+                lambda: token_operations.revoke_owner_flow(self._context, self._codec, owner)
+            )
+            if not (yield from self._relocated(looked_in=looked_in)):
+                return count
+            yield from self._opening()  # sessions that were moved meanwhile were passed over
 
     def _update_many(self, updates: Mapping[str, Mapping[str, Any]]) -> list[Operation[S]]:
         return self._bounded(

@@ -17,6 +17,7 @@ from sojourn import (
     SessionEnded,
     SessionNotFound,
     SessionStore,
+    TokenInvalid,
     WrongKind,
     WrongOwner,
 )
@@ -250,3 +251,38 @@ def test_a_damaged_record_is_told_to_its_owner(everyone: Store, raw: Any) -> Non
         everyone.owned_by("ada").get(made.id)
     with pytest.raises(WrongOwner):
         everyone.owned_by("bob").get(made.id)
+
+
+def test_tokens_of_a_damaged_record(everyone: Store, raw: Any) -> None:
+    """They are revoked at its owner's word, and at no other's."""
+    made = everyone.create(owner="ada")
+    everyone.tokens.issue(made.id)
+    raw.hset(keys_of(everyone).session(made.id), "status", "odd")
+    with pytest.raises(WrongOwner):
+        everyone.owned_by("bob").tokens.revoke_session(made.id)
+    assert everyone.owned_by("ada").tokens.revoke_session(made.id) == 2
+
+
+def test_tokens(everyone: Store, raw: Any) -> None:
+    """Another owner's are as ones that open nothing, and their sessions as ones that are not there."""
+    theirs, made = everyone.create(owner="bob"), everyone.create(owner="ada")
+    pair, own = everyone.tokens.issue(theirs.id), everyone.tokens.issue(made.id)
+    tokens = everyone.owned_by("ada").tokens
+    before = snapshot(raw)
+    for call in (tokens.verify, tokens.refresh):
+        for text in (pair.access, str(pair.refresh)):
+            with pytest.raises(TokenInvalid):
+                call(text)
+    assert tokens.revoke(pair.access) == 0
+    for method in (tokens.issue, tokens.list, tokens.revoke_session):
+        with pytest.raises(WrongOwner) as stranger:
+            method(theirs.id)
+        with pytest.raises(SessionNotFound) as nobody:
+            method(UNKNOWN)
+        assert str(stranger.value).replace(theirs.id, UNKNOWN) == str(nobody.value)
+    with pytest.raises(InvalidField):
+        tokens.revoke_owner("bob")
+    assert snapshot(raw) == before
+    assert tokens.verify(own.access).id == made.id
+    assert tokens.refresh(str(own.refresh)).refresh
+    assert (len(tokens.list(made.id)), tokens.revoke_owner("ada"), tokens.revoke_session(made.id)) == (1, 2, 0)

@@ -175,6 +175,18 @@ def test_expiry_ends_tokens_before_anybody_noticed(jobs: Jobs, raw: Any, redis_u
     assert strays(redis_url) == []
 
 
+def test_tokens_of_a_session_that_is_over_are_not_listed(jobs: Jobs) -> None:
+    """Past its deadline, before anybody noticed, or deleted, it is as if it had never been."""
+    made, gone = jobs.create(ttl=0.05), jobs.create()
+    for each in (made, gone):
+        jobs.tokens.issue(each.id)
+    jobs.delete(gone.id)
+    eventually(lambda: jobs.get_many([made.id]) == [None])
+    for each in (made, gone):
+        with pytest.raises(SessionNotFound):
+            jobs.tokens.list(each.id)
+
+
 @pytest.mark.beyond_one_tenant
 def test_tokens_of_a_lost_record_go(jobs: Jobs, raw: Any, redis_url: str) -> None:
     """A hash that vanished opens nothing, and its tokens go when that is noticed."""
@@ -275,7 +287,7 @@ def test_what_is_refused_costs_no_round_trip(open_store: StoreOpener, raw: Any, 
     pair, foreign = jobs.tokens.issue(made.id), other.tokens.issue(other.create().id)
     assert keys_of(other).partition != keys_of(jobs).partition
     own = make_token(keys_of(jobs).partition.number)
-    jobs.tokens.verify(pair.access)
+    reason(jobs.tokens.verify, own)
     jobs.tokens.refresh(str(jobs.tokens.issue(made.id).refresh))
 
     def reads() -> int:
@@ -298,10 +310,11 @@ def test_what_is_refused_costs_no_round_trip(open_store: StoreOpener, raw: Any, 
     assert reads() - before == 2
 
 
-def test_the_same_work_whether_it_exists(jobs: Jobs, raw: Any) -> None:
+def test_the_same_work_whether_it_exists(jobs: Jobs, raw: Any, redis_url: str) -> None:
     """A token that exists, one that does not, a wrong fingerprint, a refresh token: the same commands for each."""
     made = jobs.create()
-    pair = jobs.tokens.issue(made.id, fingerprint="x")
+    with SessionStore(redis_url, model=JobSession) as elsewhere:
+        pair = elsewhere.tokens.issue(made.id, fingerprint="x")
     unknown = make_token(keys_of(jobs).partition.number)
     reason(jobs.tokens.verify, unknown)
 

@@ -29,7 +29,7 @@ _PAGE: Final = 100
 
 def issue(
     context: Context, model: type[Session], session_id: str, access_ms: int, refresh_ms: int | None,
-    fingerprint: str | None,
+    fingerprint: str | None, hints: Hints,
 ) -> Operation[TokenPair]:  # fmt: skip
     """The first pair of a new family; `refresh_ms` None: an access token alone."""
     session_id = check_id(session_id)
@@ -43,7 +43,7 @@ def issue(
         "" if refresh is None else token_hash(refresh), "" if refresh is None else _bound(refresh, fingerprint),
         0 if refresh_ms is None else refresh_ms,
     )  # fmt: skip
-    return call("issue_tokens", [keys.session(session_id)], args, _pair(context, session_id, access, refresh))
+    return call("issue_tokens", [keys.session(session_id)], args, _pair(context, hints, access, refresh, session_id))
 
 
 def verify(
@@ -82,10 +82,14 @@ def _of_script(context: Context, model: type[S], bound: str, reply: Any) -> S:
 
 def _noted(context: Context, model: type[S], bound: str, hints: Hints, hash_: str, reply: Any) -> S:
     session = _of_script(context, model, bound, reply)
+    _note(context, hints, hash_, session.id)
+    return session
+
+
+def _note(context: Context, hints: Hints, hash_: str, session_id: str) -> None:
     keys = context.keys
     look = ("HMGET", keys.token(hash_), "session", "kind", "print")
-    hints.note(hash_, Hint(keys, session.id, (("HGETALL", keys.session(session.id)), look, ("TIME",))))
-    return session
+    hints.note(hash_, Hint(keys, session_id, (("HGETALL", keys.session(session_id)), look, ("TIME",))))
 
 
 def _hinted(
@@ -120,7 +124,9 @@ def _opened(context: Context, model: type[S], bound: str, found: Sequence[Any], 
     return session
 
 
-def refresh(context: Context, model: type[Session], token: str, fingerprint: str | None) -> Operation[TokenPair]:
+def refresh(
+    context: Context, model: type[Session], token: str, fingerprint: str | None, hints: Hints
+) -> Operation[TokenPair]:
     """A new pair for a refresh token."""
     parsed, keys = _own(context, token), context.keys
     access, renewed = make_token(keys.partition.number), make_token(keys.partition.number)
@@ -129,7 +135,7 @@ def refresh(context: Context, model: type[Session], token: str, fingerprint: str
         _bound(token, fingerprint), context.limits.tokens, context.actor, context.trace,
         token_hash(access), _bound(access, fingerprint), token_hash(renewed), _bound(renewed, fingerprint),
     )  # fmt: skip
-    return call("refresh_tokens", [keys.token(parsed.hash)], args, _pair(context, "-", access, renewed))
+    return call("refresh_tokens", [keys.token(parsed.hash)], args, _pair(context, hints, access, renewed))
 
 
 def revoke(context: Context, model: type[Session], token: str) -> Operation[int]:
@@ -226,10 +232,13 @@ def _bound(token: str, fingerprint: str | None) -> str:
     return hashlib.sha256(token.encode() + b" " + told).hexdigest()
 
 
-def _pair(context: Context, session_id: str, access: str, refresh: str | None) -> Callable[[Any], TokenPair]:
+def _pair(
+    context: Context, hints: Hints, access: str, refresh: str | None, session_id: str = "-"
+) -> Callable[[Any], TokenPair]:
     def parse(reply: Any) -> TokenPair:
         raise_for(reply, session_id, context.tenant)
-        access_ms, refresh_ms = reply
+        access_ms, refresh_ms, opened = reply
+        _note(context, hints, token_hash(access), opened)
         return TokenPair(
             access, refresh, datetime_from(access_ms), None if refresh is None else datetime_from(refresh_ms)
         )

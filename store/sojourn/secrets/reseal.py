@@ -8,8 +8,9 @@ from typing import Literal
 
 from sojourn.codec import Models
 from sojourn.errors import SettingsError
-from sojourn.keys import TenantKeys, check_tenant
+from sojourn.keys import Homes, check_tenant
 from sojourn.operations.admin import administered
+from sojourn.operations.homes import homes
 from sojourn.operations.read import open_layout
 from sojourn.secrets.live import count_outbox, move_live
 from sojourn.secrets.mover import Mover
@@ -77,9 +78,10 @@ def _run(
     report = ResealReport(None if keyring is None else keyring.newest)
     told = progress or (lambda stage, done, total: None)
     transport = Transport(settings)
+    found = Homes(settings.partitions)
 
     def begin(changed: str) -> None:
-        context = settings.context(Models([]), actor=actor).of(TenantKeys.of(changed, settings.partitions))
+        context = settings.context(Models([]), actor=actor).of(found.of(changed))
         operation = administered(context, "secrets.reseal", key=report.newest)
         operation.parse(transport.execute([operation])[0])
 
@@ -88,12 +90,12 @@ def _run(
         for step in open_layout(settings.partitions):
             if step.parse(transport.execute([step])[0]):
                 break
+        look = homes(settings.partitions)
+        found = look.parse(transport.execute([look])[0])
         move_live(transport.execute, mover, tenant, lambda done, total: told("redis", done, total))
         if settings.archive_url is not None:
             _move_archived(settings, settings.archive_url, mover, tenant, told)
-        partitions = (
-            settings.all_partitions if tenant is None else (TenantKeys.of(tenant, settings.partitions).partition,)
-        )
+        partitions = found.partitions if tenant is None else [each.partition for each in found.places(tenant)]
         count_outbox(transport.execute, mover, partitions, tenant, lambda done, total: told("outbox", done, total))
     finally:
         transport.close()

@@ -45,20 +45,18 @@ class AsyncTokens(Generic[S]):
 
     async def refresh(self, token: str, *, fingerprint: str | None = None) -> TokenPair:
         """See `Tokens.refresh`."""
-        return await self._store._run(
-            lambda: tokens.refresh(self._store._context, self._store.model, token, fingerprint)
-        )
+        return await self._store._run(lambda: self._store._refresh_tokens(token, fingerprint))
 
     async def revoke(self, token: str) -> int:
         """See `Tokens.revoke`."""
         return await self._store._drive(
-            lambda: self._store._revoked(lambda: tokens.revoke(self._store._context, self._store.model, token))
+            lambda: self._store._revoke(lambda: tokens.revoke(self._store._context, self._store.model, token))
         )
 
     async def revoke_session(self, session_id: str) -> int:
         """See `Tokens.revoke_session`."""
         return await self._store._drive(
-            lambda: self._store._revoked(
+            lambda: self._store._revoke(
                 lambda: tokens.revoke_session(self._store._context, self._store.model, session_id)
             )
         )

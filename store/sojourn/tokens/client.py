@@ -84,7 +84,7 @@ class Tokens(Generic[S]):
             WrongKind: its session is of another model.
             StoreFull: Redis is out of memory.
         """
-        return self._store._run(lambda: tokens.refresh(self._store._context, self._store.model, token, fingerprint))
+        return self._store._run(lambda: self._store._refresh_tokens(token, fingerprint))
 
     def revoke(self, token: str) -> int:
         """End a token and its family, whichever kind it is; how many tokens could be used until now.
@@ -94,17 +94,18 @@ class Tokens(Generic[S]):
             WrongKind: its session is of another model.
         """
         return self._store._drive(
-            lambda: self._store._revoked(lambda: tokens.revoke(self._store._context, self._store.model, token))
+            lambda: self._store._revoke(lambda: tokens.revoke(self._store._context, self._store.model, token))
         )
 
     def revoke_session(self, session_id: str) -> int:
         """End all tokens of a session, be it there or not; how many could be used until now.
 
         Raises:
+            SessionNotFound: of a store that is `owned_by` one: that owner has no such session.
             WrongKind: it is of another model.
         """
         return self._store._drive(
-            lambda: self._store._revoked(
+            lambda: self._store._revoke(
                 lambda: tokens.revoke_session(self._store._context, self._store.model, session_id)
             )
         )

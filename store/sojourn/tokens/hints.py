@@ -1,4 +1,4 @@
-"""Which session a token was found to open: so that the next time, both can be asked for at once."""
+"""Which session a token was issued for, or found to open: so that the next time, both can be asked for at once."""
 
 from __future__ import annotations
 

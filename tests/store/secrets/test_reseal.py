@@ -23,6 +23,7 @@ from sojourn import InvalidName, SessionStore, Settings, SettingsError
 from sojourn.archive import Archive, archive_once
 from sojourn.operations.sealed import replace_texts
 from sojourn.secrets import Counts, reseal, status
+from sojourn.tenants import isolate
 
 Vault = SessionStore[VaultSession]
 Query = Callable[..., list[tuple[Any, ...]]]
@@ -397,3 +398,20 @@ def test_ended_sessions_still_go(archived_vault: Vault, settings_with: MakeSetti
         archived_vault.create()  # which removes what is due, too
         assert not client.exists(keys.session(session.id))
     assert revealed(Archive(settings_with(SECOND)).get(session.id))[0] == "pa"
+
+
+@pytest.mark.parametrize("tenant", [None, "acme"])
+def test_a_tenant_with_its_own_partition(
+    archived_vault: Vault, settings_with: MakeSettings, tenant: str | None
+) -> None:
+    """What its outbox holds is counted, and there the event tells of it."""
+    acme = archived_vault.for_tenant("acme")
+    acme.create()
+    isolate(settings_with(FIRST), "acme")
+    made = acme.create(password="theirs")
+    acme.update(made.id, password="theirs again")
+    both = settings_with(FIRST, SECOND)
+    assert status(both, tenant=tenant).keys["first"].outbox > 0
+    assert reseal(both, tenant=tenant, actor="ada").keys["first"].outbox > 0
+    told = [each.changes for each in acme.peek_events(start="oldest").events if each.type == "administered"]
+    assert told[-1]["action"] == "secrets.reseal"

@@ -195,6 +195,30 @@ def test_no_call_misses_a_session_while_all_are_moved(any_redis_url: str) -> Non
     first.close()
 
 
+def test_threads_that_share_a_view(any_redis_url: str) -> None:
+    """One finds the new place while another's call is on its way to the old one: each is repeated in the new."""
+    store, ids = filled(any_redis_url, 400)
+    done, wrong = threading.Event(), []
+
+    def work() -> None:
+        while not done.is_set():
+            try:
+                store.create()
+                store.get(ids[0])
+            except Exception as error:  # noqa: BLE001
+                wrong.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(12)]
+    for each in threads:
+        each.start()
+    isolate(Settings(redis_url=any_redis_url), "acme")
+    done.set()
+    for each in threads:
+        each.join()
+    store.close()
+    assert not wrong
+
+
 _ISOLATE = "import sys; from sojourn import Settings; from sojourn.tenants import isolate; "
 _ISOLATE += "isolate(Settings(redis_url=sys.argv[1]), 'acme')"
 
