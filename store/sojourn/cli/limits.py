@@ -50,7 +50,7 @@ def rate(text: str) -> str | None:
         "sojourn tenant limits acme --bytes none",
     ],
 )
-@click.argument("tenant", metavar="TENANT")
+@click.argument("name", metavar="TENANT")
 @click.option("--sessions", type=amount, metavar="N", help="Live sessions of the tenant.")
 @click.option("--owner-sessions", type=amount, metavar="N", help="Live sessions of one owner.")
 @click.option("--bytes", "bytes_", type=amount, metavar="SIZE", help="Bytes of the tenant's live sessions.")
@@ -60,27 +60,31 @@ def rate(text: str) -> str | None:
 @click.option("--operations", type=rate, metavar="RATE", help="Calls of the tenant.")
 @click.option("--owner-operations", type=rate, metavar="RATE", help="Calls on one owner's sessions.")
 @pass_state
-def limits(state: State, /, tenant: str, **options: Any) -> None:
+def limits(state: State, /, name: str, **options: Any) -> None:
     """Show a tenant's limits and what it takes of them; with options, set those first. ``none`` removes a limit.
 
     They hold for every client from then on, and exactly. Sessions that are there count; what is over a limit stays.
     """
     context = click.get_current_context()
     given = {
-        name.rstrip("_"): value
-        for name, value in options.items()
-        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+        each.rstrip("_"): value
+        for each, value in options.items()
+        if context.get_parameter_source(each) is click.core.ParameterSource.COMMANDLINE
     }
-    store = state.store.for_tenant(tenant)
+    store = state.store.for_tenant(name)
     if given:
         store.set_tenant_limits(**given)
     usage = store.usage()
     taken = {"sessions": usage.sessions, "bytes": usage.bytes}
     if state.as_json:
-        print_json({"tenant": tenant, "limits": usage.limits.model_dump(mode="json"), "usage": taken})
+        print_json({"tenant": name, "limits": usage.limits.model_dump(mode="json"), "usage": taken})
         return
     rows = [
-        [Cell(name), Cell("none" if value is None else str(value)), Cell(str(taken.get(name) or ""))]
-        for name, value in usage.limits
+        [Cell(limit), Cell("none" if value is None else str(value)), Cell(_shown(taken.get(limit)))]
+        for limit, value in usage.limits
     ]
     print_table((Column("LIMIT"), Column("BOUND"), Column("TAKEN")), rows)
+
+
+def _shown(count: int | None) -> str:
+    return "" if count is None else str(count)

@@ -10,7 +10,7 @@ from psycopg import sql
 
 from sojourn.archive.database import Connection, connected
 from sojourn.archive.schema import check_schema
-from sojourn.archive.sink import PartitionBusy, lock_partition
+from sojourn.archive.sink import TENANTS_LOCK, PartitionBusy, lock_partition
 from sojourn.errors import ArchiveUnavailable
 from sojourn.settings import Settings
 
@@ -59,18 +59,18 @@ def sessions_by_tenant(settings: Settings) -> dict[str, int]:
 
 
 def wait_for_runs(settings: Settings, numbers: Iterable[int]) -> None:
-    """Wait until no archive run has in hand what it read from these partitions before.
+    """Wait until no archive run has in hand what it read of tenants, or from these partitions, before.
 
     Raises:
         ArchiveUnavailable: one takes too long; do it again.
     """
     with connected(settings.archive_url or "", settings.archive_timeout) as connection:
-        for number in numbers:
+        for number in (TENANTS_LOCK, *numbers):
             try:
                 with connection.transaction():
                     lock_partition(connection, number, wait=True)
             except PartitionBusy:
-                raise ArchiveUnavailable(f"an archive run has partition {number} in hand for too long") from None
+                raise ArchiveUnavailable("an archive run is at work for too long: do it again") from None
 
 
 def erase_rows(settings: Settings, tenant: str) -> None:

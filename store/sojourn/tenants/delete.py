@@ -248,7 +248,9 @@ class _Deletion:
         link, tenant = self._link, self._shared.tenant
         if self._home != self._shared:
             link.ask(("UNLINK", self._home.limits))
-        link.ask(*(("SREM", each, tenant) for each in (TENANTS, CHANGED_TENANTS, COPIED_TENANTS)))
+        link.ask(*(("SREM", each, tenant) for each in (TENANTS, CHANGED_TENANTS)))
+        for marks in link.scan("SSCAN", COPIED_TENANTS, "*/" + escaped(tenant)):  # of archive runs that were killed
+            link.ask(("SREM", COPIED_TENANTS, *marks))
         link.ask(("UNLINK", self._shared.limits))
         known = json.loads(told)
         del known["action"]
