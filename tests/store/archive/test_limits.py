@@ -16,6 +16,7 @@ from sojourn.archive import archive_once, rehydrate
 from sojourn.archive.database import connected
 from sojourn.archive.tenants import copy_tenants
 from sojourn.codec import Models
+from sojourn.keys import CHECKED
 from sojourn.operations.core import Operation
 from sojourn.operations.quotas import set_limits_flow
 from sojourn.tenants import delete, isolate
@@ -226,3 +227,17 @@ def test_a_half_deleted_tenant_is_left_out(store: Store, settings: Settings, raw
     raw.sadd("sojourn:tenants:changed", "acme")
     archive_once(settings)
     assert query("SELECT 1 FROM sojourn.tenants WHERE tenant = 'acme'") == []
+
+
+def test_an_older_copy_without_the_partition(store: Store, settings: Settings, raw: redis.Redis) -> None:
+    """Redis restored from before a tenant had its own partition: that comes back with what was archived from it."""
+    store.create(workspace_id="w", module_name="m", ttl=600)
+    archive_once(settings)
+    older = set(raw.keys())
+    isolate(settings, "acme")
+    made = store.for_tenant("acme").create(workspace_id="w", module_name="m", ttl=600)
+    archive_once(settings)
+    raw.delete(*(set(raw.keys()) - older), CHECKED)
+    archive_once(settings)
+    assert raw.hget("sojourn:isolated", "acme") == "100"
+    assert raw.exists("sojourn:{100}:acme:session:" + made.id)
