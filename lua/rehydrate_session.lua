@@ -11,8 +11,9 @@
 -- ARGV[8]  logs       count   how many pairs of a log's name and the key of its staged entries follow
 -- ARGV[9...] log, key, field, value    those pairs, then the whole record as archived
 -- Returns  'loaded', 'replaced' (an older state), 'removed' (an older state of one that ended), 'same' or 'newer' (it
---          was left alone), 'ended', 'damaged' (what Redis or the archive holds), 'unstaged' (stage the logs again),
---          'outdated' (it went since it was read, or that was too long ago: read it again)
+--          was left alone), 'ended' (or its tenant is being deleted), 'damaged' (what Redis or the archive holds),
+--          'unstaged' (stage the logs again), 'outdated' (it went since it was read, that was too long ago, or its
+--          tenant has moved: read it again)
 -- Errors   none
 -- @include include/keys
 -- @include include/record
@@ -61,6 +62,11 @@ if ENDED[texts.status] then
   end
   return 'ended'
 end
+local limits = limits_of(k)
+local bar = barred(k, limits)
+if bar then
+  return string.find(bar.err, 'MOVED', 1, true) and 'outdated' or 'ended'
+end
 if now > read_at + FRESH_MS or (not core and redis.call('ZSCORE', k.removed, k.member)) then
   return 'outdated'
 end
@@ -89,7 +95,6 @@ take_staged(k, 9, logs, texts, firsts)
 place_deadline(k, expires, expires and math.max(grace, now - expires + HOUSEKEEPING_MS), texts._logs or '')
 enlist(k, texts.kind, texts.status, texts._indexes or '', texts, text(created))
 -- It was within the limits when it lived; now it takes its place again.
-local limits = limits_of(k)
 if limits and limits.places then
   local bytes = bytes_of_session(k, ARGV, first_field, texts._logs)
   take_place(k, positive(texts.accessed_at_ms), bytes, texts.owner or '')

@@ -235,7 +235,8 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
 
     async def tenant_limits(self) -> TenantLimits:
         """See `SessionStore.tenant_limits`."""
-        return await self._drive(lambda: self._settled(lambda: once(quotas.read_limits(self._context))))
+        found: TenantLimits = await self._drive(lambda: self._settled(lambda: once(quotas.read_limits(self._context))))
+        return found
 
     async def set_tenant_limits(self, **limits: Any) -> TenantLimits:
         """See `SessionStore.set_tenant_limits`."""
@@ -243,7 +244,8 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
 
     async def usage(self, *, owner: str | None = None) -> Usage:
         """See `SessionStore.usage`."""
-        return await self._drive(lambda: self._settled(lambda: once(quotas.usage(self._context, owner))))
+        found: Usage = await self._drive(lambda: self._settled(lambda: once(quotas.usage(self._context, owner))))
+        return found
 
     # Events
 

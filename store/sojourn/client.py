@@ -416,7 +416,8 @@ class SessionStore(Facade[S, Transport]):
             >>> store.tenant_limits().sessions  # doctest: +SKIP
             1000
         """
-        return self._drive(lambda: self._settled(lambda: once(quotas.read_limits(self._context))))
+        found: TenantLimits = self._drive(lambda: self._settled(lambda: once(quotas.read_limits(self._context))))
+        return found
 
     def set_tenant_limits(self, **limits: Any) -> TenantLimits:
         """Set the named limits of the tenant, for all clients; None removes one. All of them are the result.
@@ -442,7 +443,8 @@ class SessionStore(Facade[S, Transport]):
             >>> store.usage(owner="ada").sessions  # doctest: +SKIP
             3
         """
-        return self._drive(lambda: self._settled(lambda: once(quotas.usage(self._context, owner))))
+        found: Usage = self._drive(lambda: self._settled(lambda: once(quotas.usage(self._context, owner))))
+        return found
 
     # Events
 

@@ -369,11 +369,7 @@ class Facade(Generic[S, T]):
 
     def _revoke(self, build: Callable[[], Operation[int]]) -> Generator[Any, Any, int]:
         """A revocation, which cannot tell what is not there from what is elsewhere."""
-
-        def flow() -> Generator[Operation[int], int, int]:
-            return (yield build())
-
-        return self._settled(flow)
+        return self._settled(lambda: once(build()))
 
     def _revoke_owner(self, owner: str) -> Generator[Any, Any, int]:
         count = 0

@@ -8,7 +8,7 @@ key                                                           type    holds
 ``sojourn:isolated``                                          hash    tenants' own partitions; ``/last``: the top one
 ``sojourn:partition:<tenant>``                                string  its own partition, for a client confined to it
 ``sojourn:tenants:changed``                                   set     tenants of which the archive wants a new copy
-``sojourn:tenants:copied``                                    set     those of which it is making one
+``sojourn:tenants:copied``                                    set     ``<run>/<tenant>``: those of which a run makes one
 ``sojourn:archive``                                           hash    how the last archive run ended
 ``sojourn:rehydrating``                                       string  how far filling Redis from the archive came
 ``sojourn:checked``                                           string  the server's run that was held against the archive

@@ -19,6 +19,7 @@ from sojourn.archive.database import Connection, connected, statement
 from sojourn.archive.loader import Execute, Loader
 from sojourn.archive.rows import rows_json, session_key
 from sojourn.archive.schema import check_schema
+from sojourn.archive.tenants import bring_back_partitions
 from sojourn.errors import StoreFull
 from sojourn.keys import CHECKED, Homes, PartitionKeys
 from sojourn.operations.core import Operation, is_of_another_type, raise_for
@@ -216,6 +217,9 @@ def _bring_up(settings: Settings, execute: Execute, connection: Connection) -> C
                 "rehydrate' puts the live ones back"
             )
         return Counter()
+    if bring_back_partitions(settings, execute, connection, None, "archive"):  # an older copy may not know of all
+        known = _one(execute, batches_taken(_one(execute, homes(settings.partitions)).partitions))
+        behind = {each: taken for each, taken in known.items() if held.get(each.number, 0) > taken.count}
     ((at,),) = connection.execute("SELECT now()").fetchall()
     outcomes = _put_back(settings, execute, connection, behind)
     replaced = sum(outcomes[each] for each in ("loaded", "replaced", "removed"))

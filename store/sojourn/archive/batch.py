@@ -114,6 +114,8 @@ class Batch:
     event_ids: list[str] = field(default_factory=list)
     """Ids in the stream, to be acknowledged."""
     damaged_events: int = 0
+    tenants: set[str] = field(default_factory=set)
+    """Tenants whose limits or partitions its events say to have changed."""
     taken: tuple[int, datetime] | None = None
     """How many batches the archive has taken with this one, and when."""
     more: bool = False

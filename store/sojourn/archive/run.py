@@ -35,7 +35,7 @@ from sojourn.archive.sink import (
     storing,
 )
 from sojourn.archive.status import noted
-from sojourn.archive.tenants import copy_tenants
+from sojourn.archive.tenants import COPIED_ACTIONS, copy_tenants, tenants_wait
 from sojourn.codec import Models, datetime_from
 from sojourn.errors import ArchiveError, SettingsError, SojournError, StoreFull, StoreUnavailable
 from sojourn.events import ARCHIVE_GROUP, join_group
@@ -92,7 +92,7 @@ def archive_once(settings: Settings, *, models: Models | None = None, max_second
     with closing(transport), noted(transport.execute) as note_success:
         run = _Run(settings, settings.load_models() if models is None else models, transport, began + max_seconds)
         partitions = run.prepare()
-        if partitions:
+        if partitions or run.tenants_wait:
             with connected(settings.archive_url, settings.archive_timeout) as connection:
                 check_schema(connection, settings.archive_url)
                 run.work(connection, partitions)
@@ -104,6 +104,7 @@ def archive_once(settings: Settings, *, models: Models | None = None, max_second
 class _Run:
     def __init__(self, settings: Settings, models: Models, transport: Transport, deadline_s: float) -> None:
         self.report = ArchiveReport()
+        self.tenants_wait = False
         self._settings = settings
         self._models = models
         self._execute = transport.execute
@@ -130,14 +131,16 @@ class _Run:
         (look, lay_out), clock = open_layout(self._settings.partitions), source.time()
         server, known = current_run(), batches_taken(partitions)
         probes = [source.probe(each, GROUP) for each in partitions]
-        layout_replies, clock_replies, server_replies, known_replies, *replies = self._execute(
-            [look, clock, server, known, *probes]
+        tenants = tenants_wait()
+        layout_replies, clock_replies, server_replies, known_replies, tenants_replies, *replies = self._execute(
+            [look, clock, server, known, tenants, *probes]
         )
         if not look.parse(layout_replies):
             results(self._execute, [lay_out])
         self._until_ms = clock.parse(clock_replies)
         self._server = server.parse(server_replies).id
         self._known = known.parse(known_replies)
+        self.tenants_wait = tenants.parse(tenants_replies)
         waiting = [_waits(probe, own, each) for probe, own, each in zip(probes, replies, partitions, strict=True)]
         # A group keeps events from being trimmed, so it must be there before the first event is.
         newcomers = [each for each, own in zip(partitions, waiting, strict=True) if not own.joined]
@@ -156,7 +159,8 @@ class _Run:
         Those that another run holds come last, and are then waited for.
         """
         self.report.again = bring_up_archive(self._settings, self._execute, connection, self._known)
-        copy_tenants(self._settings, self._execute, connection)
+        while copy_tenants(self._settings, self._execute, connection) and time.monotonic() < self._deadline_s:
+            pass
         turns = deque((partition, False) for partition in partitions)
         while turns:
             if time.monotonic() >= self._deadline_s:
@@ -186,6 +190,8 @@ class _Run:
                 self._execute, self._models, self._homes, partition, self._until_ms, limit, self._skip, read_events
             )  # fmt: skip
             newer = self._write(connection, reader)
+        if reader.batch.tenants:  # before their events are acknowledged
+            copy_tenants(self._settings, self._execute, connection, reader.batch.tenants, wait=True)
         self._put_back(connection, reader.batch, newer)
         self._settle(reader.batch, newer)
         return reader.batch
@@ -197,6 +203,7 @@ class _Run:
         parts = reader.parts()
         part = next(parts, None)
         while part is not None:
+            reader.batch.tenants |= {each.tenant for each in part.audited if each.action in COPIED_ACTIONS}
             tables = _tables(part, trail.rows(part.audited))
             with storing(connection, tables) as sent:
                 following = next(parts, None)  # PostgreSQL works meanwhile

@@ -16,6 +16,7 @@ from sojourn.archive.database import Connection, is_data_error, statement
 from sojourn.archive.rows import rows_json, session_key
 
 __all__ = [
+    "TENANTS_LOCK",
     "Held",
     "PartitionBusy",
     "Sent",
@@ -31,6 +32,8 @@ K = TypeVar("K")
 
 _LOCKS: Final = 0x50_4A_52_00
 """The class of the advisory locks under which one run at a time works on a partition; any number."""
+TENANTS_LOCK: Final = -1
+"""In the place of a partition's number: for what is copied of tenants."""
 _CHUNK_CHARACTERS: Final = 16_000_000
 """One statement's rows; jsonb ends at 256 MB, and memory is used several times over while it is parsed."""
 

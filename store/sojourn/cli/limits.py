@@ -67,9 +67,9 @@ def limits(state: State, /, name: str, **options: Any) -> None:
     """
     context = click.get_current_context()
     given = {
-        option.rstrip("_"): value
-        for option, value in options.items()
-        if context.get_parameter_source(option) is click.core.ParameterSource.COMMANDLINE
+        each.rstrip("_"): value
+        for each, value in options.items()
+        if context.get_parameter_source(each) is click.core.ParameterSource.COMMANDLINE
     }
     store = state.store.for_tenant(name)
     if given:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Final, LiteralString
 
 import psycopg
 from psycopg import sql
 
-from sojourn.archive.database import Connection, connected
+from sojourn.archive.audit.append import Appender
+from sojourn.archive.audit.events import audited
+from sojourn.archive.database import Connection, connected, statement
+from sojourn.archive.rows import Damage, rows_json
 from sojourn.archive.schema import check_schema
-from sojourn.archive.sink import PartitionBusy, lock_partition
+from sojourn.archive.sink import TENANTS_LOCK, PartitionBusy, lock_partition
 from sojourn.errors import ArchiveUnavailable
 from sojourn.settings import Settings
 
-__all__ = ["count_rows", "erase_rows", "sessions_by_tenant", "wait_for_runs"]
+__all__ = ["count_rows", "erase_rows", "keep_audited", "sessions_by_tenant", "wait_for_runs"]
 
 _BATCH: Final = 2_000
 _TABLES: Final[tuple[LiteralString, ...]] = (
@@ -59,18 +63,37 @@ def sessions_by_tenant(settings: Settings) -> dict[str, int]:
 
 
 def wait_for_runs(settings: Settings, numbers: Iterable[int]) -> None:
-    """Wait until no archive run has in hand what it read from these partitions before.
+    """Wait until no archive run has in hand what it read of tenants, or from these partitions, before.
 
     Raises:
         ArchiveUnavailable: one takes too long; do it again.
     """
     with connected(settings.archive_url or "", settings.archive_timeout) as connection:
-        for number in numbers:
+        for number in (TENANTS_LOCK, *numbers):
             try:
                 with connection.transaction():
                     lock_partition(connection, number, wait=True)
             except PartitionBusy:
-                raise ArchiveUnavailable(f"an archive run has partition {number} in hand for too long") from None
+                raise ArchiveUnavailable("an archive run is at work for too long: do it again") from None
+
+
+def keep_audited(settings: Settings, number: int, entries: Iterable[tuple[str, Mapping[str, str]]]) -> None:
+    """Have the audit trail tell of entries of a partition's outbox, but not twice of those that it knows.
+
+    Raises:
+        ArchiveUnavailable, ArchiveSchemaMismatch: the archive cannot be written.
+    """
+    found = []
+    for stream_id, fields in entries:
+        with suppress(Damage, ValueError, OverflowError):  # no run could tell of it either
+            told = audited(number, stream_id, fields)
+            if told is not None:
+                found.append(told)
+    with connected(settings.archive_url or "", settings.archive_timeout) as connection, connection.transaction():
+        trail = Appender(connection)
+        if rows := trail.rows(found):
+            connection.execute(statement("store_audit"), {"rows": rows_json(rows)})
+        trail.close()
 
 
 def erase_rows(settings: Settings, tenant: str) -> None:

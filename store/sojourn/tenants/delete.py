@@ -30,6 +30,7 @@ __all__ = ["DeleteReport", "delete"]
 
 Progress = Callable[[int, int], None]
 _LONGEST_COUNT: Final = 16
+Entry = tuple[str, dict[str, str]]
 _TABLES: Final = "tables"
 
 
@@ -123,6 +124,7 @@ class _Deletion:
             return self._forget(str(told))
         places = [self._shared] if self._home == self._shared else [self._home, self._shared]
         if not self._dry_run:
+            self._archived()  # before anything goes: whether the archive is there
             self._close(places)
         for keys in places:
             self._erase_sessions(keys)
@@ -214,13 +216,22 @@ class _Deletion:
             for key in (partition.deadlines, partition.dirty, partition.removals, partition.removed):
                 self._erase_members(keys, "member", key, pattern)
             self._erase_members(keys, "lost", partition.lost, pattern)
-        for ids in self._entries(partition.events, lambda fields: fields.get("tenant") == keys.tenant):
-            self._erase(keys, "event", ids, partition.events, "events")
+        for entries in self._entries(partition.events, lambda fields: fields.get("tenant") == keys.tenant):
+            self._keep_audited(partition, entries)
+            self._erase(keys, "event", [each for each, _ in entries], partition.events, "events")
         self._erase(keys, "group", groups_of(self._link, keys), partition.events, "groups")
         for streams in list(self._link.scan("SCAN", None, escaped(partition.prefix) + "/dead:*")):
             for stream in streams:
-                for ids in self._entries(stream, lambda fields: _is_of(fields.get("event", ""), keys.tenant)):
-                    self._erase(keys, "event", ids, stream, "dead_letters")
+                for entries in self._entries(stream, lambda fields: _is_of(fields.get("event", ""), keys.tenant)):
+                    self._erase(keys, "event", [each for each, _ in entries], stream, "dead_letters")
+
+    def _keep_audited(self, partition: PartitionKeys, entries: list[Entry]) -> None:
+        """What no archive run has taken yet is to be in the audit trail before it goes."""
+        if self._dry_run or self._link.settings.archive_url is None:
+            return
+        from sojourn.tenants.archived import keep_audited
+
+        keep_audited(self._link.settings, partition.number, entries)
 
     def _erase_members(self, keys: TenantKeys, what: str, key: str, pattern: str) -> None:
         command = "ZSCAN" if what == "member" else "SSCAN"
@@ -239,12 +250,12 @@ class _Deletion:
             found.setdefault(told, []).append(name)
         return found
 
-    def _entries(self, stream: str, is_ours: Callable[[dict[str, str]], bool]) -> Iterator[list[str]]:
-        """Ids of a stream's entries that are the tenant's."""
+    def _entries(self, stream: str, is_ours: Callable[[dict[str, str]], bool]) -> Iterator[list[Entry]]:
+        """A stream's entries that are the tenant's."""
         after = "-"
         while True:
             (found,) = self._link.ask(("XRANGE", stream, after, "+", "COUNT", AT_ONCE))
-            ours = [entry for entry, fields in found if is_ours(pairs(fields))]
+            ours = [each for each in ((entry, pairs(fields)) for entry, fields in found) if is_ours(each[1])]
             if ours:
                 yield ours
             if len(found) < AT_ONCE:
@@ -272,7 +283,9 @@ class _Deletion:
         link, tenant = self._link, self._shared.tenant
         if self._home != self._shared:
             link.ask(("UNLINK", self._home.limits))
-        link.ask(*(("SREM", each, tenant) for each in (TENANTS, CHANGED_TENANTS, COPIED_TENANTS)))
+        link.ask(*(("SREM", each, tenant) for each in (TENANTS, CHANGED_TENANTS)))
+        for marks in link.scan("SSCAN", COPIED_TENANTS, "*/" + escaped(tenant)):  # of archive runs that were killed
+            link.ask(("SREM", COPIED_TENANTS, *marks))
         link.ask(("UNLINK", self._shared.limits))
         known = json.loads(told)
         del known["action"]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import click
 import pytest
 from tests.store.cli.conftest import Run
 
 from sojourn import SessionStore
+from sojourn.cli import cli
 
 GIVEN = "from-stdin-0123456789"
 
@@ -146,3 +148,28 @@ def test_limits(run: Run, store: Any) -> None:
     ):
         run("tenant", "limits", "acme", *wrong, code=2)
     assert store.for_tenant("acme").tenant_limits().policy == "evict_lru"
+
+
+def test_limits_of_the_tenant_that_is_named(run: Run, store: Any) -> None:
+    """They are set for the tenant that is named, whatever --tenant says; what is taken is told, none of it too."""
+    store.for_tenant("acme").create(owner="ada")
+    found = run("--tenant", "other", "tenant", "limits", "acme", "--sessions", "5", "--json").json
+    assert (found["tenant"], found["limits"]["sessions"], found["usage"]["sessions"]) == ("acme", 5, 1)
+    assert store.for_tenant("acme").tenant_limits().sessions == 5
+    assert store.for_tenant("other").tenant_limits().sessions is None
+    shown = run("tenant", "limits", "empty", "--sessions", "3").out.splitlines()
+    assert shown[1].split() == ["sessions", "3", "0"]
+
+
+def test_no_parameter_hides_another() -> None:
+    """In no command do an argument and an option, global ones included, go by one name."""
+
+    def commands(path: str, command: click.Command) -> list[tuple[str, click.Command]]:
+        below = command.commands.items() if isinstance(command, click.Group) else ()
+        return [(path, command), *(each for name, own in below for each in commands(f"{path} {name}", own))]
+
+    found = commands("sojourn", cli)
+    assert len(found) > 30
+    for path, command in found:
+        names = [each.name for each in command.params]
+        assert len(names) == len(set(names)), path

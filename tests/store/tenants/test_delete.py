@@ -20,8 +20,8 @@ from tests.drivers import snapshot
 from tests.store.examples import JobSession
 from tests.waiting import eventually
 
-from sojourn import InvalidInput, SessionNotFound, SessionStore, Settings, TenantClosed
-from sojourn.archive import archive_once, init
+from sojourn import ArchiveUnavailable, InvalidInput, SessionNotFound, SessionStore, Settings, TenantClosed
+from sojourn.archive import Audit, archive_once, init
 from sojourn.keys import TenantKeys
 from sojourn.tenants import confine, delete, isolate, list_tenants, new_password, show_tenant
 
@@ -271,3 +271,33 @@ def test_clients_meanwhile(any_redis_url: str, raw_any: Any) -> None:
     assert not wrong
     assert report.sessions >= len(ids)
     assert [each for each in left(raw_any, "acme") if ":session:" in each] == [] or not closed
+
+
+@pytest.mark.parametrize("isolated", [False, True])
+def test_the_audit_trail_keeps_what_was_not_archived(any_redis_url: str, postgres_url: str, isolated: bool) -> None:
+    """What happened since the last archive run is told of all the same, once, before the deletion."""
+    init(postgres_url)
+    settings = Settings(redis_url=any_redis_url, archive_url=postgres_url)
+    if isolated:
+        isolate(settings, "acme", actor="ada")
+    with SessionStore(settings=settings, model=JobSession, tenant="acme") as store:
+        store.set_tenant_limits(sessions=9)
+        made = store.create(owner="ada")
+        archive_once(settings)
+        store.delete(made.id)
+        delete(settings, "acme", actor="mallory")
+    archive_once(settings)
+    trail = Audit(settings, tenant="acme")
+    told = [each.action for each in reversed(trail.list().entries)]
+    assert told == [*["tenant.isolate"] * isolated, "tenant.limits", "created", "deleted", "tenant.delete"]
+    assert trail.verify().is_sound
+
+
+def test_without_the_archive_nothing_goes(any_redis_url: str, raw_any: Any) -> None:
+    """An archive that is away is noticed before the first session is removed."""
+    settings = Settings(redis_url=any_redis_url)
+    fill(settings, "acme")
+    before = snapshot(raw_any)
+    with pytest.raises(ArchiveUnavailable):
+        delete(settings.model_copy(update={"archive_url": "postgresql://u:p@127.0.0.1:1/none"}), "acme")
+    assert snapshot(raw_any) == before

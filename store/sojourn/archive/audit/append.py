@@ -10,6 +10,7 @@ import json
 import logging
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from sojourn.archive.audit.chain import Link, microseconds
@@ -21,6 +22,10 @@ from sojourn.archive.rows import rows_json
 __all__ = ["Appender"]
 
 log = logging.getLogger("sojourn.archive")
+
+
+_text = lru_cache(maxsize=1024)(datetime.isoformat)
+"""Times of neighbours are often the same."""
 
 
 class Appender:
@@ -69,25 +74,15 @@ class Appender:
         end, previous = self._ends[tenant]
         seq, now = end + 1, self._now[tenant]
         at = at or now
-        link = Link(
-            seq,
-            microseconds(at),
-            microseconds(now),
-            actor,
-            action,
-            session_id,
-            trace_id,
-            event_id,
-            detail,
-            previous,
-            b"",
-        )
-        digest = link.computed(tenant)
+        at_us, recorded_us = microseconds(at), microseconds(now)
+        digest = Link(
+            seq, at_us, recorded_us, actor, action, session_id, trace_id, event_id, detail, previous, b""
+        ).computed(tenant)
         self._ends[tenant] = seq, digest
         self.added += 1
         session = "null" if session_id is None else quote(session_id)
         return (
-            f'{{"tenant":{quote(tenant)},"seq":{seq},"at":"{at.isoformat()}","recorded_at":"{now.isoformat()}"'
+            f'{{"tenant":{quote(tenant)},"seq":{seq},"at":"{_text(at)}","recorded_at":"{_text(now)}"'
             f',"actor":{quote(actor)},"action":{quote(action)},"session_id":{session},"trace_id":{quote(trace_id)}'
             f',"event_id":{quote(event_id)},"detail":{quote(detail)}'
             f',"previous":"{previous.hex()}","hash":"{digest.hex()}"}}'

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 __all__ = ["GENESIS", "Link", "microseconds"]
@@ -50,6 +51,7 @@ class Link(NamedTuple):
         return hashlib.sha256(self.previous + "".join(map(_netstring, texts)).encode()).digest()
 
 
+@lru_cache(maxsize=1024)  # those of neighbours are often the same
 def microseconds(moment: datetime) -> int:
     """Since the epoch."""
     return (moment - _EPOCH) // _MICROSECOND

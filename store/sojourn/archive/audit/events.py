@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from sojourn.archive.rows import Damage, check_text
@@ -83,6 +84,8 @@ def audited(partition: int, stream_id: str, fields: Mapping[str, str]) -> Audite
 
 def _detail(type_: str, fields: Mapping[str, str], changes: Mapping[str, Any] | None) -> str:
     """A small JSON object, in ASCII."""
+    if not changes and changes is not None and type_ not in _TOLD_WHOLE:  # most: they have nothing of their own to tell
+        return _without_changes(bool(fields.get("id")), fields.get("version", ""), fields.get("kind", ""))
     told: dict[str, Any] = {}
     if fields.get("id"):
         told = {"version": _integer(fields.get("version", "")), "kind": _text("kind", fields.get("kind", ""))}
@@ -98,6 +101,11 @@ def _detail(type_: str, fields: Mapping[str, str], changes: Mapping[str, Any] | 
     if len(text) > _DETAIL_BYTES:
         text = _encode({"bytes": len(text), "sha256": hashlib.sha256(text.encode()).hexdigest()})
     return text
+
+
+@lru_cache(maxsize=1024)
+def _without_changes(of_session: bool, version: str, kind: str) -> str:
+    return _encode({"version": _integer(version), "kind": _text("kind", kind)} if of_session else {})
 
 
 def _changes(fields: Mapping[str, str]) -> dict[str, Any] | None:
