@@ -492,9 +492,10 @@ def astray(found: list[Any]) -> list[int]:
     ]
 
 
-def once(operation: Operation[R]) -> Generator[Operation[R], R, R]:
+def once(operation: Operation[R]) -> Generator[Operation[Any], Any, R]:
     """A flow of one step."""
-    return (yield operation)
+    found: R = yield operation
+    return found
 
 
 def told_moved(found: list[Any]) -> TenantMoved | None:

@@ -9,6 +9,7 @@ import pytest
 import redis
 from tests.census import strays
 from tests.drivers import KINDS, StoreOpener
+from tests.waiting import eventually
 
 from sojourn import LimitExceeded, Settings
 from sojourn.keys import PartitionKeys, TenantKeys
@@ -45,6 +46,7 @@ def test_limits_hold_on_the_way(redis_url: str, kind: str, policy: Any) -> None:
         move = threading.Thread(target=lambda: isolate(Settings(redis_url=redis_url), "acme"))
         for each in threads:
             each.start()
+        eventually(lambda: raw.zcard(OLD.live) > 3)
         move.start()
         while move.is_alive():
             counts.append(raw.eval(BOTH, 2, OLD.live, NEW.live))
