@@ -24,6 +24,7 @@ def environment(any_redis_url: str, postgres_url: str, tmp_path: Path) -> dict[s
     }
 
 
+@pytest.mark.timeout(300)  # some forty commands, each a process
 def test_the_tour_works_from_top_to_bottom(environment: dict[str, str]) -> None:
     """The commands and the Python blocks run in the order in which a reader meets them."""
     environment = {name: value for name, value in environment.items() if name != "SOJOURN_CONFIG"}

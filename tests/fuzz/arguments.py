@@ -134,6 +134,7 @@ CALLED: Final = frozenset(
         "updates",
         "status",
         "detail",
+        "limits",
         "where",
         "action",
         "progress",
