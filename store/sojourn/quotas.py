@@ -89,7 +89,7 @@ class TenantLimits(BaseModel):
     """Live sessions of one owner."""
     bytes: Count | None = None
     """Bytes of the tenant's live sessions: names and values of the fields that users set, and their log entries. Redis
-    takes about twice as much for them."""
+    takes more for them: keys, indexes and places come on top."""
     policy: Literal["reject", "evict_lru"] = "reject"
     """Whether what is too much is refused, or the least recently used live sessions end for it."""
     creates: Rate | None = None

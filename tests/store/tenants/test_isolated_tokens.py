@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -14,6 +13,7 @@ import redis
 from tests.census import strays
 from tests.drivers import KINDS, StoreOpener
 from tests.store.examples import JobSession
+from tests.waiting import eventually
 
 from sojourn import SessionStore, Settings, TokenInvalid
 from sojourn.tenants import isolate
@@ -156,7 +156,8 @@ def test_revoking_an_owner_while_all_are_moved(any_redis_url: str) -> None:
         pairs = [store.tokens.issue(each) for each in made]
         mover = threading.Thread(target=isolate, args=(settings, "acme"))
         mover.start()
-        time.sleep(1.1)
+        with redis.Redis.from_url(any_redis_url) as client:
+            eventually(lambda: client.exists("sojourn:{100}:acme:kinds"), what="the first sessions that moved")
         store.tokens.revoke_owner("ada")
         mover.join()
         for pair in pairs:
