@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
+from tests.acceptance.documents import ROOT, fenced
 
 pytest_plugins = ["pytester"]
 
@@ -130,3 +131,12 @@ def test_nothing_is_imported_for_others(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("import sys\ndef test_it(): assert not [n for n in sys.modules if n.startswith('sojourn')]")
     found = pytester.run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
     found.assert_outcomes(passed=1)
+
+
+def test_the_guide(pytester: pytest.Pytester) -> None:
+    """Its own tests pass, beside the `conftest.py` that it shows."""
+    found = fenced((ROOT / "docs" / "guides" / "testing.md").read_text("utf-8"), "python")
+    (conftest,) = [each for each in found if "@pytest.fixture" in each]
+    pytester.makeconftest(conftest)
+    pytester.makepyfile("\n\n".join(each for each in found if each != conftest))
+    pytester.runpytest("-W", "error").assert_outcomes(passed=3)
