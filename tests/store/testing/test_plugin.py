@@ -135,8 +135,9 @@ def test_nothing_is_imported_for_others(pytester: pytest.Pytester) -> None:
 
 def test_the_guide(pytester: pytest.Pytester) -> None:
     """Its own tests pass, beside the `conftest.py` that it shows."""
-    found = fenced((ROOT / "docs" / "guides" / "testing.md").read_text("utf-8"), "python")
-    (conftest,) = [each for each in found if "@pytest.fixture" in each]
-    pytester.makeconftest(conftest)
-    pytester.makepyfile("\n\n".join(each for each in found if each != conftest))
+    for block in fenced((ROOT / "docs" / "guides" / "testing.md").read_text("utf-8"), "python"):
+        first, _, rest = block.partition("\n")
+        if first.startswith("# "):
+            (pytester.path / first[2:]).write_text(rest, "utf-8")
+    pytester.syspathinsert()
     pytester.runpytest("-W", "error").assert_outcomes(passed=3)
