@@ -214,6 +214,8 @@ class Settings(BaseSettings):
     secret_keys_file: Path | None = None
     """A file with such keys, one a line; they come after those of `secret_keys`."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["console", "json"] | None = None
+    """How workers write their log lines to standard error; None: for a console on a terminal, else as JSON."""
 
     @classmethod
     def settings_customise_sources(
