@@ -39,14 +39,15 @@ class Line:
         self.fields = fields
 
     def __str__(self) -> str:
-        return " ".join([self.event, *(f"{name}={_shown(value)}" for name, value in self.fields.items())])
+        told = (f"{name}={_shown(value)}" for name, value in self.fields.items() if value is not None)
+        return " ".join([self.event, *told])
 
 
 class Log:
     """Where one part of Sojourn logs.
 
     An event is a constant text; what differs from one time to the next is in fields. An exception is given as it is,
-    by the name ``error``. No field is a secret, or what somebody keeps in a session.
+    by the name ``error``. A field that is None is not shown. No field is a secret, or what somebody keeps in a session.
 
     Args:
         name: of the logger, under ``sojourn``.
@@ -59,6 +60,11 @@ class Log:
 
     def __init__(self, name: str) -> None:
         self._logger = logging.getLogger(name)
+
+    def log(self, level: int, event: str, /, **fields: object) -> None:
+        """Tell at a level of `logging`; for what is worth more or less from one time to the next."""
+        if self._logger.isEnabledFor(level):
+            self._tell(level, event, fields)
 
     def debug(self, event: str, /, **fields: object) -> None:
         """Tell of each single thing that is as it should be."""

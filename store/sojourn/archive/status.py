@@ -19,15 +19,17 @@ from sojourn.codec import datetime_from
 from sojourn.errors import ArchiveError, SettingsError, SojournError, StoreError
 from sojourn.events import ARCHIVE_GROUP
 from sojourn.keys import ARCHIVE
+from sojourn.logs import Log
 from sojourn.metrics import GroupState, read_metrics
-from sojourn.operations.core import Operation, pairs, raise_for
+from sojourn.operations.core import Command, Operation, pairs, raise_for
 from sojourn.settings import Settings
 from sojourn.transport.blocking import Transport
 
 __all__ = ["ArchiveStatus", "LastRun", "noted", "status"]
 
 _ERROR_LENGTH: Final = 500
-log = logging.getLogger("sojourn.archive")
+_FAILING: Final = "failing_since_ms"
+LOG: Final = Log("sojourn.archive")
 Execute = Callable[[Sequence[Operation[Any]]], list[list[Any]]]
 
 
@@ -173,21 +175,44 @@ def noted(execute: Execute) -> Iterator[Callable[[ArchiveReport], None]]:
 
     def note_success(report: ArchiveReport) -> None:
         counts = {name: int(value) for name, value in report.to_json().items() if name != "duration_s"}
-        _note(execute, "last_run_at_ms", {"duration_ms": round(report.duration_s * 1000), **counts})
+        duration_ms = round(report.duration_s * 1000)
+        did = {name: value for name, value in counts.items() if value and name != "complete"}
+        LOG.log(
+            logging.INFO if did else logging.DEBUG, "archive run ended", **did, complete=report.complete,
+            duration_ms=duration_ms,
+        )  # fmt: skip
+        failing_since_ms, now_ms = _note(execute, "last_run_at_ms", {"duration_ms": duration_ms, **counts})
+        if failing_since_ms is not None:
+            LOG.info("archive runs work again", duration_ms=now_ms - failing_since_ms)
 
     try:
         yield note_success
     except Exception as error:
         # Other errors than our own may quote what was stored, or a password.
         told = str(error).splitlines()[0] if isinstance(error, SojournError) and str(error) else type(error).__name__
-        _note(execute, "last_error_at_ms", {"last_error": told[:_ERROR_LENGTH]})
+        failing_since_ms, _ = _note(execute, "last_error_at_ms", {"last_error": told[:_ERROR_LENGTH]})
+        # One line for an outage, which may have many runs fail.
+        begins = failing_since_ms is None
+        LOG.log(logging.WARNING if begins else logging.DEBUG, "archive run failed", error=error)
         raise
 
 
-def _note(execute: Execute, time_field: str, fields: dict[str, str | int]) -> None:
+def _note(execute: Execute, time_field: str, fields: dict[str, str | int]) -> tuple[int | None, int]:
+    """Note how a run ended.
+
+    Returns:
+        Since when runs had failed before this one, None if the last one did not, and the time; both by Redis's clock.
+    """
     try:
         clock_ms = source.time().parse(execute([source.time()])[0])
         written = [part for pair in {time_field: clock_ms, **fields}.items() for part in pair]
-        _raise_for(execute([Operation((("HSET", ARCHIVE, *written),), lambda _: None)])[0][0])
+        failed = time_field == "last_error_at_ms"
+        since: Command = ("HSETNX", ARCHIVE, _FAILING, clock_ms) if failed else ("HDEL", ARCHIVE, _FAILING)
+        commands: tuple[Command, ...] = (("HSET", ARCHIVE, *written), ("HGET", ARCHIVE, _FAILING), since)
+        replies = execute([Operation(commands, lambda _: None)])[0]
+        for each in replies:
+            _raise_for(each)
+        return _number(replies[1]), clock_ms
     except StoreError as error:  # the run itself has done, or failed at, what it had to
-        log.warning("how the archive run ended cannot be noted in Redis: %s", error)
+        LOG.warning("archive run cannot be noted", error=error)
+        return None, 0

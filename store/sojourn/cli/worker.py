@@ -55,6 +55,6 @@ def worker(state: State, roles: tuple[str, ...], lifeline: bool) -> None:
 def _packages(settings: Settings, roles: Sequence[str]) -> list[str]:
     """What the roles import beyond the client's own needs."""
     if list(roles) == ["listen"]:
-        return []
+        return ["structlog"]
     archive = ["psycopg"] if settings.archive_url is not None else []
-    return ["rq", "rq_scheduler", *archive]
+    return ["structlog", "rq", "rq_scheduler", *archive]
