@@ -32,33 +32,21 @@ class Call:
     """Arguments behind the event, of which there should be none."""
 
 
-def calls(*folders: Path) -> list[Call]:
+def calls() -> list[Call]:
     """Every call of a `Log` in the source; its levels are those that it names."""
-    found = []
-    for folder in folders or (ROOT / "store", ROOT / "worker"):
-        for path in sorted(folder.rglob("*.py")):
-            tree = ast.parse(path.read_text())
-            levels_of = {
-                each.targets[0].id: _named(each.value)
-                for each in ast.walk(tree)
-                if isinstance(each, ast.Assign) and isinstance(each.targets[0], ast.Name)
-            }
-            found += list(_calls(tree, str(path.relative_to(ROOT)), levels_of))
-    return found
+    paths = [path for folder in ("store", "worker") for path in sorted((ROOT / folder).rglob("*.py"))]
+    return [call for path in paths for call in _calls_in(path, str(path.relative_to(ROOT)))]
 
 
-def _calls(tree: ast.Module, path: str, levels_of: dict[str, frozenset[str]]) -> Iterator[Call]:
-    for node in ast.walk(tree):
+def _calls_in(path: Path, name: str) -> Iterator[Call]:
+    for node in ast.walk(ast.parse(path.read_text())):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
             continue
         target, method = node.func.value, node.func.attr
         if not (isinstance(target, ast.Name) and target.id in _LOGS and method in (*_LEVELS, "log")):
             continue
         arguments = list(node.args)
-        levels = frozenset({method})
-        if method == "log":
-            level = arguments.pop(0)
-            levels = levels_of.get(level.id, frozenset()) if isinstance(level, ast.Name) else _named(level)
+        levels = _named(arguments.pop(0)) if method == "log" else frozenset({method})
         event = arguments[0] if arguments else None
         text = event.value if isinstance(event, ast.Constant) and isinstance(event.value, str) else None
         fields = {each.arg for each in node.keywords if each.arg is not None}
@@ -67,7 +55,7 @@ def _calls(tree: ast.Module, path: str, levels_of: dict[str, frozenset[str]]) ->
         if known:
             fields |= _ABOUT
         yield Call(
-            f"{path}:{node.lineno}", levels, text, frozenset(fields), len(known) < len(spread), len(arguments) - 1
+            f"{name}:{node.lineno}", levels, text, frozenset(fields), len(known) < len(spread), len(arguments) - 1
         )
 
 

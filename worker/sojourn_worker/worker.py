@@ -149,9 +149,9 @@ class JobsWorker(Worker):
     def _tell_failed(self, job: Job, reason: str) -> None:
         """Tell of a failed job in one line, without its arguments and without its error's text unless it is ours."""
         # That the archive is away is told once, by its runs.
-        level = logging.DEBUG if isinstance(self._error, ArchiveError) else logging.WARNING
         LOG.log(
-            level, "job failed", job=job.id, error=self._error, reason=None if self._error else reason,
+            logging.DEBUG if isinstance(self._error, ArchiveError) else logging.WARNING, "job failed", job=job.id,
+            error=self._error, reason=None if self._error else reason,
             again_in_s=job.get_retry_interval() if sound(job.retry_intervals) else None, retries_left=job.retries_left,
         )  # fmt: skip
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from redis.exceptions import ResponseError
 
@@ -181,38 +181,44 @@ def noted(execute: Execute) -> Iterator[Callable[[ArchiveReport], None]]:
             logging.INFO if did else logging.DEBUG, "archive run ended", **did, complete=report.complete,
             duration_ms=duration_ms,
         )  # fmt: skip
-        failing_since_ms, now_ms = _note(execute, "last_run_at_ms", {"duration_ms": duration_ms, **counts})
-        if failing_since_ms is not None:
-            LOG.info("archive runs work again", duration_ms=now_ms - failing_since_ms)
+        before = _note(execute, "last_run_at_ms", {"duration_ms": duration_ms, **counts})
+        if before.failing_since_ms is not None:
+            LOG.info("archive runs work again", duration_ms=before.now_ms - before.failing_since_ms)
 
     try:
         yield note_success
     except Exception as error:
         # Other errors than our own may quote what was stored, or a password.
         told = str(error).splitlines()[0] if isinstance(error, SojournError) and str(error) else type(error).__name__
-        failing_since_ms, _ = _note(execute, "last_error_at_ms", {"last_error": told[:_ERROR_LENGTH]})
+        told = told[:_ERROR_LENGTH]
+        before = _note(execute, "last_error_at_ms", {"last_error": told})
         # One line for an outage, which may have many runs fail.
-        begins = failing_since_ms is None
-        LOG.log(logging.WARNING if begins else logging.DEBUG, "archive run failed", error=error)
+        is_news = before.failing_since_ms is None or before.error != told
+        LOG.log(logging.WARNING if is_news else logging.DEBUG, "archive run failed", error=error)
         raise
 
 
-def _note(execute: Execute, time_field: str, fields: dict[str, str | int]) -> tuple[int | None, int]:
-    """Note how a run ended.
+class _Before(NamedTuple):
+    """How it was before a run's end was noted."""
 
-    Returns:
-        Since when runs had failed before this one, None if the last one did not, and the time; both by Redis's clock.
-    """
+    now_ms: int = 0
+    failing_since_ms: int | None = None
+    """Since when runs had failed; None if the last one did not. By Redis's clock."""
+    error: str | None = None
+
+
+def _note(execute: Execute, time_field: str, fields: dict[str, str | int]) -> _Before:
+    """Note how a run ended; how it was before."""
     try:
         clock_ms = source.time().parse(execute([source.time()])[0])
         written = [part for pair in {time_field: clock_ms, **fields}.items() for part in pair]
         failed = time_field == "last_error_at_ms"
         since: Command = ("HSETNX", ARCHIVE, _FAILING, clock_ms) if failed else ("HDEL", ARCHIVE, _FAILING)
-        commands: tuple[Command, ...] = (("HSET", ARCHIVE, *written), ("HGET", ARCHIVE, _FAILING), since)
-        replies = execute([Operation(commands, lambda _: None)])[0]
+        before: Command = ("HMGET", ARCHIVE, _FAILING, "last_error")
+        replies = execute([Operation((before, ("HSET", ARCHIVE, *written), since), lambda _: None)])[0]
         for each in replies:
             _raise_for(each)
-        return _number(replies[1]), clock_ms
+        return _Before(clock_ms, _number(replies[0][0]), replies[0][1])
     except StoreError as error:  # the run itself has done, or failed at, what it had to
         LOG.warning("archive run cannot be noted", error=error)
-        return None, 0
+        return _Before()

@@ -15,6 +15,10 @@ __all__ = ["is_secret_name", "masked", "masked_text"]
 _SECRET: Final = re.compile(r"(?i)pass|pwd|secret|token|credential")
 _KEYWORDS: Final = re.compile(r"\s*\w+\s*=")
 _IN_KEYWORDS: Final = re.compile(r"(?is)(\w*(?:pass|pwd|secret|token)\w*\s*=\s*)('(?:[^'\\]|\\.)*(?:'|$)|(?:\\.|\S)+)")
+_IN_TEXT: Final = re.compile(
+    r"(?is)(\w*(?:pass|pwd|secret|token|credential)\w*['\"]?\s*[=:]\s*)"
+    r"('(?:[^'\\]|\\.)*(?:'|$)|\"(?:[^\"\\]|\\.)*(?:\"|$)|(?:\\.|\S)+)"
+)
 _IN_QUERY: Final = re.compile(r"(?s)([?&;])([^?&;=]*)=([^&]*)")
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _URL_IN_TEXT: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]*[^\s'\"<>).,;:!?\]]")
@@ -69,7 +73,7 @@ def masked_text(text: str) -> str:
     """
     if "://" in text:
         text = _URL_IN_TEXT.sub(lambda url: str(masked(url[0])), text)
-    return _IN_KEYWORDS.sub(r"\1***", text) if "=" in text else text
+    return _IN_TEXT.sub(r"\1***", text) if "=" in text or ":" in text else text
 
 
 def is_secret_name(name: str) -> bool:
