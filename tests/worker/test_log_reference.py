@@ -91,4 +91,4 @@ def test_the_finder_finds(tmp_path: Path) -> None:
     assert first.fields == {"hook", "event_id", "tenant", "session_id", "trace_id"}
     assert _is_faulty(first)
     assert _is_faulty(second)
-    assert (second.event, second.levels, second.is_open) == (None, {"info", "debug"}, True)
+    assert (second.event, second.levels, second.is_open) == (None, frozenset({"info", "debug"}), True)

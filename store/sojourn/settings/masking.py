@@ -16,7 +16,7 @@ _SECRET: Final = re.compile(r"(?i)pass|pwd|secret|token|credential")
 _KEYWORDS: Final = re.compile(r"\s*\w+\s*=")
 _IN_KEYWORDS: Final = re.compile(r"(?is)(\w*(?:pass|pwd|secret|token)\w*\s*=\s*)('(?:[^'\\]|\\.)*(?:'|$)|(?:\\.|\S)+)")
 _IN_TEXT: Final = re.compile(
-    r"(?is)(\w*(?:pass|pwd|secret|token|credential)\w*['\"]?\s*[=:]\s*)"
+    r"(?is)(\b\w*?(?:pass|pwd|secret|token|credential)\w*['\"]?\s*[=:]\s*)"
     r"('(?:[^'\\]|\\.)*(?:'|$)|\"(?:[^\"\\]|\\.)*(?:\"|$)|(?:\\.|\S)+)"
 )
 _IN_QUERY: Final = re.compile(r"(?s)([?&;])([^?&;=]*)=([^&]*)")
