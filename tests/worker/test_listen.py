@@ -79,7 +79,7 @@ def test_a_listener_that_may_not_configure_says_so(own_redis: OwnRedis, processe
     server = own_redis({"rename-command": 'CONFIG ""'})
     settings = settings_for(server.url)
     listener = processes.role("listen", settings)
-    listener.logged("make sure that it contains Exe")
+    listener.tells("notifications cannot be switched on")
     client = redis.Redis.from_url(server.url, decode_responses=True)
     _create(settings, 5, 0.1)
     eventually(lambda: len(expired_events(client, settings)) == 5)
