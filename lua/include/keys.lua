@@ -19,6 +19,8 @@ local function session_keys(prefix, tenant, id)
     places = own .. 'places',
     rate = own .. 'rate:',
     told = own .. 'told:',
+    stats = own .. 'stats',
+    calls = own .. 'calls',
     deadlines = prefix .. 'deadlines',
     dirty = prefix .. 'dirty',
     removals = prefix .. 'removals',

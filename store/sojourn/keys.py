@@ -24,6 +24,8 @@ key                                                           type    holds
 ``sojourn:{NN}:<tenant>:places``                              hash    their bytes and owners by id; ``/bytes``: the sum
 ``sojourn:{NN}:<tenant>:rate:<rate>[:<owner>]``               string  when that bucket will be full again
 ``sojourn:{NN}:<tenant>:told:<limit>``                        string  there for a minute after a refusal was told
+``sojourn:{NN}:<tenant>:stats``                               hash    counts of its sessions; see ``counts.py``
+``sojourn:{NN}:<tenant>:calls``                               hash    calls of its clients that tell them, likewise
 ``sojourn:{NN}:<tenant>:index:status:<kind>:<status>``        zset    ids by creation time
 ``sojourn:{NN}:<tenant>:index:<field>:<value>``               zset    ids by creation time
 ``sojourn:{NN}:deadlines``                                    zset    ``<tenant>/<id>`` by deadline
@@ -371,6 +373,16 @@ class TenantKeys:
     def told(self, limit: str) -> str:
         """There for a while after a refusal was told."""
         return f"{self.prefix}told:{limit}"
+
+    @cached_property
+    def stats(self) -> str:
+        """How many sessions were created, ended and claimed, and how long they took."""
+        return self.prefix + "stats"
+
+    @cached_property
+    def calls(self) -> str:
+        """How many calls clients made, with what result, and how long these took."""
+        return self.prefix + "calls"
 
     def session(self, session_id: str) -> str:
         """The record."""
