@@ -28,6 +28,7 @@ local function session_keys(prefix, tenant, id)
     counts = prefix .. 'counts',
     guard = prefix .. '/guard',
     removed = prefix .. '/removed',
+    sweeps = prefix .. '/sweeps',
     operations = prefix .. 'operations',
     events = prefix .. 'events',
   }

@@ -9,7 +9,8 @@ key                                                           type    holds
 ``sojourn:partition:<tenant>``                                string  its own partition, for a client confined to it
 ``sojourn:tenants:changed``                                   set     tenants of which the archive wants a new copy
 ``sojourn:tenants:copied``                                    set     ``<run>/<tenant>``: those of which a run makes one
-``sojourn:archive``                                           hash    how the last archive run ended
+``sojourn:archive``                                           hash    how the last archive run ended; rows and runs
+``sojourn:/noted:<queue prefix>``                             hash    what a deployment's workers did, and when last
 ``sojourn:rehydrating``                                       string  how far filling Redis from the archive came
 ``sojourn:checked``                                           string  the server's run that was held against the archive
 ``sojourn:{NN}:<tenant>:session:<id>``                        hash    the record
@@ -39,6 +40,7 @@ key                                                           type    holds
 ``sojourn:{NN}:/running:<hook>:<event>``                      string  the job in which the hook has the event in hand
 ``sojourn:{NN}:/tries:<hook>:<event>``                        string  how often the hook failed on the event
 ``sojourn:{NN}:/batches``                                     hash    how many batches the archive took, the last when
+``sojourn:{NN}:/sweeps``                                      hash    how many sweeps claimed, or failed, the last when
 ``sojourn:{NN}:/guard``                                       string  there while sessions come back from the archive
 ``sojourn:{NN}:/removed``                                     zset    ``<tenant>/<id>`` that went meanwhile, by time
 ``sojourn:{NN}:/staged:<token>:<log>``                        list    entries on their way back from the archive
@@ -90,6 +92,7 @@ __all__ = [
     "partition_note",
     "queue_counts",
     "session_pattern",
+    "worker_notes",
 ]
 
 LAYOUT: Final = 1
@@ -214,6 +217,16 @@ def queue_counts(queue_prefix: str) -> str:
     return f"{queue_prefix}:counts"
 
 
+def worker_notes(queue_prefix: str) -> str:
+    """The hash in the sessions' Redis where a deployment's workers count what they do.
+
+    Example:
+        >>> worker_notes("sojourn")
+        'sojourn:/noted:sojourn'
+    """
+    return f"sojourn:/noted:{queue_prefix}"
+
+
 @dataclass(frozen=True)
 class PartitionKeys:
     """The keys of one partition.
@@ -296,6 +309,11 @@ class PartitionKeys:
     def batches(self) -> str:
         """How many batches the archive has taken, and when it took the last."""
         return self.prefix + "/batches"
+
+    @cached_property
+    def sweeps(self) -> str:
+        """How the sweeps of the partition went."""
+        return self.prefix + "/sweeps"
 
     def staged(self, token: str, log: str) -> str:
         """Entries of a log on their way back from the archive; `token` is of those who bring them."""
