@@ -35,7 +35,8 @@ CALL_BOUNDS_US: Final = tuple(100 * 2**n for n in range(15))
 """The same for calls, in microseconds: 100 us to 1.6 s."""
 CLAIMED_BY: Final = ("notification", "sweep", "create", "call")
 """Who claims: a worker that hears of the lease, one that looks at the deadlines, another write on its way, a call."""
-_LONGEST: Final = 19
+_LONGEST: Final = 15
+"""Digits of a count; more is none of ours."""
 _CALL: Final = re.compile(r"([a-z][a-z0-9_.]{0,47})\|(?:le\|(\d{1,9}|inf)|(sum_us)|([a-z][a-zA-Z0-9_]{0,47}))")
 _MOST_OPERATIONS: Final = 100
 Label = tuple[str, str]
@@ -182,11 +183,11 @@ def _note(stats: Stats, what: str, rest: str, name: str, number: int) -> None:
     by_label = {"created": stats.created, "took_ms": stats.took_ms, "shift": stats.shift}.get(what)
     if by_label is not None:
         kind, found, client_type = rest.partition("|")
-        if found:
+        if kind and found:
             by_label[kind, client_type] += number
     elif what == "ended":
         status, bucket, kind, client_type = (*rest.split("|", 3), "", "", "", "")[:4]
-        if status in _STATUSES and _is_bucket(bucket, DURATION_BOUNDS_S):
+        if kind and status in _STATUSES and _is_bucket(bucket, DURATION_BOUNDS_S):
             stats.ended[(kind, client_type), status, int(bucket)] += number
     elif what == "claimed":
         by, _, bucket = rest.partition("|")

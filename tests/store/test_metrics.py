@@ -86,7 +86,7 @@ def test_what_waits_for_the_archive(redis_url: str, postgres_url: str) -> None:
         eventually(lambda: _found(settings)["dirty"].severity == "error")
         found = read_metrics(settings)
         assert found.dirty == 1
-        assert (_sample(found, "sojourn_dirty_age_seconds") or 0) > 0.05
+        assert (_sample(found, "sojourn_archive_lag_seconds") or 0) > 0.05
         assert found.groups[ARCHIVE_GROUP].lag_s > 0
 
 

@@ -173,21 +173,22 @@ def noted(execute: Execute) -> Iterator[Callable[[ArchiveReport], None]]:
 
     def note_success(report: ArchiveReport) -> None:
         counts = {name: int(value) for name, value in report.to_json().items() if name != "duration_s"}
-        _note(execute, "last_run_at_ms", {"duration_ms": round(report.duration_s * 1000), **counts})
+        _note(execute, "last_run_at_ms", {"duration_ms": round(report.duration_s * 1000), **counts}, "ok")
 
     try:
         yield note_success
     except Exception as error:
         # Other errors than our own may quote what was stored, or a password.
         told = str(error).splitlines()[0] if isinstance(error, SojournError) and str(error) else type(error).__name__
-        _note(execute, "last_error_at_ms", {"last_error": told[:_ERROR_LENGTH]})
+        _note(execute, "last_error_at_ms", {"last_error": told[:_ERROR_LENGTH]}, "failed")
         raise
 
 
-def _note(execute: Execute, time_field: str, fields: dict[str, str | int]) -> None:
+def _note(execute: Execute, time_field: str, fields: dict[str, str | int], result: str) -> None:
     try:
         clock_ms = source.time().parse(execute([source.time()])[0])
         written = [part for pair in {time_field: clock_ms, **fields}.items() for part in pair]
-        _raise_for(execute([Operation((("HSET", ARCHIVE, *written),), lambda _: None)])[0][0])
+        count = ("HINCRBY", ARCHIVE, f"runs|{result}", 1)
+        _raise_for(execute([Operation((("HSET", ARCHIVE, *written), count), lambda _: None)])[0][0])
     except StoreError as error:  # the run itself has done, or failed at, what it had to
         log.warning("how the archive run ended cannot be noted in Redis: %s", error)

@@ -23,7 +23,16 @@ from sojourn.counts import (
 from sojourn.keys import PartitionKeys, TenantKeys
 from sojourn.operations.core import Operation, call, is_of_another_type, pairs, raise_for
 
-__all__ = ["Counted", "LabelCounts", "Sweeps", "TenantMetrics", "count_tenant", "read_sweeps", "tenant_metrics"]
+__all__ = [
+    "Counted",
+    "LabelCounts",
+    "Sweeps",
+    "TenantMetrics",
+    "count_tenant",
+    "read_sweeps",
+    "read_tenant",
+    "tenant_metrics",
+]
 
 _MOST: Final = 4_096
 """Fields of a hash, and kinds, that are read: more than that no client of ours makes."""
@@ -198,6 +207,16 @@ def count_tenant(keys: TenantKeys) -> Operation[Counted]:
     return call("count_tenant", [keys.stats], (keys.partition.prefix, keys.tenant, _MOST, _SAMPLED), parse)
 
 
+def read_tenant(keys: TenantKeys) -> Operation[TenantMetrics]:
+    """A tenant's numbers, in one round trip; all of its keys are in that place."""
+    counted, sweeps = count_tenant(keys), read_sweeps(keys.partition)
+
+    def parse(replies: list[Any]) -> TenantMetrics:
+        return tenant_metrics(keys.tenant, counted.parse(replies[-1:]), sweeps.parse(replies[:-1]))
+
+    return Operation((*sweeps.commands, *counted.commands), parse, counted.source)
+
+
 @dataclass(frozen=True)
 class Sweeps:
     """How the sweeps of partitions went."""
@@ -237,12 +256,12 @@ def read_sweeps(partition: PartitionKeys, now_ms: int | None = None) -> Operatio
             text = texts.get(name, "")
             return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else 0
 
-        recent = [0, 0]
+        recent_runs = recent_failures = 0
         for slot in range(_WINDOWS if now_ms is not None else 0):
             if number(f"window:{slot}") >= (now_ms or 0) // _WINDOW_MS - 1:
-                recent[0] += number(f"runs:{slot}")
-                recent[1] += number(f"failures:{slot}")
-        return Sweeps(number("runs"), number("failures"), number("last_ms"), *recent)
+                recent_runs += number(f"runs:{slot}")
+                recent_failures += number(f"failures:{slot}")
+        return Sweeps(number("runs"), number("failures"), number("last_ms"), recent_runs, recent_failures)
 
     return Operation((("HGETALL", partition.sweeps),), parse)
 
