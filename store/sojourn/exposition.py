@@ -50,11 +50,11 @@ def exposition(metrics: Metrics, state: str | None = None) -> str:
     return generate_latest(_registry(metrics, state)).decode()
 
 
-def encoded(metrics: Metrics, state: str | None, accept: str) -> tuple[bytes, str]:
+def encoded(metrics: Metrics | None, state: str | None, accept: str) -> tuple[bytes, str]:
     """The same in the format that a scraper accepts, and the name of that format.
 
     Args:
-        metrics: the metrics.
+        metrics: the metrics; None where they cannot be read.
         state: the deployment's health, if that was looked at.
         accept: the header of the request.
 
@@ -66,27 +66,22 @@ def encoded(metrics: Metrics, state: str | None, accept: str) -> tuple[bytes, st
     return encoder(_registry(metrics, state)), content_type
 
 
-def _registry(metrics: Metrics, state: str | None) -> CollectorRegistry:
+def _registry(metrics: Metrics | None, state: str | None) -> CollectorRegistry:
     registry = CollectorRegistry()
     registry.register(_Found(metrics, state))
     return registry
 
 
 class _Found:
-    def __init__(self, metrics: Metrics, state: str | None) -> None:
+    def __init__(self, metrics: Metrics | None, state: str | None) -> None:
         self._metrics = metrics
         self._state = state
 
     def collect(self) -> Iterator[Metric]:
-        found = self._metrics
-        yield from _sessions(found.tenants.values())
-        yield from _cleanup(found)
-        yield from _operations(found)
-        yield from _hooks(found)
-        yield from _archive(found)
-        yield from _outboxes(found)
-        yield from _queues(found)
-        yield from _redis(found)
+        if self._metrics is not None:
+            yield from _sessions(self._metrics.tenants.values())
+            for part in (_cleanup, _operations, _hooks, _archive, _outboxes, _queues, _redis):
+                yield from part(self._metrics)
         if self._state is not None:
             states = {each: float(each == self._state) for each in _STATES}
             yield _by("sojourn_health_state", "Whether the deployment is in this state", "state", states)
