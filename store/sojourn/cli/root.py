@@ -20,7 +20,7 @@ from sojourn.cli.doctor import doctor
 from sojourn.cli.ending import delete, end, touch
 from sojourn.cli.events import events
 from sojourn.cli.mcp import mcp
-from sojourn.cli.metrics import metrics
+from sojourn.cli.metrics import health, metrics
 from sojourn.cli.output import complain
 from sojourn.cli.past import history, rehydrate, restore
 from sojourn.cli.reading import get, list_

@@ -69,16 +69,13 @@ def _cleanup(metrics: Metrics, settings: Settings) -> Iterator[Reason]:
 
 
 def _sweeper(metrics: Metrics, settings: Settings) -> Iterator[Reason]:
-    waiting = sum(each.expired_sessions for each in metrics.tenants.values())
-    seen = max(metrics.swept_at_s or 0.0, metrics.sweeps.last_ms / 1000)
-    silent_s = metrics.clock_s - seen
-    if waiting and silent_s > settings.health_scheduler_silence:
-        since = f"for {silent_s:.0f} s" if seen else "ever"
+    if metrics.overdue_age_s > settings.health_scheduler_silence:
+        waiting = sum(each.expired_sessions for each in metrics.tenants.values())
         yield _degraded(
             "sweeper",
-            f"{waiting} sessions are past their deadline, and nobody has looked for such {since}",
+            f"{waiting} sessions are past their deadline, the first for {metrics.overdue_age_s:.0f} s, and not cleaned up",
             "start sojourn worker, or store.start_cleanup_scheduler() where no worker shall run",
-            silent_s,
+            metrics.overdue_age_s,
             settings.health_scheduler_silence,
         )
 
@@ -86,15 +83,16 @@ def _sweeper(metrics: Metrics, settings: Settings) -> Iterator[Reason]:
 def _scheduler(metrics: Metrics, settings: Settings) -> Iterator[Reason]:
     if metrics.queue is None or (metrics.scheduled_at_s is None and not (settings.hooks or settings.archive_url)):
         return  # nobody knows, or nothing is there to be scheduled
-    silent_s = metrics.clock_s - (metrics.scheduled_at_s or 0.0)
-    if silent_s > settings.health_scheduler_silence:
-        since = f"for {silent_s:.0f} s" if metrics.scheduled_at_s is not None else "ever"
-        yield _degraded(
+    seen_s, bound_s = metrics.scheduled_at_s, settings.health_scheduler_silence
+    silent_s = None if seen_s is None else metrics.clock_s - seen_s
+    if silent_s is None or silent_s > bound_s:
+        yield Reason(
             "scheduler",
-            f"no scheduler has told {since} that it is there",
+            State.DEGRADED,
+            f"no scheduler has told {'ever' if silent_s is None else f'for {silent_s:.0f} s'} that it is there",
             "start sojourn worker, or its role schedule: nothing is archived, and no backstop runs meanwhile",
             silent_s,
-            settings.health_scheduler_silence,
+            bound_s,
         )
 
 

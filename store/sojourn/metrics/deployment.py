@@ -173,18 +173,20 @@ class _Partition:
     length: int
     dirty: int
     oldest_dirty_ms: float | None
+    first_deadline_ms: float | None
     counts: dict[str, int]
     groups: list[dict[str, Any]]
     odd_keys: tuple[str, ...]
 
 
 def _look(partition: PartitionKeys) -> Operation[_Partition]:
-    events, dirty, counts = partition.events, partition.dirty, partition.counts
+    events, dirty, counts, deadlines = partition.events, partition.dirty, partition.counts, partition.deadlines
     # Scores that are no moment are passed over: they would hide the sessions behind them.
     oldest: Command = ("ZRANGEBYSCORE", dirty, 0, "+inf", "WITHSCORES", "LIMIT", 0, 1)
     asked: tuple[tuple[str, Command, Any], ...] = (
         (events, ("XLEN", events), 0), (dirty, ("ZCARD", dirty), 0), (dirty, oldest, ()),
         (counts, ("HGETALL", counts), ()), (events, ("XINFO", "GROUPS", events), ()),
+        (deadlines, ("ZRANGEBYSCORE", deadlines, 0, "+inf", "WITHSCORES", "LIMIT", 0, 1), ()),
     )  # fmt: skip
 
     def parse(replies: list[Any]) -> _Partition:
@@ -199,12 +201,13 @@ def _look(partition: PartitionKeys) -> Operation[_Partition]:
             else:
                 raise_for(reply, "-", "-")
                 found.append(reply)
-        length, dirty_sessions, first, texts, groups = found
+        length, dirty_sessions, first, texts, groups, due = found
         numbers = {_shown(name): whole(text) for name, text in pairs(texts).items()}
         return _Partition(
             length=length,
             dirty=dirty_sessions,
             oldest_dirty_ms=float(first[1]) if first else None,
+            first_deadline_ms=float(due[1]) if due else None,
             counts={name: number for name, number in numbers.items() if number is not None},
             groups=[pairs(each) for each in groups],
             odd_keys=tuple(odd),
@@ -276,6 +279,7 @@ def _put_together(
         age_s = 0.0 if oldest is None else max(0, overall.clock_ms - int(oldest.partition("-")[0])) / 1000
         groups[name] = GroupState(so_far.pending + pending, max(so_far.lag_s, age_s))
     since = [each.oldest_dirty_ms for each in found.values() if each.oldest_dirty_ms is not None]
+    due = [each.first_deadline_ms for each in found.values() if each.first_deadline_ms is not None]
     queues = read_job_queues(settings)
     odd = [*overall.odd_keys, *(key for each in found.values() for key in each.odd_keys)]
     notes = read_notes(overall.noted, overall.archive)
@@ -291,6 +295,7 @@ def _put_together(
         queue=None if queues is None else queues.counts,
         waiting={} if queues is None else queues.waiting,
         workers={} if queues is None else queues.workers,
+        overdue_age_s=max(0.0, overall.clock_ms - min(due)) / 1000 if due else 0.0,
         swept_at_s=notes.swept_at_s,
         scheduled_at_s=None if queues is None else queues.scheduled_at_s,
         clock_s=overall.clock_ms / 1000,

@@ -70,6 +70,8 @@ class Metrics:
     """The tenant with the most live sessions, told apart or not, and how many it has."""
     largest_memory: tuple[str, int] = ("", 0)
     """The same by bytes of its sessions' records."""
+    overdue_age_s: float = 0.0
+    """For how long the first of the sessions past their deadline has been waiting to be claimed, in seconds."""
     sweeps: Sweeps = field(default_factory=Sweeps)
     """How the sweeps of all partitions went."""
     swept_at_s: float | None = None
