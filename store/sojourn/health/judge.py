@@ -73,7 +73,7 @@ def _sweeper(metrics: Metrics, settings: Settings) -> Iterator[Reason]:
         waiting = sum(each.expired_sessions for each in metrics.tenants.values())
         yield _degraded(
             "sweeper",
-            f"{waiting} sessions are past their deadline, the first for {metrics.overdue_age_s:.0f} s, and not cleaned up",
+            f"{waiting} sessions are past their deadline, the first for {metrics.overdue_age_s:.0f} s",
             "start sojourn worker, or store.start_cleanup_scheduler() where no worker shall run",
             metrics.overdue_age_s,
             settings.health_scheduler_silence,
