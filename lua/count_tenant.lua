@@ -4,9 +4,9 @@
 -- ARGV[2]  tenant     string
 -- ARGV[3]  most       count   fields and kinds to read at most; what has more is left out
 -- ARGV[4]  sampled    count   records to ask for their memory, of each kind and status; the newest
--- Returns  {its counts: {field, value, ...}, those of its clients' calls: {field, value, ...}, {kind, live, all, bytes of
---          those asked, how many, ...}, the bytes of live sessions where kept, else false, how many wait to be claimed
---          (an estimate beyond DUE of a shared partition), the clock in ms, {a key of another type or too large, ...}}
+-- Returns  {its counts: {field, value, ...}, its clients' calls: {field, value, ...}, {kind, live, all, bytes of those
+--          asked, how many, ...}, the bytes of live sessions where kept, else false, how many wait to be claimed (an
+--          estimate beyond DUE of a shared partition), the clock in ms, {a key of another type or too large, ...}}
 -- Errors   none
 -- @include include/clock
 -- @include include/keys

@@ -67,19 +67,25 @@ class Server:
         if self._address[1] is None or (self._thread is not None and self._thread.is_alive()) or now_s < self._start_at:
             return
         if self._http is not None:
-            LOG.error("the HTTP server ended; starts again")
+            LOG.error("HTTP server ended")
             self._close()
         try:
             self._http = _Http((self._address[0], self._address[1]), self._pages)
         except OSError as error:
-            LOG.error("cannot serve HTTP at %s:%d, trying again in %g s: %s", *self._address, self._pause_s, error)
+            LOG.error(
+                "HTTP cannot be served",
+                host=self._address[0],
+                port=self._address[1],
+                error=error,
+                retry_in_s=self._pause_s,
+            )
             self._start_at = now_s + self._pause_s
             self._pause_s = min(_LONGEST_PAUSE_S, self._pause_s * 2)
             return
         self._pause_s = _FIRST_PAUSE_S
         self._thread = threading.Thread(target=self._http.serve, daemon=True, name="http")
         self._thread.start()
-        LOG.info("serving %s at http://%s:%d", " ".join(_PAGES), self._address[0], self.port)
+        LOG.info("HTTP served", host=self._address[0], port=self.port)
 
     def close(self) -> None:
         """Stop serving."""
@@ -127,7 +133,7 @@ class _Http(HTTPServer):
             try:
                 request.send(_BUSY)
             except OSError:
-                LOG.debug("turned away a connection that was gone")
+                LOG.debug("HTTP connection turned away was gone")
             self.shutdown_request(request)
             return
         self._pool.submit(self._handle, request, client_address)
@@ -136,7 +142,7 @@ class _Http(HTTPServer):
         try:
             self.finish_request(request, client_address)
         except Exception as error:  # noqa: BLE001 - one connection's trouble is no other's
-            LOG.debug("an HTTP connection ended: %s", type(error).__name__)
+            LOG.debug("HTTP connection broken", error=error)
         finally:
             with self._lock:
                 self._open.pop(request, None)
@@ -261,7 +267,7 @@ class _Pages:
         except SojournError as error:
             return _error(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
         except Exception as error:  # noqa: BLE001 - the other pages are as good as before, and so is the next try
-            LOG.error("cannot make a page: %s", type(error).__name__)
+            LOG.error("HTTP page cannot be made", error=error)
             return _error(HTTPStatus.INTERNAL_SERVER_ERROR, type(error).__name__)
 
     def _livez(self) -> Answer:

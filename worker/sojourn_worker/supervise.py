@@ -26,12 +26,13 @@ _STANDS_STILL_S: Final = 10.0
 """A loop that has not turned for so long does not: a turn takes a tenth of a second."""
 
 
-def run_role(role: str, settings: Settings) -> int:
+def run_role(role: str, settings: Settings, *, alone: bool = True) -> int:
     """Be one role until SIGTERM or SIGINT, in this process. For the main thread only.
 
     Args:
         role: one of `ROLES`.
         settings: the settings.
+        alone: whether no supervisor has told them in the log.
 
     Returns:
         The exit code: 0 after a signal, 1 after a failure, 2 where the settings do not fit.
@@ -47,6 +48,8 @@ def run_role(role: str, settings: Settings) -> int:
     if expanded != (role,):
         raise SettingsError(f"'{role}' is more than one role: {', '.join(expanded)}; run each in its own process")
     set_up(role, settings)
+    if alone:
+        config.tell(settings, expanded)
     config.use(settings)
     stop = Stop()
     stop.install()
@@ -123,6 +126,7 @@ def supervise(settings: Settings, roles: Sequence[str] = ()) -> int:
     """
     wanted = expand(roles, settings)
     set_up("supervise", settings)
+    config.tell(settings, wanted)
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     stop = Stop()
     stop.install()
@@ -140,7 +144,7 @@ def supervise(settings: Settings, roles: Sequence[str] = ()) -> int:
             server.keep_running(turned_at[0])
             misfits = [child.role for child in children if child.misfit]
             if misfits:
-                LOG.error("the settings do not fit %s, as told above", " and ".join(misfits))
+                LOG.error("settings do not fit roles", roles=misfits, then="the roles tell why")
                 _drain(children, stop, settings.drain_timeout)
                 return MISFIT
             for child in children:
@@ -157,17 +161,17 @@ def supervise(settings: Settings, roles: Sequence[str] = ()) -> int:
 
 
 def _drain(children: Sequence[Child], stop: Stop, timeout_s: float) -> int:
-    LOG.info("stopping, for at most %g s", timeout_s)
+    LOG.info("stopping", within_s=timeout_s)
     for child in children:
         child.signal(signal.SIGTERM)
     if not _ended(children, timeout_s, lambda: stop.requests > 1):
-        LOG.warning("not all have stopped; jobs in hand go back to their queue")
+        LOG.warning("not all roles have stopped", then="jobs in hand go back to their queue")
         for child in children:
             child.signal(signal.SIGINT)  # not a SIGTERM, of which the system may have sent one beside ours
         if not _ended(children, _HURRY_S, lambda: False):
             for child in children:
                 if child.running:
-                    LOG.error("%s did not stop and is killed", child.role)
+                    LOG.error("role killed", child=child.role, reason="it did not stop")
             return 1
     LOG.info("stopped")
     return 0

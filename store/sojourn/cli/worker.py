@@ -75,6 +75,6 @@ def worker(state: State, roles: tuple[str, ...], http: tuple[str, int] | None, l
 def _packages(settings: Settings, roles: Sequence[str]) -> list[str]:
     """What the roles import beyond the client's own needs."""
     if list(roles) == ["listen"]:
-        return []
+        return ["structlog"]
     archive = ["psycopg"] if settings.archive_url is not None else []
-    return ["rq", "rq_scheduler", *archive]
+    return ["structlog", "rq", "rq_scheduler", *archive]

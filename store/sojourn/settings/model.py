@@ -228,6 +228,8 @@ class Settings(BaseSettings):
     http_port: int | None = Field(default=None, ge=0, le=65535)
     """And at which port; 0: any that is free, None: it does not."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["console", "json"] | None = None
+    """How workers write their log lines to standard error; None: for a console on a terminal, else as JSON."""
 
     @classmethod
     def settings_customise_sources(
