@@ -22,6 +22,7 @@ from sojourn.errors import ArchiveError, SessionCorrupt, SessionNotFound, Sojour
 from sojourn.events import Event
 from sojourn.keys import Homes, PartitionKeys, parse_event_id
 from sojourn.logs import place_of
+from sojourn.metrics.notes import hook_notes
 from sojourn.models import Session
 from sojourn.operations.core import Command, Operation, all_of, raise_for
 from sojourn.operations.record import decode_record, now_ms
@@ -132,6 +133,8 @@ class HookRun:
         self._clock = (0, 0.0)
         self._archive_is_away = False
         self._homes = Homes(settings.partitions)
+        self._counted: list[Command] = []
+        """What counts the run before, sent with what finishes it."""
 
     def run(self, events: Sequence[Event]) -> Outcome:
         """Run the hook on each event that it is not done with.
@@ -156,9 +159,12 @@ class HookRun:
                 finish = []
                 continue
             finish = []
+            called_at = taken_at
             try:
                 with acting_on(event):
-                    self._call(event, self._session(planned))
+                    session = self._session(planned)
+                    called_at = time.monotonic()
+                    self._call(event, session)
             except _Aside as aside:
                 finish = [("DEL", planned.partition.running(self._scope, event.id))]
                 if aside.out_of_time:
@@ -179,11 +185,13 @@ class HookRun:
                     "hook failed on an event", hook=self._name, **about(event), reason=reason, tries=planned.tries + 1,
                     duration_ms=milliseconds_since(taken_at),
                 )  # fmt: skip
+                self._count("failed", called_at)
                 finish = self._failed(planned, reason)
                 # What the hook still holds would be the others' ruin: they get a new process.
                 crowded = isinstance(error, MemoryError)
             else:
                 outcome.done.append(event.id)
+                self._count("ok", called_at)
                 finish = self._done(planned)
                 LOG.debug(
                     "hook ran on an event", hook=self._name, **about(event), type=event.type,
@@ -193,8 +201,17 @@ class HookRun:
         # A ledger goes by itself once its hook is no longer called.
         ledgers = {PartitionKeys(parse_event_id(event.id)[0]).ledger(self._scope) for event in events}
         finish += [("PEXPIRE", each, 2 * self._keep_ms) for each in ledgers]
-        self._link.run(all_of(finish))
+        self._send(finish)
         return outcome
+
+    def _send(self, commands: Sequence[Command]) -> list[Any]:
+        """Their replies; the run before is counted along."""
+        counted, self._counted = self._counted, []
+        return self._link.run(all_of(commands, counted))
+
+    def _count(self, result: str, since_s: float) -> None:
+        took_s = time.monotonic() - since_s
+        self._counted = hook_notes(self._settings.queue_prefix, self._name, result, took_s)
 
     def _choose(self, plan: Sequence[_Planned], outcome: Outcome) -> list[_Planned]:
         """Those that failed least. What kills a job comes after all that does not, and each waits its time."""
@@ -269,7 +286,7 @@ class HookRun:
             ("GET", key),
             ("ZSCORE", planned.partition.ledger(self._scope), event.id),
         ]
-        *_, holder, score = self._link.run(all_of([*finish, *take]))
+        *_, holder, score = self._send([*finish, *take])
         if score is not None:
             if holder == self._token:
                 self._link.run(all_of([("DEL", key)]))

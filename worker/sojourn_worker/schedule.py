@@ -10,11 +10,19 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from redis import Redis
-from redis.exceptions import ConnectionError, RedisError, TimeoutError, WatchError  # noqa: A004 - Redis's own
+from redis.exceptions import (  # Redis's own
+    ConnectionError,  # noqa: A004
+    RedisError,
+    ResponseError,
+    TimeoutError,  # noqa: A004
+    WatchError,
+)
 from rq import Retry
 from rq.exceptions import DuplicateJobError
 from rq_scheduler.scheduler import Scheduler
 
+from sojourn.jobqueues import SCHEDULER_SEEN
+from sojourn.keys import queue_counts
 from sojourn.settings import Settings
 from sojourn_worker.logs import LOG, tell_left_out
 from sojourn_worker.queues import (
@@ -85,6 +93,7 @@ class PeriodicScheduler(Scheduler):  # type: ignore[misc]
     """
 
     def __init__(self, settings: Settings, connection: Redis) -> None:
+        self._prefix = settings.queue_prefix
         prefix = f"{settings.queue_prefix}:scheduler"
         self.scheduler_key = prefix
         self.redis_scheduler_namespace_prefix = f"{prefix}:instance:"
@@ -204,6 +213,13 @@ class PeriodicScheduler(Scheduler):  # type: ignore[misc]
         count(self.connection, "set_aside_jobs")
         LOG.error("scheduled job set aside", reason="it is not ours", kept=kept, key=self.set_aside_key)
 
+    def _tell_seen(self) -> None:
+        """Say that a scheduler is there, whether it or another one has the lock."""
+        try:
+            self.connection.hset(queue_counts(self._prefix), SCHEDULER_SEEN, int(self._now() * 1000))
+        except ResponseError as error:  # other hands made something else of the key
+            LOG.debug("scheduler's sign of life cannot be noted", error=error)
+
     def _now(self) -> float:
         seconds, micros = self.connection.time()
         return float(seconds) + float(micros) / 1e6
@@ -220,6 +236,7 @@ class PeriodicScheduler(Scheduler):  # type: ignore[misc]
                     self.register_birth()
                     born = True
                 self.heartbeat()
+                self._tell_seen()
                 if self.acquire_lock():
                     try:
                         self.enqueue_jobs()

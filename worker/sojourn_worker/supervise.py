@@ -12,6 +12,7 @@ from sojourn.settings import Settings
 from sojourn_worker import config
 from sojourn_worker.child import MISFIT, Child
 from sojourn_worker.logs import LOG, set_up
+from sojourn_worker.serve import Server
 from sojourn_worker.stop import Stop
 
 __all__ = ["ROLES", "expand", "run_role", "supervise"]
@@ -21,6 +22,8 @@ ROLES: Final = ("listen", "dispatch", "jobs:hooks", "jobs:archive", "schedule")
 
 _LOOK_EVERY_S: Final = 0.1
 _HURRY_S: Final = 1.0
+_STANDS_STILL_S: Final = 10.0
+"""A loop that has not turned for so long does not: a turn takes a tenth of a second."""
 
 
 def run_role(role: str, settings: Settings, *, alone: bool = True) -> int:
@@ -50,7 +53,12 @@ def run_role(role: str, settings: Settings, *, alone: bool = True) -> int:
     config.use(settings)
     stop = Stop()
     stop.install()
-    code = _entry(role)(settings, stop)
+    server = Server(settings, lambda: {role: not stop.requested})
+    server.keep_running(time.monotonic())
+    try:
+        code = _entry(role)(settings, stop)
+    finally:
+        server.close()
     LOG.info("stopped")
     return code
 
@@ -122,10 +130,18 @@ def supervise(settings: Settings, roles: Sequence[str] = ()) -> int:
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     stop = Stop()
     stop.install()
-    line = config.to_line(settings)
+    line = config.to_line(settings.model_copy(update={"http_port": None}))  # this process serves for all of them
     children = [Child(role, line) for role in wanted]
+    turned_at = [time.monotonic()]
+    server = Server(
+        settings,
+        lambda: {child.role: child.running for child in children},
+        lambda: time.monotonic() - turned_at[0] < _STANDS_STILL_S,
+    )
     try:
         while not stop.requested:
+            turned_at[0] = time.monotonic()
+            server.keep_running(turned_at[0])
             misfits = [child.role for child in children if child.misfit]
             if misfits:
                 LOG.error("settings do not fit roles", roles=misfits, then="the roles tell why")
@@ -136,6 +152,7 @@ def supervise(settings: Settings, roles: Sequence[str] = ()) -> int:
             stop.wait(_LOOK_EVERY_S)
         return _drain(children, stop, settings.drain_timeout)
     finally:
+        server.close()
         for child in children:
             child.kill()
         for number, handler in before.items():

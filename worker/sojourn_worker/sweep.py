@@ -13,8 +13,9 @@ from sojourn.codec import Models
 from sojourn.errors import ArchiveError, StoreError, StoreUnavailable
 from sojourn.events import ARCHIVE_GROUP, dispatch_group
 from sojourn.keys import Homes, PartitionKeys
-from sojourn.operations.core import Operation, raise_for
-from sojourn.operations.expiry import Swept, claim_due, trim_events
+from sojourn.metrics.notes import seen_note
+from sojourn.operations.core import Command, Operation, raise_for
+from sojourn.operations.expiry import Swept, claim_due, note_failed_sweep, trim_events
 from sojourn.operations.record import now_ms
 from sojourn.settings import Settings
 from sojourn.transport import policy
@@ -61,6 +62,7 @@ class Sweeper:
         self._told: dict[str, float] = {}
         self._agreed = False
         self._expired = self._removed = 0
+        self._clock_ms = 0
 
     def _settle_in(self, homes: Homes) -> None:
         self._partitions = homes.partitions
@@ -120,6 +122,7 @@ class Sweeper:
             swept = self._claim(partition)
             more = more or (swept is not None and swept.more)
         if trims:
+            self._note(seen_note(self._settings.queue_prefix, self._clock_ms))
             self._trim()
             self._tell(now)
         if more:
@@ -165,7 +168,7 @@ class Sweeper:
         replies = self._link.exchange(self._probe, self._replies)
         time_reply = replies.pop()
         raise_for(time_reply, "-", "-")
-        now = now_ms(time_reply)
+        self._clock_ms = now = now_ms(time_reply)
         partitions: list[PartitionKeys] = []
         next_ms = float("inf")
         for index, partition in enumerate(self._partitions):
@@ -192,6 +195,7 @@ class Sweeper:
             raise
         except StoreError as error:
             self._complain(f"partition {partition.number}", error)
+            self._note(*note_failed_sweep(partition).commands)
             return None
         self._expired += swept.expired
         self._removed += swept.removed
@@ -203,6 +207,10 @@ class Sweeper:
                 removed=swept.removed, duration_ms=milliseconds_since(began),
             )  # fmt: skip
         return swept
+
+    def _note(self, *commands: Command) -> None:
+        """Leave a note for the metrics. What it is about matters more than that it may fail."""
+        self._link.run(Operation(commands, lambda _: None))
 
     def _trim(self) -> None:
         lengths = self._link.run(_lengths(self._partitions))

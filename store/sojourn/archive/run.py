@@ -117,6 +117,7 @@ class _Run:
         """Which run of the server this one began with."""
         self._known: dict[PartitionKeys, Known] = {}
         self._homes = Homes(settings.partitions)
+        self._told_rows: dict[str, int] = {}
 
     def prepare(self) -> list[PartitionKeys]:
         """The partitions where something waits. One round trip, so that idle ones cost next to nothing.
@@ -288,6 +289,7 @@ class _Run:
         operations = [settle_many(batch.partition, [_archived(item) for item in each]) for each in groups]
         told: list[Operation[Any]] = [source.forget(batch.partition, each) for each in batch.strangers]
         told += [mark_dirty(item.keys, [item.id]) for item in batch.items if item.again]
+        told += self._rows_written()
         if batch.taken is not None:
             told.append(source.acknowledge(batch.partition, GROUP, self._server, batch.taken, batch.event_ids))
         replies = self._execute([*operations, *told])
@@ -313,6 +315,15 @@ class _Run:
             raise StoreUnavailable("Redis was started anew during the archive run: the next one goes on")
         if later:
             self._move_back(batch.partition, later)
+
+    def _rows_written(self) -> list[Operation[None]]:
+        """What counts the rows that were written since this was last asked."""
+        report, before = self.report, self._told_rows
+        self._told_rows = {
+            "sessions": report.sessions, "entries": report.entries, "events": report.events, "audit": report.audited,
+        }  # fmt: skip
+        rows = {table: count - before.get(table, 0) for table, count in self._told_rows.items()}
+        return [source.count_rows(rows)] if any(rows.values()) else []
 
     def _move_back(self, partition: PartitionKeys, later: list[tuple[str, int]]) -> None:
         try:

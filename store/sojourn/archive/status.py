@@ -215,7 +215,8 @@ def _note(execute: Execute, time_field: str, fields: dict[str, str | int]) -> _B
         failed = time_field == "last_error_at_ms"
         since: Command = ("HSETNX", ARCHIVE, _FAILING, clock_ms) if failed else ("HDEL", ARCHIVE, _FAILING)
         before: Command = ("HMGET", ARCHIVE, _FAILING, "last_error")
-        replies = execute([Operation((before, ("HSET", ARCHIVE, *written), since), lambda _: None)])[0]
+        count: Command = ("HINCRBY", ARCHIVE, "runs|failed" if failed else "runs|ok", 1)
+        replies = execute([Operation((before, ("HSET", ARCHIVE, *written), since, count), lambda _: None)])[0]
         for each in replies:
             _raise_for(each)
         return _Before(clock_ms, _number(replies[0][0]), replies[0][1])
