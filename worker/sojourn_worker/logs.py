@@ -11,7 +11,8 @@ import os
 import sys
 import threading
 import time
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Final, TextIO
 
@@ -60,11 +61,16 @@ def about(event: Event) -> dict[str, str]:
     return {name: each for name, each in found.items() if each}
 
 
-def acting_on(event: Event) -> AbstractContextManager[None]:
+@contextmanager
+def acting_on(event: Event) -> Iterator[None]:
     """While this holds, every line that is logged by whatever runs is about an event."""
-    from structlog.contextvars import bound_contextvars
+    from structlog.contextvars import bind_contextvars, reset_contextvars
 
-    return bound_contextvars(**about(event))
+    tokens = bind_contextvars(**about(event))
+    try:
+        yield
+    finally:
+        reset_contextvars(**tokens)
 
 
 def milliseconds_since(monotonic_s: float) -> float:
