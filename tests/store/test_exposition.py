@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from tests.waiting import eventually
 from sojourn import SessionStore, Settings
 from sojourn.errors import SettingsError
 from sojourn.exposition import exposition
-from sojourn.keys import TenantKeys
+from sojourn.keys import TenantKeys, worker_notes
 from sojourn.metrics import Choice, Metrics, read_metrics
 from sojourn.metrics.notes import hook_notes
 from sojourn.settings import load_settings
@@ -169,7 +170,7 @@ def test_labels_of_a_deployment_are_bounded(any_redis_url: str) -> None:
     assert total(found, "sojourn_sessions_active") == 200
 
 
-def test_odd_labels_are_text(any_redis_url: str) -> None:
+def test_odd_labels_are_text(any_redis_url: str, raw: Any) -> None:
     """Whatever clients call themselves, the exposition stays what its parser takes."""
     odd = ['"', "\\", "a\nb", "\N{SNOWMAN}", "}", "x|y", "other"]
     with SessionStore(settings=settings_for(any_redis_url)) as store:
@@ -177,6 +178,15 @@ def test_odd_labels_are_text(any_redis_url: str) -> None:
             store.create(client_type=each)
     samples = families(read_metrics(settings_for(any_redis_url)))["sojourn_sessions_active"].samples
     assert {each.labels["client_type"] for each in samples} == set(odd)
+    keys = TenantKeys.of("default", 8)
+    raw.hset(keys.stats, b"created|session|\xff", 1)
+    raw.sadd(keys.kinds, b"\xff")
+    raw.hset(keys.calls, b"\xff|ok", 1)
+    raw.hset(worker_notes("sojourn"), b"hook|\xff|ok", 1)
+    found = read_metrics(settings_for(any_redis_url))
+    assert total(found, "sojourn_sessions_created_total", client_type="\\xff") == 1
+    assert total(found, "sojourn_hook_runs_total", hook="\\xff") == 1
+    json.dumps(found.to_json()).encode()
 
 
 def test_a_deleted_tenant_is_gone(any_redis_url: str, raw: Any) -> None:
