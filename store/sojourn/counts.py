@@ -23,6 +23,7 @@ __all__ = [
     "Stats",
     "read_calls",
     "read_stats",
+    "readable",
 ]
 
 OTHER: Final = "other"
@@ -171,8 +172,8 @@ def read_stats(fields: Mapping[str, str]) -> Stats:
         Counter({('session', 'web'): 3})
     """
     stats = Stats()
-    for name, text in fields.items():
-        number = _integer(text)
+    for raw, text in fields.items():
+        number, name = _integer(text), readable(raw)
         what, _, rest = name.partition("|")
         if number is not None:
             _note(stats, what, rest, name, number)
@@ -201,6 +202,16 @@ def _note(stats: Stats, what: str, rest: str, name: str, number: int) -> None:
 
 _STATUSES: Final = frozenset(map(str, Status))
 _PLAIN: Final = ("lost", "damaged", "lag_ms", "cleanup|runs", "cleanup|failures")
+
+
+def readable(name: str) -> str:
+    r"""A name that may have come as bytes that are no text, as text that can be written.
+
+    Example:
+        >>> print(readable("web"), readable(b"\xff".decode(errors="surrogateescape")))
+        web \xff
+    """
+    return name if name.isascii() else name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _integer(text: str) -> int | None:

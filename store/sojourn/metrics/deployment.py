@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 from redis.exceptions import ResponseError
 
-from sojourn.counts import OTHER, Label
+from sojourn.counts import OTHER, Label, readable
 from sojourn.errors import SojournError
 from sojourn.jobqueues import read_job_queues, whole
 from sojourn.keys import ARCHIVE, TENANTS, Homes, PartitionKeys, check_tenant, worker_notes
@@ -220,8 +220,7 @@ def _shown(name: str) -> str:
     """A name that other hands gave, as text that every format takes."""
     if name.isprintable():
         return name
-    told = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in told)
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in readable(name))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from sojourn.counts import Histogram
+from sojourn.counts import Histogram, readable
 from sojourn.jobqueues import whole
 from sojourn.keys import worker_notes
 from sojourn.metrics.model import HookRuns
@@ -63,7 +63,7 @@ def read_notes(noted: Mapping[str, str], archive: Mapping[str, str]) -> Notes:
     counts: dict[str, list[int]] = {}
     sums_us: dict[str, int] = {}
     for name, text in noted.items():
-        found, number = _HOOK.fullmatch(name), whole(text)
+        found, number = _HOOK.fullmatch(readable(name)), whole(text)
         if found is None or number is None:
             continue
         own = results.setdefault(found[1], {})

@@ -19,6 +19,7 @@ from sojourn.counts import (
     Stats,
     read_calls,
     read_stats,
+    readable,
 )
 from sojourn.keys import PartitionKeys, TenantKeys
 from sojourn.operations.core import Operation, call, is_of_another_type, pairs, raise_for
@@ -197,7 +198,7 @@ def count_tenant(keys: TenantKeys) -> Operation[Counted]:
         stats, calls, kinds, kept, overdue, clock_ms, odd = reply
         found = Counted(read_stats(pairs(stats)), read_calls(pairs(calls)), overdue=overdue, clock_ms=clock_ms)
         for kind, live, count, sampled_bytes, sampled in zip(*(iter(kinds),) * _OF_KIND, strict=True):
-            found.live[kind] += live
+            found.live[readable(kind)] += live
             found.sessions += count
             found.memory_bytes += count * sampled_bytes / sampled if sampled else 0
         found.record_bytes = int(kept) if kept is not None and str(kept).isdecimal() else None
