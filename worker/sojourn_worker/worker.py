@@ -111,9 +111,14 @@ class JobsWorker(Worker):
         """Run a job in this process, if it may run. Every line that is logged meanwhile names it."""
         if self._refuses(job, queue):
             return False
-        hook = job.args[0] if runs_hook(job) and job.args and isinstance(job.args[0], str) else None
-        with bound_contextvars(job=job.id, hook=hook):
+        with bound_contextvars(job=job.id, hook=self._hook_of(job)):
             return super().perform_job(job, queue)
+
+    def _hook_of(self, job: Job) -> str | None:
+        """The hook that a job runs; None if there is none of that name. Anyone may have written it there."""
+        given: Any = job.args if runs_hook(job) else ()
+        named = isinstance(given, list | tuple) and given and isinstance(given[0], str)
+        return given[0] if named and given[0] in self._settings.hooks else None
 
     def _refuses(self, job: Job, queue: Queue) -> bool:
         reason = job.refusal if isinstance(job, SafeJob) else "it was not read as it must be"
@@ -272,7 +277,9 @@ class JobsWorker(Worker):
             LOG.warning("events of a job cannot be buried yet", job=job.id, error=error)
             return False
         except (SojournError, ValueError, TypeError) as error:
-            LOG.error("job given up", job=job.id, error=error, reason="it holds nothing that can be kept")
+            # The error may tell what others wrote there.
+            reason = f"it holds nothing that can be kept ({type(error).__name__})"
+            LOG.error("job given up", job=job.id, reason=reason)
         else:
             LOG.error("job given up", hook=name, job=job.id, error=self._error, buried=left)
         finally:
