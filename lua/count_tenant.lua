@@ -19,24 +19,23 @@ local DUE = 200
 
 local k = session_keys(prefix, tenant, '')
 local odd = {}
-local function sized(command, key)
-  local size = redis.pcall(command, key)
+local function is_sized(size, key)
   if type(size) ~= 'number' or size > most then
     odd[#odd + 1] = key
-    return 0
+    return false
   end
-  return size
+  return size > 0
 end
 
 local function bytes_at(id)
-  local own = session_keys(prefix, tenant, id)
-  local bytes = redis.pcall('MEMORY', 'USAGE', own.session, 'SAMPLES', 0) -- all of its fields, not five
+  local session = k.session .. id
+  local bytes = redis.pcall('MEMORY', 'USAGE', session, 'SAMPLES', 0) -- all of its fields, not five
   if type(bytes) ~= 'number' then
     return nil
   end
-  local logs = redis.pcall('HGET', own.session, '_logs')
+  local logs = redis.pcall('HGET', session, '_logs')
   for name in string.gmatch(type(logs) == 'string' and logs or '', '[^,]+') do
-    local more = redis.pcall('MEMORY', 'USAGE', own.log .. name)
+    local more = redis.pcall('MEMORY', 'USAGE', session_keys(prefix, tenant, id).log .. name)
     bytes = bytes + (type(more) == 'number' and more or 0)
   end
   return bytes
@@ -64,9 +63,9 @@ local function overdue()
   return math.floor(own * count / #due + 0.5)
 end
 
-local counts = sized('HLEN', stats) > 0 and redis.call('HGETALL', stats) or {}
-local calls = sized('HLEN', k.calls) > 0 and redis.call('HGETALL', k.calls) or {}
-local kinds = sized('SCARD', k.kinds) > 0 and redis.call('SMEMBERS', k.kinds) or {}
+local counts = is_sized(redis.pcall('HLEN', stats), stats) and redis.call('HGETALL', stats) or {}
+local calls = is_sized(redis.pcall('HLEN', k.calls), k.calls) and redis.call('HGETALL', k.calls) or {}
+local kinds = is_sized(redis.pcall('SCARD', k.kinds), k.kinds) and redis.call('SMEMBERS', k.kinds) or {}
 local told = {}
 for _, kind in ipairs(kinds) do
   local live, all, found = 0, 0, { bytes = 0, count = 0 }

@@ -13,10 +13,15 @@ import redis
 from tests.waiting import eventually
 from tests.worker.processes import Processes, settings_for
 
+from sojourn import SessionStore
 from sojourn.counts import DURATION_BOUNDS_S, LAG_BOUNDS_S
-from sojourn.keys import Homes, TenantKeys
+from sojourn.keys import Homes, PartitionKeys, TenantKeys, parse_event_id, worker_notes
 from sojourn.metrics import read_metrics
 from sojourn.metrics.tenant import TenantMetrics
+from sojourn_worker.hooks import HookRun
+from sojourn_worker.redis_link import RedisLink
+from sojourn_worker.sweep import Sweeper
+from sojourn_worker.tries import standing
 
 CLIENT = """
 import random, sys
@@ -106,3 +111,59 @@ def test_bounds_are_as_told() -> None:
     """The buckets of durations begin at a minute and double; those of lags at 10 ms."""
     assert DURATION_BOUNDS_S[:2] == (60, 120)
     assert (len(DURATION_BOUNDS_S), len(LAG_BOUNDS_S)) == (10, 15)
+
+
+def test_runs_of_hooks_are_counted(any_redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One for each event: well, failed, or cut off by the end of its process; a key of another type stops none."""
+    monkeypatch.setenv("SOJOURN_REDIS_URL", any_redis_url)
+    function = "tests.worker.hook_functions:fail_on_marked"
+    settings = settings_for(any_redis_url, hooks={"watch": {"events": ["created"], "function": function}})
+    with SessionStore(settings=settings) as store, redis.Redis.from_url(any_redis_url, decode_responses=True) as raw:
+        made = store.create_many([{}] * 5)
+        raw.sadd("marked", made[0].id, made[1].id)
+        events = [each for each in store.peek_events(start="oldest").events if each.type == "created"]
+        link = RedisLink(settings)
+        outcome = HookRun(settings, link, "watch", settings.hooks["watch"], "job").run(events)
+        assert (len(outcome.done), len(outcome.failed)) == (3, 2)
+        found = read_metrics(settings).hooks["watch"]
+        assert found.results == {"ok": 3, "failed": 2}
+        assert found.durations.count == 5
+        assert found.durations.sum_s > 0
+        partition = PartitionKeys(parse_event_id(events[0].id)[0])
+        raw.set(partition.running("sojourn.watch", outcome.failed[0]), "gone")
+        standing(link, settings, "watch", events, "gone", blame="its process died")
+        assert read_metrics(settings).hooks["watch"].results == {"ok": 3, "failed": 2, "died": 1}
+        raw.delete(worker_notes("sojourn"))
+        raw.set(worker_notes("sojourn"), "x")
+        again = HookRun(settings, link, "watch", settings.hooks["watch"], "job").run(events)
+        assert again.done == []
+        assert read_metrics(settings).hooks == {}
+        assert worker_notes("sojourn") in read_metrics(settings).odd_keys
+        link.close()
+
+
+def test_sweeps_tell_when_they_look(any_redis_url: str) -> None:
+    """A sweeper notes that it has looked, how often it claimed, and that it failed."""
+    settings = settings_for(any_redis_url)
+    with SessionStore(settings=settings) as store, redis.Redis.from_url(any_redis_url, decode_responses=True) as raw:
+        store.create(ttl=0.001)
+        eventually(lambda: store.metrics().expired_sessions == 1)
+        link = RedisLink(settings)
+        link.open()
+        sweeper = Sweeper(settings, link)
+        sweeper.step()
+        found = read_metrics(settings)
+        assert found.swept_at_s is not None
+        assert abs(found.swept_at_s - time.time()) < 60
+        assert (found.sweeps.runs, found.sweeps.recent_runs, found.sweeps.failures) == (1, 1, 0)
+        assert store.metrics().cleanup_runs == 1
+        partition = TenantKeys.of("default", settings.partitions).partition
+        raw.delete(partition.removals)
+        raw.zadd(partition.deadlines, {"default/x": 1})
+        raw.delete(partition.events)
+        raw.set(partition.events, "x")
+        sweeper.step()
+        found = read_metrics(settings)
+        assert (found.sweeps.failures, found.sweeps.recent_failures) == (1, 1)
+        assert store.metrics().cleanup_failures == 1
+        link.close()

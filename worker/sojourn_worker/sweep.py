@@ -14,7 +14,7 @@ from sojourn.errors import ArchiveError, StoreError, StoreUnavailable
 from sojourn.events import ARCHIVE_GROUP, dispatch_group
 from sojourn.keys import Homes, PartitionKeys
 from sojourn.metrics.notes import seen_note
-from sojourn.operations.core import Command, Operation, raise_for
+from sojourn.operations.core import Operation, all_of, raise_for
 from sojourn.operations.expiry import Swept, claim_due, note_failed_sweep, trim_events
 from sojourn.operations.record import now_ms
 from sojourn.settings import Settings
@@ -122,7 +122,7 @@ class Sweeper:
             swept = self._claim(partition)
             more = more or (swept is not None and swept.more)
         if trims:
-            self._note(seen_note(self._settings.queue_prefix, self._clock_ms))
+            self._link.run(all_of((), notes=[seen_note(self._settings.queue_prefix, self._clock_ms)]))
             self._trim()
             self._tell(now)
         if more:
@@ -195,7 +195,7 @@ class Sweeper:
             raise
         except StoreError as error:
             self._complain(f"partition {partition.number}", error)
-            self._note(*note_failed_sweep(partition).commands)
+            self._link.run(note_failed_sweep(partition))
             return None
         self._expired += swept.expired
         self._removed += swept.removed
@@ -207,10 +207,6 @@ class Sweeper:
                 removed=swept.removed, duration_ms=milliseconds_since(began),
             )  # fmt: skip
         return swept
-
-    def _note(self, *commands: Command) -> None:
-        """Leave a note for the metrics. What it is about matters more than that it may fail."""
-        self._link.run(Operation(commands, lambda _: None))
 
     def _trim(self) -> None:
         lengths = self._link.run(_lengths(self._partitions))
