@@ -10,10 +10,12 @@ Example:
 from sojourn import errors
 from sojourn.aio import AsyncSessionStore
 from sojourn.client import SessionStore
+from sojourn.counts import Histogram
 from sojourn.errors import *  # noqa: F403
 from sojourn.events import Event
 from sojourn.limits import INFINITE, Limits
 from sojourn.mcp import AsyncMcpCalls, McpCalls
+from sojourn.metrics.tenant import LabelCounts, TenantMetrics
 from sojourn.models import (
     ClientInfo,
     Counter,
@@ -54,8 +56,10 @@ __all__ = [
     "Event",
     "EventPage",
     "ExecutionMetrics",
+    "Histogram",
     "HookSettings",
     "Indexed",
+    "LabelCounts",
     "Limits",
     "Log",
     "LogPage",
@@ -71,6 +75,7 @@ __all__ = [
     "Settings",
     "Status",
     "TenantLimits",
+    "TenantMetrics",
     "TokenFamily",
     "TokenPair",
     "Tokens",

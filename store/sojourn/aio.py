@@ -29,6 +29,7 @@ from sojourn.facade import (
 )
 from sojourn.limits import Ttl
 from sojourn.mcp import AsyncMcpCalls
+from sojourn.metrics.tenant import TenantMetrics
 from sojourn.models import Log, Session, Status
 from sojourn.operations import listing, quotas, read, write
 from sojourn.operations.admin import administered
@@ -245,6 +246,11 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
     async def usage(self, *, owner: str | None = None) -> Usage:
         """See `SessionStore.usage`."""
         found: Usage = await self._drive(lambda: self._settled(lambda: once(quotas.usage(self._context, owner))))
+        return found
+
+    async def metrics(self) -> TenantMetrics:
+        """See `SessionStore.metrics`."""
+        found: TenantMetrics = await self._drive(self._metrics)
         return found
 
     # Events

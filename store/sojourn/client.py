@@ -29,6 +29,7 @@ from sojourn.facade import (
 )
 from sojourn.limits import Ttl
 from sojourn.mcp import McpCalls
+from sojourn.metrics.tenant import TenantMetrics
 from sojourn.models import Log, Session, Status
 from sojourn.operations import listing, quotas, read, write
 from sojourn.operations.admin import administered
@@ -444,6 +445,16 @@ class SessionStore(Facade[S, Transport]):
             3
         """
         found: Usage = self._drive(lambda: self._settled(lambda: once(quotas.usage(self._context, owner))))
+        return found
+
+    def metrics(self) -> TenantMetrics:
+        """How the tenant's sessions are doing: numbers that Redis keeps, exact whatever clients and workers there are.
+
+        Example:
+            >>> store.metrics().active_sessions  # doctest: +SKIP
+            3
+        """
+        found: TenantMetrics = self._drive(self._metrics)
         return found
 
     # Events

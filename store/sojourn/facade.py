@@ -27,6 +27,7 @@ from sojourn.errors import (
 from sojourn.events import Event, Start, Taken, default_consumer, event_flow, forget_flow, hand_back, tenant_group
 from sojourn.keys import TenantKeys
 from sojourn.limits import LONGEST_BATCH, Ttl, at_most, milliseconds
+from sojourn.metrics.tenant import TenantMetrics, read_tenant
 from sojourn.models import Session
 from sojourn.operations import quotas, read, write
 from sojourn.operations import tokens as token_operations
@@ -437,6 +438,9 @@ class Facade(Generic[S, T]):
         except ImportError as error:
             raise SojournError(f"the archive needs psycopg ({error}): pip install 'sojourn[worker]'") from None
         return restore_flow(self._context, self.settings, self.model, session_id, version, at, lifetimes)
+
+    def _metrics(self) -> Generator[Any, Any, TenantMetrics]:
+        return self._settled(lambda: once(read_tenant(self._whole_tenant.keys)))
 
     def _hand_back(self, group: str, consumer: str | None, held: Taken) -> Operation[None]:
         return hand_back(held, tenant_group(self._context, group), consumer or default_consumer())

@@ -24,8 +24,14 @@ _READY = {"listen": "listening", "dispatch": "dispatching", "schedule": "schedul
 def deployed(url: str, archive_url: str | None = None, *, hook: str = "record", **more: Any) -> Settings:
     """Settings with a hook for expiries and lost records, and everything periodic twice a second."""
     told = {"events": ["expired", "lost"], "function": f"tests.faults.hook_functions:{hook}", "batch": 20}
-    given: dict[str, Any] = {"hooks": {"told": told}, "archive_interval": 0.5, "backstop_interval": 0.5, **more}
-    return settings_for(url, archive_url=archive_url, log_level="info", **given)
+    given: dict[str, Any] = {
+        "hooks": {"told": told},
+        "archive_interval": 0.5,
+        "backstop_interval": 0.5,
+        "log_level": "info",
+        **more,
+    }
+    return settings_for(url, archive_url=archive_url, **given)
 
 
 class Deployment:

@@ -87,7 +87,7 @@ class _Archiving:
         return time.monotonic() - began
 
     def complained(self, text: str) -> None:
-        """Wait until the worker has logged a text once more."""
+        """Wait until the worker has logged a text once more; at the level debug it does so for each run."""
         worker = self.deployment.roles["jobs:archive"]
         before = worker.log.count(text)
         eventually(lambda: worker.log.count(text) > before, deadline_s=20, what=f"{text!r} in the log")
@@ -119,7 +119,8 @@ def archiving(any_redis_url: str, own_postgres: PostgresServer, processes: Proce
     """Give workers at work on a PostgreSQL to be broken."""
     init(own_postgres.url)
     settings = deployed(
-        any_redis_url, own_postgres.url, archive_timeout=1, archive_batch=50, events_cap=100_000, retention=0
+        any_redis_url, own_postgres.url, archive_timeout=1, archive_batch=50, events_cap=100_000, retention=0,
+        log_level="debug",
     )  # fmt: skip
     with redis.Redis.from_url(any_redis_url, decode_responses=True, protocol=2) as client:
         made = _Archiving(settings, client, processes)
@@ -152,7 +153,7 @@ def test_frozen(archiving: _Archiving, own_postgres: PostgresServer, report: Rep
     """PostgreSQL is stopped (SIGSTOP) while there is work: runs give up in time, and the next ones do it."""
     own_postgres.pause()
     archiving.change()
-    archiving.complained("job sojourn-archive failed")
+    archiving.complained("archive run failed")
     own_postgres.resume()
     recovery_s = archiving.drained()
     lost, duplicated = archiving.account()

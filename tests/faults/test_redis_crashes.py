@@ -114,7 +114,7 @@ def test_redis_restarts_during_a_job(own_redis: OwnRedis, processes: Processes, 
         server.stop()
         worker = psutil.Process(deployment.roles["jobs:hooks"].pid)
         eventually(lambda: not any(each.status() != psutil.STATUS_ZOMBIE for each in worker.children()))
-        deployment.roles["jobs:hooks"].logged("the queues' Redis is away")
+        deployment.roles["jobs:hooks"].tells("outage begins", what="the queues' Redis")
         server.restart()
         began = time.monotonic()
         eventually(lambda: len(effects(client)) == 1, deadline_s=20)

@@ -152,7 +152,7 @@ def test_what_is_not_ours_is_set_aside(
     scheduler.logged("scheduling")
     began = time.monotonic()
     eventually(lambda: client.llen(SWEEPS), deadline_s=10)
-    scheduler.logged("4 are in sojourn:scheduler:set-aside")
+    scheduler.tells("scheduled job set aside", kept=4)
     recovery_s = time.monotonic() - began
     assert client.zcard("sojourn:scheduler:set-aside") == 4
     assert client.hget("sojourn:counts", "set_aside_jobs") == b"4"

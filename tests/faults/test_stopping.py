@@ -64,7 +64,7 @@ def test_a_signal_drains_and_a_second_one_hurries(
     _create(any_redis_url, 3)
     eventually(lambda: client.get("holding"), deadline_s=15, what="a hook at work")
     supervisor.popen.send_signal(signal.SIGTERM)
-    supervisor.logged("stopping, for at most 60 s")
+    supervisor.tells("stopping", within_s=60)
     supervisor.stop(timeout_s=5)
     back = client.lrange("rq:queue:sojourn-hooks", 0, -1)
     assert [each for each in back if str(each).startswith("told-")]

@@ -62,6 +62,7 @@ ON_ONE: dict[str, Callable[[Any, str], Any]] = {
 ON_MANY = {
     "get_many", "update_many", "list", "count", "events", "peek_events", "forget_events", "archive", "create",
     "create_many", "tokens", "mcp", "administered", "tenant_limits", "set_tenant_limits", "usage",
+    "metrics",
 }  # fmt: skip
 """Those that do not; each has a test below."""
 OF_NOBODY = {"acting", "owned_by", "close", "for_tenant", "model", "tenant"}
@@ -175,6 +176,19 @@ def test_tokens_open_one_s_own(planted: Planted) -> None:
         with pytest.raises(SessionNotFound):
             call(planted.other)
     assert planted.theirs.tokens.verify(pair.access).id == planted.other
+
+
+def test_counts_are_one_s_own(planted: Planted) -> None:
+    """What one tenant does changes no number of another's."""
+    before = planted.theirs.metrics()
+    planted.mine.complete(planted.mine.create(client_type="web").id)
+    planted.mine.create(ttl=0.001)
+    after = planted.theirs.metrics()
+    assert (after.created_sessions, after.ended_sessions, after.active_sessions, after.labels) == (
+        before.created_sessions, before.ended_sessions, before.active_sessions, before.labels,
+    )  # fmt: skip
+    assert before.tenant == planted.theirs.tenant
+    assert before.created_sessions > 0
 
 
 def test_limits_are_one_s_own(planted: Planted) -> None:

@@ -86,7 +86,7 @@ def test_what_waits_for_the_archive(redis_url: str, postgres_url: str) -> None:
         eventually(lambda: _found(settings)["dirty"].severity == "error")
         found = read_metrics(settings)
         assert found.dirty == 1
-        assert (_sample(found, "sojourn_dirty_age_seconds") or 0) > 0.05
+        assert (_sample(found, "sojourn_archive_lag_seconds") or 0) > 0.05
         assert found.groups[ARCHIVE_GROUP].lag_s > 0
 
 
@@ -233,5 +233,5 @@ def test_jobs_without_a_worker_are_told(redis_url: str) -> None:
         client.lpush("rq:queue:sojourn-archive", "d")
         assert "1 jobs wait in sojourn-archive" in _found(settings)["jobs"].found
     found = read_metrics(settings)
-    assert _sample(found, "sojourn_jobs_waiting", queue="sojourn-hooks") == 2
-    assert _sample(found, "sojourn_workers", queue="sojourn-hooks") == 1
+    assert _sample(found, "sojourn_queue_depth", queue="sojourn-hooks") == 2
+    assert _sample(found, "sojourn_queue_workers", queue="sojourn-hooks") == 1

@@ -57,6 +57,7 @@ OF_THE_TENANT: dict[str, Callable[[Any], Any]] = {
     "archive": lambda store: store.archive,
     "administered": lambda store: store.administered("noun.verb"),
     "set_tenant_limits": lambda store: store.set_tenant_limits(sessions=5),
+    "metrics": lambda store: store.metrics(),
 }
 """What is not one owner's."""
 ELSEWHERE = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import multiprocessing
 import os
 import signal
@@ -177,3 +178,8 @@ def spawn(event: Event, session: Session | None) -> None:
     forked.terminate()
     forked.join()
     record(event, session)
+
+
+def tell_in_the_log(event: Event, session: Session | None) -> None:
+    """Log a warning of one's own."""
+    logging.getLogger("myapp.hooks").warning("told by a hook")

@@ -84,6 +84,20 @@ class Process:
         """What it has logged so far."""
         return self.log_file.read_text()
 
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """The lines that it has logged so far, as JSON, but for one that is not whole yet."""
+        return [json.loads(each) for each in self.log.rpartition("\n")[0].splitlines() if each.startswith("{")]
+
+    def told(self, event: str, **fields: Any) -> list[dict[str, Any]]:
+        """Its lines of an event that have these fields."""
+        return [each for each in self.lines if each["event"] == event and fields.items() <= each.items()]
+
+    def tells(self, event: str, *, deadline_s: float = 15.0, **fields: Any) -> dict[str, Any]:
+        """Wait until it has logged an event with these fields; the last such line."""
+        what = f"{event!r} with {fields} in the log:\n{self.log}"
+        return eventually(lambda: self.told(event, **fields), deadline_s=deadline_s, what=what)[-1]
+
     def logged(self, text: str, deadline_s: float = 15.0) -> None:
         """Wait until it has logged a text."""
         eventually(lambda: text in self.log, deadline_s=deadline_s, what=f"{text!r} in the log:\n{self.log}")

@@ -446,7 +446,7 @@ def test_a_hook_that_cannot_be_imported(any_redis_url: str, client: redis.Redis,
     letters = eventually(lambda: found if len(found := _letters(settings)) == 3 else (), deadline_s=15)
     assert {each.reason.partition(" in ")[0] for each in letters} == {"its job was given up: SettingsError"}
     eventually(lambda: client.zcard(FAILED) == 1)
-    worker.logged("buried with it: ")
+    assert len(worker.tells("job given up", hook="watch")["buried"]) == 3
 
 
 def test_a_job_does_not_end_before_its_events_are_buried(
@@ -464,7 +464,7 @@ def test_a_job_does_not_end_before_its_events_are_buried(
         child = int(eventually(lambda: own.get("waiting"), deadline_s=15))
     server.stop()
     os.kill(child, signal.SIGKILL)
-    worker.logged("comes back later")
+    worker.tells("job comes back later")
     with redis.Redis.from_url(any_redis_url) as queues:
         assert not queues.zcard(FAILED)
         server.restart()

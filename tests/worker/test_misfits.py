@@ -19,8 +19,8 @@ def test_settings_that_do_not_fit_end_the_supervisor(any_redis_url: str, process
     assert supervisor.popen.wait(20) == 2
     assert time.monotonic() - began < 15
     assert "was laid out with partitions=8" in supervisor.log
-    assert "the settings do not fit" in supervisor.log
-    assert "starts again" not in supervisor.log
+    assert supervisor.told("settings do not fit roles")
+    assert not supervisor.told("role ended")
 
 
 def test_a_role_that_dies_otherwise_is_started_again(any_redis_url: str, processes: Processes) -> None:
@@ -29,5 +29,5 @@ def test_a_role_that_dies_otherwise_is_started_again(any_redis_url: str, process
     with SessionStore(settings=settings_for(any_redis_url, partitions=8)) as store:
         store.create()
     supervisor = processes.python(code, "listen", settings=settings_for(any_redis_url))
-    supervisor.logged("listen ended (exit code 2); starts again in 1 s")
+    supervisor.tells("role ended", child="listen", ended_by="exit code 2", restart_in_s=1)
     assert supervisor.stop() == 0

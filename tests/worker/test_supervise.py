@@ -83,10 +83,10 @@ def test_a_role_that_dies_is_started_again(any_redis_url: str, processes: Proces
     supervisor = _start(processes, _hooks(any_redis_url))
     listener = _role(supervisor, "listen")
     listener.kill()
-    supervisor.logged("listen ended (signal 9); starts again in 1 s")
-    eventually(lambda: supervisor.log.count("listening") == 2, deadline_s=10)
+    supervisor.tells("role ended", child="listen", ended_by="signal 9", restart_in_s=1)
+    eventually(lambda: len(supervisor.told("listening")) == 2, deadline_s=10)
     _role(supervisor, "listen").kill()
-    supervisor.logged("listen ended (signal 9); starts again in 2 s")
+    supervisor.tells("role ended", child="listen", ended_by="signal 9", restart_in_s=2)
     assert supervisor.stop() == 0
 
 
@@ -172,7 +172,7 @@ def test_a_second_signal_hurries(any_redis_url: str, processes: Processes) -> No
         eventually(lambda: client.get("waiting"), deadline_s=15)
         family = tree(supervisor.pid)
         supervisor.popen.send_signal(signal.SIGINT)
-        supervisor.logged("stopping, for at most 60 s")
+        supervisor.tells("stopping", within_s=60)
         supervisor.stop(signal.SIGINT, timeout_s=4)
         eventually(lambda: not _alive(family), deadline_s=2)
 
@@ -205,7 +205,7 @@ def test_the_module_runs_a_role_by_itself(any_redis_url: str, processes: Process
     alone = processes.python(code)
     alone.logged("listening")
     assert alone.stop() == 0
-    assert alone.log.splitlines()[-1].endswith("stopped")
+    assert alone.lines[-1]["event"] == "stopped"
 
 
 def test_another_layout_ends_a_role_with_an_explanation(any_redis_url: str, processes: Processes) -> None:

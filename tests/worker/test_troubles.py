@@ -197,7 +197,7 @@ def test_an_archive_that_is_away_uses_up_no_tries(redis_url: str, client: redis.
     waits, *others = _events(settings)
     client.delete(f"sojourn:{{{parse_event_id(waits.id)[0]:02d}}}:default:session:{waits.session_id}")
     roles = [processes.role(role, settings) for role in ("dispatch", "jobs:hooks")]
-    eventually(lambda: roles[1].log.count("for the archive is away") == 2, deadline_s=15)
+    eventually(lambda: len(roles[1].told("events wait for the archive")) == 2, deadline_s=15)
     assert effects(client) == {each.id: 1 for each in others}
     assert not _letters(settings)
     assert not client.exists(_running(waits))

@@ -24,9 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         settings = _from_supervisor() if given.supervised else load_settings()
-        return run_role(given.role, settings)
+        return run_role(given.role, settings, alone=not given.supervised)
     except SettingsError as error:
-        print(f"sojourn_worker: {error}", file=sys.stderr)
+        print(f"sojourn_worker: {error}", file=sys.stderr)  # there are no settings that say how to log
         return 2
 
 

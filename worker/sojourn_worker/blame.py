@@ -8,10 +8,9 @@ from rq.job import Job
 from rq.timeouts import BaseTimeoutException
 
 from sojourn.errors import SojournError
-from sojourn_worker.hooks import place_of
+from sojourn.logs import first_line, place_of
 from sojourn_worker.logs import LOG
 from sojourn_worker.queues import RUN_HOOK, SafeJob, note_one_more, noted, notes, pause_s
-from sojourn_worker.stop import first_line
 
 __all__ = ["blame_for", "once_more", "runs_hook", "sound", "told", "without_blame"]
 
@@ -68,6 +67,6 @@ def told(error: BaseException) -> str:
 
 def once_more(job: Job) -> None:
     """Have a job run again, without using up a retry, for its events are nowhere else yet."""
-    LOG.warning("job %s comes back later: Redis lets nothing be done about its events now", job.id)
+    LOG.warning("job comes back later", job=job.id, reason="Redis lets nothing be done about its events now")
     job.retries_left = (job.retries_left or 0) + 1
     job.retry_intervals = [pause_s(note_one_more(job, "away"))]

@@ -11,7 +11,7 @@ from sojourn.events import Event
 from sojourn.keys import PartitionKeys, parse_event_id
 from sojourn.operations.dead import UNREADABLE, Burial, Place, bury, hook_scope
 from sojourn.settings import HookSettings, Settings
-from sojourn_worker.logs import LOG
+from sojourn_worker.logs import LOG, about
 from sojourn_worker.redis_link import RedisLink
 
 __all__ = ["NO_SUCH_HOOK", "USED_UP", "bury_event", "bury_unreadable", "kept_ms", "scope", "wait_s"]
@@ -65,7 +65,7 @@ def bury_event(
     text = json.dumps(event.to_json())
     burial = _bury(link, settings, name, number, event.id, text, job, tries, reason[:_REASON_LENGTH])
     if burial.outcome == "buried":
-        LOG.error("hook %s: event %s is given up after %d tries (%s)", name, event.id, tries, reason)
+        LOG.error("dead-lettered", hook=name, **about(event), tries=tries, reason=reason[:_REASON_LENGTH])
     return burial
 
 
@@ -81,7 +81,7 @@ def bury_unreadable(link: RedisLink, settings: Settings, name: str, raws: Sequen
         burial = _bury(link, settings, name, 0, event_id, text[:_TEXT_LENGTH], job, 0, _CANNOT_BE_READ)
         if burial.outcome == "buried":
             known_by = raw.get("id") if isinstance(raw, Mapping) else None
-            LOG.error("hook %s: event %s cannot be read and is given up", name, repr(known_by)[:_SHOWN])
+            LOG.error("dead-lettered", hook=name, event_id=repr(known_by)[:_SHOWN], reason=_CANNOT_BE_READ)
 
 
 def _bury(

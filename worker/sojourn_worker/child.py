@@ -58,7 +58,7 @@ class Child:
                 return
             if now_s - self._started_at >= _HEALTHY_S:
                 self._pause_s = _FIRST_PAUSE_S
-            LOG.warning("%s ended (%s); starts again in %g s", self.role, _told(code), self._pause_s)
+            LOG.warning("role ended", child=self.role, ended_by=_told(code), restart_in_s=self._pause_s)
             self._start_at = now_s + self._pause_s
             self._pause_s = min(_LONGEST_PAUSE_S, self._pause_s * 2)
             self._forget()
@@ -77,8 +77,8 @@ class Child:
             self._process.stdin.write(self._line)
             self._process.stdin.flush()
         except BrokenPipeError:
-            LOG.debug("%s died at once", self.role)  # the next look finds it so
-        LOG.info("started %s as process %d", self.role, self._process.pid)
+            LOG.debug("role died at once", child=self.role)  # the next look finds it so
+        LOG.info("role started", child=self.role, child_pid=self._process.pid)
 
     def signal(self, number: int) -> None:
         """Send a signal to the process, if it runs."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from typing import Any, Final
 
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
-from sojourn.settings import Settings, load_settings
+from sojourn.settings import Settings, config_file, load_settings, masked
+from sojourn_worker.logs import LOG
 
-__all__ = ["current", "from_line", "to_line", "use"]
+__all__ = ["current", "from_line", "tell", "to_line", "use"]
 
 _PREFIX: Final = "SOJOURN_"
 _used: Settings | None = None
@@ -39,6 +41,16 @@ def _is_setting(variable: str) -> bool:
 def current() -> Settings:
     """The settings of this process: those it was started with, else those of environment and file."""
     return _used if _used is not None else load_settings()
+
+
+def tell(settings: Settings, roles: Sequence[str]) -> None:
+    """Tell in the log what this process goes by, without the passwords in it."""
+    file = config_file()
+    LOG.info(
+        "settings loaded", file=file if file.is_file() else None, redis=masked(settings.redis_url),
+        queues=masked(settings.queue_url or settings.redis_url), archive=masked(settings.archive_url),
+        partitions=settings.partitions, hooks=list(settings.hooks), roles=list(roles), log_level=settings.log_level,
+    )  # fmt: skip
 
 
 def to_line(settings: Settings) -> bytes:

@@ -28,10 +28,10 @@ from sojourn.keys import Homes, PartitionKeys
 from sojourn.limits import check_depth
 from sojourn.operations.core import Operation, all_of, pairs
 from sojourn.settings import HookSettings, Settings
-from sojourn_worker.logs import LOG
+from sojourn_worker.logs import LOG, about, tell_left_out
 from sojourn_worker.queues import HOOKS, RUN_HOOK, SafeQueue, backoff, connect, open_queue, whole_seconds
 from sojourn_worker.redis_link import RedisLink
-from sojourn_worker.stop import Outage, Stop, first_line
+from sojourn_worker.stop import Outage, Stop
 
 __all__ = ["Dispatcher", "dispatch", "enqueue_events"]
 
@@ -78,7 +78,7 @@ class Dispatcher:
 
     def run(self, stop: Stop) -> None:
         """Dispatch until asked to stop, whatever happens to Redis."""
-        store, queue = Outage(LOG, "Redis"), Outage(LOG, "the queues' Redis")
+        store, queue = Outage("Redis"), Outage("the queues' Redis")
         while not stop.requested:
             try:
                 if store.lasts:
@@ -88,7 +88,7 @@ class Dispatcher:
                 # What a lost reply held is pending under our name.
                 self._own_pending = True
                 if "NOGROUP" in str(error) and self._joined:
-                    LOG.warning("the group %s is gone from an outbox, as after FLUSHALL; makes it again", self._group)
+                    LOG.warning("group is gone from an outbox", group=self._group, then="made again")
                     self._joined, self._look_at = False, 0.0
                 else:
                     stop.wait(store.failed(error))
@@ -97,6 +97,7 @@ class Dispatcher:
             else:
                 store.over()
                 queue.over()
+            tell_left_out()
         if not (store.lasts or self._held):
             self._leave()
 
@@ -134,14 +135,14 @@ class Dispatcher:
         types = self._link.run(all_of(("TYPE", each.events) for each in own)) if own else []
         odd = {each for each, type_ in zip(own, types, strict=True) if type_ not in ("stream", "none")}
         for each in odd & set(self._partitions):
-            LOG.error("the key %s is no outbox: other hands wrote it; its events are not dispatched", each.events)
+            LOG.error("key is no outbox", key=each.events, reason="other hands wrote it")
         return tuple(each for each in partitions if each not in odd)
 
     def _take(self) -> Taken:
         if self._own_pending:
             taken, gone = self._link.run(read_pending(self._partitions, self._group, self._consumer, _BATCH))
             if gone:
-                LOG.warning("%d events are gone from the outbox before they were dispatched", len(gone))
+                LOG.warning("events are gone before they were dispatched", count=len(gone))
                 self._link.run(without_entry(gone, self._group))
             if taken:
                 return taken
@@ -155,7 +156,7 @@ class Dispatcher:
         if now >= self._takeover_at:
             taken = self._link.run(take_over(self._partitions, self._group, self._consumer, after_s, _BATCH))
             if taken:
-                LOG.info("took over %d events that another dispatcher left", len(taken))
+                LOG.info("took over events of another dispatcher", count=len(taken))
                 return taken
             self._takeover_at = now + after_s / 4
         # A read that waits must come back before the socket's timeout takes it for lost.
@@ -167,10 +168,7 @@ class Dispatcher:
         found = [event for partition, event in taken if self._homes.has(event.tenant, partition.number)]
         if len(found) < len(taken):
             forged = next(event for partition, event in taken if not self._homes.has(event.tenant, partition.number))
-            LOG.error(
-                "%d events are about tenants that are not of their partition, and come to no hook; one of them is %s",
-                len(taken) - len(found), forged.id,
-            )  # fmt: skip
+            LOG.error("events are of tenants of other partitions", count=len(taken) - len(found), event_id=forged.id)
         return found
 
     def _enqueue(self, events: Sequence[Event]) -> None:
@@ -184,9 +182,9 @@ class Dispatcher:
         try:
             enqueue_events(self._queue, name, hook, events, job_id)
         except DuplicateJobError:
-            LOG.info("hook %s: job %s is there already", name, job_id)
+            LOG.info("job is there already", hook=name, job=job_id)
         else:
-            LOG.debug("hook %s: job %s with %d events", name, job_id, len(events))
+            LOG.debug("job enqueued", hook=name, job=job_id, events=len(events))
 
     def _forget_the_dead(self) -> None:
         """Each start of a dispatcher leaves a consumer in each partition. Those that hold nothing can go."""
@@ -208,7 +206,7 @@ class Dispatcher:
             if commands:
                 self._link.run(Operation(commands, lambda _: None))
         except StoreUnavailable:
-            LOG.info("Redis is away; another dispatcher will forget this one")
+            LOG.info("consumer left behind", consumer=self._consumer, then="another dispatcher removes it")
 
 
 def _writable(event: Event) -> Event:
@@ -217,7 +215,7 @@ def _writable(event: Event) -> Event:
         check_depth("changes", event.changes, _DEEPEST, sys.maxsize)
         check_depth("before", event.before or {}, _DEEPEST, sys.maxsize)
     except InvalidField as error:
-        LOG.error("event %s comes without its changes: %s", event.id, error)
+        LOG.error("event comes without its changes", **about(event), error=error)
         return replace(event, changes={}, before={})
     return event
 
@@ -267,11 +265,11 @@ def dispatch(settings: Settings, stop: Stop) -> int:
     try:
         link.open()
     except LayoutMismatch as error:
-        LOG.error("%s", error)
+        LOG.error("settings do not fit", error=error)
         return 2
     except StoreUnavailable as error:
-        LOG.debug("Redis is away: %s", first_line(error))
-    LOG.info("dispatching to %s", ", ".join(settings.hooks) or "no hooks: events are only acknowledged")
+        LOG.debug("Redis is away at the start", error=error)
+    LOG.info("dispatching", hooks=list(settings.hooks))
     Dispatcher(settings, link, open_queue(settings, HOOKS, connection)).run(stop)
     link.close()
     connection.close()

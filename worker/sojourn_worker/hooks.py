@@ -21,16 +21,18 @@ from rq.timeouts import BaseTimeoutException
 from sojourn.errors import ArchiveError, SessionCorrupt, SessionNotFound, SojournError
 from sojourn.events import Event
 from sojourn.keys import Homes, PartitionKeys, parse_event_id
+from sojourn.logs import place_of
+from sojourn.metrics.notes import hook_notes
 from sojourn.models import Session
 from sojourn.operations.core import Command, Operation, all_of, raise_for
 from sojourn.operations.record import decode_record, now_ms
 from sojourn.settings import HookSettings, Settings, resolve_hook
 from sojourn_worker.burial import USED_UP, bury_event, kept_ms, scope, wait_s
-from sojourn_worker.logs import LOG
+from sojourn_worker.logs import LOG, about, acting_on, milliseconds_since
 from sojourn_worker.memory import MemoryBound
 from sojourn_worker.redis_link import RedisLink
 
-__all__ = ["HookFailed", "HookHeldUp", "HookRun", "Outcome", "place_of"]
+__all__ = ["HookFailed", "HookHeldUp", "HookRun", "Outcome"]
 
 Hook = Callable[[Event, Session | None], object]
 _MARGIN_S: Final = 600
@@ -84,6 +86,11 @@ class Outcome:
     given_up: list[str] = field(default_factory=list)
     """Events that had used up their tries before."""
 
+    @property
+    def waiting(self) -> int:
+        """How many events wait for another run, or for another job."""
+        return len(self.busy) + len(self.later) + len(self.aside)
+
 
 @dataclass(frozen=True)
 class _Planned:
@@ -126,6 +133,8 @@ class HookRun:
         self._clock = (0, 0.0)
         self._archive_is_away = False
         self._homes = Homes(settings.partitions)
+        self._counted: list[Command] = []
+        """What counts the run before, sent with what finishes it."""
 
     def run(self, events: Sequence[Event]) -> Outcome:
         """Run the hook on each event that it is not done with.
@@ -150,8 +159,12 @@ class HookRun:
                 finish = []
                 continue
             finish = []
+            called_at = taken_at
             try:
-                self._call(event, self._session(planned))
+                with acting_on(event):
+                    session = self._session(planned)
+                    called_at = time.monotonic()
+                    self._call(event, session)
             except _Aside as aside:
                 finish = [("DEL", planned.partition.running(self._scope, event.id))]
                 if aside.out_of_time:
@@ -159,26 +172,46 @@ class HookRun:
                     break
                 outcome.aside.append(event.id)
             except BaseTimeoutException as error:
-                LOG.error("hook %s: event %s took too long", self._name, event.id)
+                LOG.error(
+                    "hook took too long", hook=self._name, **about(event), duration_ms=milliseconds_since(taken_at)
+                )
                 raise error from None  # what it interrupted may tell what the hook was working on
             except KeyboardInterrupt as error:
                 raise error from None
             except BaseException as error:  # noqa: BLE001 - a hook may raise anything; the others go on
                 outcome.failed.append(event.id)
                 reason = str(error) if isinstance(error, _NoFunction) else place_of(error)
-                LOG.warning("hook %s: event %s failed: %s", self._name, event.id, reason)
+                LOG.warning(
+                    "hook failed on an event", hook=self._name, **about(event), reason=reason, tries=planned.tries + 1,
+                    duration_ms=milliseconds_since(taken_at),
+                )  # fmt: skip
+                self._count("failed", called_at)
                 finish = self._failed(planned, reason)
                 # What the hook still holds would be the others' ruin: they get a new process.
                 crowded = isinstance(error, MemoryError)
             else:
                 outcome.done.append(event.id)
+                self._count("ok", called_at)
                 finish = self._done(planned)
+                LOG.debug(
+                    "hook ran on an event", hook=self._name, **about(event), type=event.type,
+                    duration_ms=milliseconds_since(taken_at),
+                )  # fmt: skip
             longest_s = max(longest_s, time.monotonic() - taken_at)
         # A ledger goes by itself once its hook is no longer called.
         ledgers = {PartitionKeys(parse_event_id(event.id)[0]).ledger(self._scope) for event in events}
         finish += [("PEXPIRE", each, 2 * self._keep_ms) for each in ledgers]
-        self._link.run(all_of(finish))
+        self._send(finish)
         return outcome
+
+    def _send(self, commands: Sequence[Command]) -> list[Any]:
+        """Their replies; the run before is counted along."""
+        counted, self._counted = self._counted, []
+        return self._link.run(all_of(commands, counted))
+
+    def _count(self, result: str, since_s: float) -> None:
+        took_s = time.monotonic() - since_s
+        self._counted = hook_notes(self._settings.queue_prefix, self._name, result, took_s)
 
     def _choose(self, plan: Sequence[_Planned], outcome: Outcome) -> list[_Planned]:
         """Those that failed least. What kills a job comes after all that does not, and each waits its time."""
@@ -253,7 +286,7 @@ class HookRun:
             ("GET", key),
             ("ZSCORE", planned.partition.ledger(self._scope), event.id),
         ]
-        *_, holder, score = self._link.run(all_of([*finish, *take]))
+        *_, holder, score = self._send([*finish, *take])
         if score is not None:
             if holder == self._token:
                 self._link.run(all_of([("DEL", key)]))
@@ -298,7 +331,7 @@ class HookRun:
         except SessionNotFound:
             return self._archived(event)
         except SessionCorrupt as error:
-            LOG.warning("hook %s: event %s comes without its session: %s", self._name, event.id, error)
+            LOG.warning("event comes without its session", hook=self._name, **about(event), error=error)
             return None
 
     def _archived(self, event: Event) -> Session | None:
@@ -313,25 +346,16 @@ class HookRun:
         except SessionNotFound:
             return None
         except ArchiveError as error:
-            LOG.warning("hook %s: events wait, for the archive is away: %s", self._name, error)
+            LOG.warning("events wait for the archive", hook=self._name, error=error)
             self._archive_is_away = True
             raise _Aside(out_of_time=False) from None
         except BaseTimeoutException:
-            LOG.warning("hook %s: events wait, for the archive takes too long", self._name)
+            LOG.warning("events wait for the archive", hook=self._name, reason="it takes too long")
             raise _Aside(out_of_time=True) from None
         except SessionCorrupt as error:
-            LOG.warning("hook %s: event %s comes without its session: %s", self._name, event.id, error)
+            LOG.warning("event comes without its session", hook=self._name, **about(event), error=error)
             return None
 
 
 async def _awaited(result: Awaitable[object]) -> None:
     await result
-
-
-def place_of(error: BaseException) -> str:
-    """An error's type and place; not its message, which may hold what the hook was working on."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    place = "" if trace is None else f" in {trace.tb_frame.f_code.co_qualname}, line {trace.tb_lineno}"
-    return f"{type(error).__name__}{place}"

@@ -5,14 +5,15 @@ Jobs carry the name of a hook and events. What a hook's name stands for is in th
 
 from __future__ import annotations
 
+import logging as _logging
 import math as _math
 from collections.abc import Mapping, Sequence
+from time import monotonic as _monotonic
 from typing import Any
 
 import rq as _rq
 from rq.utils import now as _now
 
-from sojourn.errors import ArchiveUnavailable as _ArchiveUnavailable
 from sojourn.errors import SettingsError as _SettingsError
 from sojourn.operations.strays import comb_flow as _comb_flow
 from sojourn.operations.strays import miss_flow as _miss_flow
@@ -23,6 +24,7 @@ from sojourn_worker.hooks import HookHeldUp as _HookHeldUp
 from sojourn_worker.hooks import HookRun as _HookRun
 from sojourn_worker.hooks import Outcome as _Outcome
 from sojourn_worker.logs import LOG as _LOG
+from sojourn_worker.logs import milliseconds_since as _milliseconds_since
 from sojourn_worker.queues import note_one_more as _note_one_more
 from sojourn_worker.queues import pause_s as _pause_s
 from sojourn_worker.redis_link import RedisLink as _RedisLink
@@ -61,14 +63,19 @@ def run_hook(hook: str, events: Sequence[Mapping[str, Any]]) -> Any:
     job = _rq.get_current_job()
     read, unreadable = _readable(settings, events)
     link = _RedisLink(settings)
+    began = _monotonic()
+    token = job.id if job is not None else f"call-{id(link)}"
     try:
-        token = job.id if job is not None else f"call-{id(link)}"
         _bury_unreadable(link, settings, hook, unreadable, token)
         run = _HookRun(settings, link, hook, settings.hooks[hook], token, _time_left_s(job))
         outcome = run.run(read)
     finally:
         link.close()
-    _LOG.info("hook %s: %d events done, %d failed", hook, len(outcome.done), len(outcome.failed))
+    _LOG.log(
+        _logging.INFO if outcome.done or outcome.failed else _logging.DEBUG, "hook ran", hook=hook, job=token,
+        done=len(outcome.done), failed=len(outcome.failed), waiting=outcome.waiting, given_up=len(outcome.given_up),
+        duration_ms=_milliseconds_since(began),
+    )  # fmt: skip
     if outcome.failed:
         raise _HookFailed(hook, outcome.failed, outcome.aside)
     again = _again(job, outcome) if job is not None else None
@@ -106,11 +113,7 @@ def archive() -> None:
     """
     from sojourn.archive import archive_once
 
-    try:
-        archive_once(_config.current())
-    except _ArchiveUnavailable as error:
-        _LOG.warning("the archive is away: %s", error)
-        raise
+    archive_once(_config.current())
 
 
 def retention() -> None:
@@ -121,17 +124,20 @@ def retention() -> None:
     """
     from sojourn.archive import apply_retention
 
+    began = _monotonic()
     report = apply_retention(_config.current())
-    if report.sessions or report.stray_events or report.audit_rows:
-        _LOG.info(
-            "retention: removed %d sessions, %d stray events and %d rows of the audit trail from the archive",
-            report.sessions, report.stray_events, report.audit_rows,
-        )  # fmt: skip
+    removed = report.sessions or report.stray_events or report.audit_rows
+    _LOG.log(
+        _logging.INFO if removed else _logging.DEBUG, "retention applied",
+        sessions=report.sessions, stray_events=report.stray_events, audit_rows=report.audit_rows,
+        duration_ms=_milliseconds_since(began),
+    )  # fmt: skip
 
 
 def sweep() -> None:
     """Claim all that is due, for when no listener runs; find sessions that were lost, and comb out what they left."""
     settings = _config.current()
+    began = _monotonic()
     link = _RedisLink(settings)
     try:
         link.open()
@@ -140,9 +146,11 @@ def sweep() -> None:
         combed = link.drive(_comb_flow(link.homes().partitions))
     finally:
         link.close()
-    if swept.expired or swept.removed:
-        _LOG.info("backstop: expired %d sessions and removed %d", swept.expired, swept.removed)
+    found = swept.expired or swept.removed or combed
+    _LOG.log(
+        _logging.INFO if found else _logging.DEBUG, "backstop swept",
+        expired=swept.expired, removed=swept.removed, combed=combed,
+        duration_ms=_milliseconds_since(began),
+    )  # fmt: skip
     if missed:
-        _LOG.error("backstop: %d sessions have lost their records", missed)
-    if combed:
-        _LOG.info("backstop: combed out what %d lost sessions left behind", combed)
+        _LOG.error("sessions have lost their records", count=missed, then="see sojourn doctor")

@@ -25,7 +25,7 @@ from sojourn.settings import Settings
 from sojourn.transport import policy
 from sojourn_worker.logs import LOG
 from sojourn_worker.redis_link import RedisLink
-from sojourn_worker.stop import Outage, Stop, first_line
+from sojourn_worker.stop import Outage, Stop
 from sojourn_worker.sweep import Sweeper
 
 __all__ = ["Listener", "listen"]
@@ -57,7 +57,7 @@ class Listener:
 
     def run(self, stop: Stop) -> None:
         """Listen until asked to stop, whatever happens to Redis."""
-        outage = Outage(LOG, "Redis' notifications")
+        outage = Outage("Redis' notifications")
         while not stop.requested:
             try:
                 with self._subscribed() as pubsub:
@@ -98,7 +98,8 @@ class Listener:
                 check_at = time.monotonic() + _CHECK_EVERY_S
 
     def _claim(self, gone: list[bytes]) -> None:
-        operations = []
+        operations: list[Operation[str]] = []
+        about: list[tuple[str, str]] = []
         for key in dict.fromkeys(gone):
             found = parse_key(key.decode(errors="replace"))
             if found is None:
@@ -107,21 +108,23 @@ class Listener:
             keys = self._homes.within(tenant, number)
             if keys is None:
                 continue
+            about.append((tenant, session_id))
             if what == "lease":
                 operations.append(claim_session(self._context, keys, session_id))
             else:
                 operations.append(miss_session(keys, session_id))
         if not operations:
             return
-        for operation, replies in zip(operations, self._link.execute(operations), strict=True):
+        found_replies = self._link.execute(operations)
+        for (tenant, session_id), operation, replies in zip(about, operations, found_replies, strict=True):
             try:
                 outcome = operation.parse(replies)
             except StoreUnavailable:
                 raise
             except SojournError as error:
-                LOG.error("a claim failed: %s", first_line(error))
+                LOG.error("claim failed", tenant=tenant, session_id=session_id, error=error)
             else:
-                LOG.debug("a key is gone: %s", outcome)
+                LOG.debug("key is gone", tenant=tenant, session_id=session_id, by="notification", outcome=outcome)
 
     def _switch_on(self) -> bool:
         """Have Redis notify of expiries, keeping the flags it has; whether that took a change."""
@@ -130,16 +133,14 @@ class Listener:
             missing = "".join(flag for flag, by in (("E", "E"), ("x", "xA"), ("e", "eA")) if not set(by) & set(flags))
             if missing:
                 self._link.run(_configuration("CONFIG", "SET", _FLAGS, flags + missing))
-                LOG.info("set %s to %s", _FLAGS, flags + missing)
+                LOG.info("notifications switched on", option=_FLAGS, value=flags + missing)
         except StoreUnavailable:
             raise
         except (StoreError, IndexError) as error:
             if self._may_configure:
                 self._may_configure = False
-                LOG.warning(
-                    "cannot see or set %s here: make sure that it contains Exe, or rely on the sweeper (%s)",
-                    _FLAGS, first_line(error),
-                )  # fmt: skip
+                told = f"make sure that {_FLAGS} contains Exe, or rely on the sweeper"
+                LOG.warning("notifications cannot be switched on", error=error, then=told)
             return False
         self._may_configure = True
         return bool(missing)
@@ -183,10 +184,10 @@ def listen(settings: Settings, stop: Stop, *, notifications: bool = True, sweep:
     try:
         link.open()
     except LayoutMismatch as error:
-        LOG.error("%s", error)
+        LOG.error("settings do not fit", error=error)
         return 2
-    except StoreUnavailable:
-        LOG.debug("Redis is away; the loops below wait for it")
+    except StoreUnavailable as error:
+        LOG.debug("Redis is away at the start", error=error)
     loops: list[Callable[[Stop], None]] = []
     if notifications:
         loops.append(Listener(settings, link).run)
@@ -199,10 +200,10 @@ def listen(settings: Settings, stop: Stop, *, notifications: bool = True, sweep:
             loop(stop)
         except Exception as error:  # noqa: BLE001 - a half-dead role must end as a whole, to be started again
             crashed.append(error)
-            LOG.critical("gives up", exc_info=error)
+            LOG.critical("crashed", error=error)
             stop.request()
 
-    LOG.info("listening (%s)", " and ".join(["notifications"] * notifications + ["sweeps"] * sweep))
+    LOG.info("listening", notifications=notifications, sweeps=sweep)
     threads = [threading.Thread(target=guarded, args=(each,), daemon=True) for each in loops]
     for thread in threads:
         thread.start()

@@ -35,7 +35,7 @@ class MemoryBound:
     def __init__(self, memory_mb: int | None) -> None:
         self._most = None if memory_mb is None else memory_mb * 2**20
         if self._most is not None and not _STATM.exists():
-            LOG.warning("memory_mb has no effect here: it takes Linux's /proc")
+            LOG.warning("memory_mb has no effect", reason="it takes Linux's /proc")
             self._most = None
         self._left = self._most or 0
 

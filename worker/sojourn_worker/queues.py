@@ -88,7 +88,7 @@ def count(connection: Redis, what: str) -> None:
         try:
             connection.hincrby(connection.counts_key, what, 1)
         except ResponseError as error:
-            LOG.error("cannot count %s: %s", what, error)  # what is counted matters more than that
+            LOG.error("trouble cannot be counted", what=what, error=error)  # what is counted matters more than that
 
 
 def connect(settings: Settings) -> QueueRedis:
@@ -230,7 +230,7 @@ class SafeJob(Job):
         try:
             super().restore(raw_data)
         except Exception as error:  # it does no more than read the hash, and raises whatever it meets
-            LOG.error("job %s cannot be read and is dropped (%s)", self.id, type(error).__name__)
+            LOG.error("job cannot be read and is dropped", job=self.id, error=error)
             count(self.connection, _UNREADABLE_JOBS)
             raise NoSuchJobError(f"job {self.id} cannot be read") from error
 
@@ -243,7 +243,7 @@ class SafeJob(Job):
         try:
             super().refresh()  # type: ignore[no-untyped-call]
         except ResponseError as error:
-            LOG.error("job %s cannot be read and is dropped (it is not a hash)", self.id)
+            LOG.error("job cannot be read and is dropped", job=self.id, reason="it is not a hash")
             count(self.connection, _UNREADABLE_JOBS)
             raise NoSuchJobError(f"job {self.id} is not a hash") from error
 
@@ -268,7 +268,7 @@ class _Taken(IntermediateQueue):
 
 
 def _drop(connection: Redis, key: str, raw: Any) -> None:
-    LOG.error("an id that cannot be read is dropped from %s", key)
+    LOG.error("id cannot be read and is dropped", key=key)
     count(connection, _UNREADABLE_JOBS)
     connection.lrem(key, 0, raw)
 
@@ -307,7 +307,7 @@ class SafeQueue(Queue):
                 try:
                     registry.parse_job_id(raw.decode())
                 except ValueError:
-                    LOG.error("an id that cannot be read is dropped from %s", registry.key)
+                    LOG.error("id cannot be read and is dropped", key=registry.key)
                     count(self.connection, _UNREADABLE_JOBS)
                     self.connection.zrem(registry.key, raw)
 

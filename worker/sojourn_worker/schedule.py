@@ -10,13 +10,21 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from redis import Redis
-from redis.exceptions import ConnectionError, RedisError, TimeoutError, WatchError  # noqa: A004 - Redis's own
+from redis.exceptions import (  # Redis's own
+    ConnectionError,  # noqa: A004
+    RedisError,
+    ResponseError,
+    TimeoutError,  # noqa: A004
+    WatchError,
+)
 from rq import Retry
 from rq.exceptions import DuplicateJobError
 from rq_scheduler.scheduler import Scheduler
 
+from sojourn.jobqueues import SCHEDULER_SEEN
+from sojourn.keys import queue_counts
 from sojourn.settings import Settings
-from sojourn_worker.logs import LOG
+from sojourn_worker.logs import LOG, tell_left_out
 from sojourn_worker.queues import (
     ARCHIVE,
     HOOKS,
@@ -29,7 +37,7 @@ from sojourn_worker.queues import (
     count,
     open_queue,
 )
-from sojourn_worker.stop import Outage, Stop, first_line
+from sojourn_worker.stop import Outage, Stop
 
 __all__ = ["Periodic", "PeriodicScheduler", "periodic_jobs", "schedule"]
 
@@ -85,6 +93,7 @@ class PeriodicScheduler(Scheduler):  # type: ignore[misc]
     """
 
     def __init__(self, settings: Settings, connection: Redis) -> None:
+        self._prefix = settings.queue_prefix
         prefix = f"{settings.queue_prefix}:scheduler"
         self.scheduler_key = prefix
         self.redis_scheduler_namespace_prefix = f"{prefix}:instance:"
@@ -113,7 +122,8 @@ class PeriodicScheduler(Scheduler):  # type: ignore[misc]
         """Give the lock back, unless it ran out and is another's by now."""
         if self._lock_acquired:
             self._lock_acquired = False
-            self._unlock(keys=[self.scheduler_lock_key], args=[self._token])
+            if not self._unlock(keys=[self.scheduler_lock_key], args=[self._token]):
+                LOG.warning("lock lost", key=self.scheduler_lock_key, reason="a round took longer than it holds")
 
     def get_queue_for_job(self, job: SafeJob) -> SafeQueue:
         """The queue of a job. The class that it names is not imported: anyone may have written it there."""
@@ -125,7 +135,7 @@ class PeriodicScheduler(Scheduler):  # type: ignore[misc]
         if self.connection.type(self.scheduled_jobs_key) not in (b"zset", b"none"):
             aside = f"{self.set_aside_key}:{secrets.token_hex(4)}"
             self.connection.rename(self.scheduled_jobs_key, aside)
-            LOG.error("%s is no sorted set; it is now %s", self.scheduled_jobs_key, aside)
+            LOG.error("key is no sorted set", key=self.scheduled_jobs_key, moved_to=aside)
             count(self.connection, "set_aside_jobs")
         with self.connection.pipeline() as pipe:
             for job in self._periodic.values():
@@ -153,12 +163,12 @@ class PeriodicScheduler(Scheduler):  # type: ignore[misc]
         except (ConnectionError, TimeoutError, OSError):
             raise
         except Exception as error:  # noqa: BLE001 - one job's trouble must not keep the others from their time
-            LOG.error("cannot enqueue %s: %s", job.id, first_line(error))
+            LOG.error("periodic job cannot be enqueued", job=job.id, error=error)
             count(self.connection, "failed_enqueues")
             enqueued = False
         # Killed before this line: the next round finds the copy that waits, and enqueues none beside it.
         self.connection.zadd(self.scheduled_jobs_key, {job.id: self._now() + job.interval_s})
-        LOG.debug("%s: %s", job.id, "enqueued" if enqueued else "a copy waits or runs already")
+        LOG.debug("periodic job is due", job=job.id, enqueued=enqueued)
         return enqueued
 
     def _make_room(self, queue: SafeQueue, job_id: str) -> bool:
@@ -201,7 +211,14 @@ class PeriodicScheduler(Scheduler):  # type: ignore[misc]
             pipe.zcard(self.set_aside_key)
             *_, kept = pipe.execute()
         count(self.connection, "set_aside_jobs")
-        LOG.error("set aside a scheduled job that is not ours; %d are in %s", kept, self.set_aside_key)
+        LOG.error("scheduled job set aside", reason="it is not ours", kept=kept, key=self.set_aside_key)
+
+    def _tell_seen(self) -> None:
+        """Say that a scheduler is there, whether it or another one has the lock."""
+        try:
+            self.connection.hset(queue_counts(self._prefix), SCHEDULER_SEEN, int(self._now() * 1000))
+        except ResponseError as error:  # other hands made something else of the key
+            LOG.debug("scheduler's sign of life cannot be noted", error=error)
 
     def _now(self) -> float:
         seconds, micros = self.connection.time()
@@ -210,7 +227,7 @@ class PeriodicScheduler(Scheduler):  # type: ignore[misc]
     def run(self, burst: bool = False, stop: Stop | None = None) -> None:
         """Schedule until asked to stop (`burst`: one round), whatever happens to Redis."""
         stop = stop or Stop()
-        outage = Outage(LOG, "the queues' Redis")
+        outage = Outage("the queues' Redis")
         born = False
         while not stop.requested:
             pause_s = self._loop_s
@@ -219,6 +236,7 @@ class PeriodicScheduler(Scheduler):  # type: ignore[misc]
                     self.register_birth()
                     born = True
                 self.heartbeat()
+                self._tell_seen()
                 if self.acquire_lock():
                     try:
                         self.enqueue_jobs()
@@ -227,6 +245,7 @@ class PeriodicScheduler(Scheduler):  # type: ignore[misc]
                 outage.over()
             except (RedisError, OSError) as error:
                 pause_s = outage.failed(error)
+            tell_left_out()
             if burst:
                 break
             stop.wait(pause_s)
@@ -238,7 +257,7 @@ def schedule(settings: Settings, stop: Stop) -> int:
     """Enqueue the periodic jobs until asked to stop; the exit code."""
     connection = connect(settings)
     scheduler = PeriodicScheduler(settings, connection)
-    LOG.info("scheduling %s", ", ".join(periodic_jobs(settings)))
+    LOG.info("scheduling", jobs=list(periodic_jobs(settings)))
     scheduler.run(stop=stop)
     connection.close()
     return 0

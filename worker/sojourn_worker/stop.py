@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import random
 import select
@@ -10,10 +9,13 @@ import signal
 import time
 from typing import Final
 
-__all__ = ["Outage", "Stop", "first_line"]
+from sojourn_worker.logs import LOG, milliseconds_since
+
+__all__ = ["Outage", "Stop"]
 
 _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 1.0
+_TELL_EVERY_S: Final = 60.0
 
 
 class Stop:
@@ -60,17 +62,16 @@ class Stop:
 
 
 class Outage:
-    """Tells of an outage once when it begins and once when it is over, and how long to pause before each new try.
+    """Tells when an outage begins, once a minute that it lasts, and when it ends; and how long to pause meanwhile.
 
     Args:
-        log: where to tell.
         what: who is away, as in "Redis".
     """
 
-    def __init__(self, log: logging.Logger, what: str) -> None:
-        self._log = log
+    def __init__(self, what: str) -> None:
         self._what = what
         self._since: float | None = None
+        self._tell_at = 0.0
         self._pause_s = _FIRST_PAUSE_S
 
     @property
@@ -80,9 +81,14 @@ class Outage:
 
     def failed(self, error: BaseException) -> float:
         """Another try failed; the seconds to wait before the next one."""
+        now = time.monotonic()
         if self._since is None:
-            self._since = time.monotonic()
-            self._log.warning("%s is away or refuses, trying again: %s", self._what, first_line(error))
+            self._since = now
+            self._tell_at = now + _TELL_EVERY_S
+            LOG.warning("outage begins", what=self._what, error=error)
+        elif now >= self._tell_at:
+            self._tell_at = now + _TELL_EVERY_S
+            LOG.warning("outage lasts", what=self._what, error=error, duration_ms=milliseconds_since(self._since))
         pause = self._pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
         self._pause_s = min(_LONGEST_PAUSE_S, self._pause_s * 2)
         return pause
@@ -90,12 +96,6 @@ class Outage:
     def over(self) -> None:
         """A try succeeded."""
         if self._since is not None:
-            self._log.info("%s is back after %.1f s", self._what, time.monotonic() - self._since)
+            LOG.info("outage ends", what=self._what, duration_ms=milliseconds_since(self._since))
         self._since = None
         self._pause_s = _FIRST_PAUSE_S
-
-
-def first_line(error: BaseException) -> str:
-    """An error in one line."""
-    lines = str(error).splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -12,6 +12,7 @@ from sojourn.settings import Settings
 from sojourn_worker import config
 from sojourn_worker.child import MISFIT, Child
 from sojourn_worker.logs import LOG, set_up
+from sojourn_worker.serve import Server
 from sojourn_worker.stop import Stop
 
 __all__ = ["ROLES", "expand", "run_role", "supervise"]
@@ -21,14 +22,17 @@ ROLES: Final = ("listen", "dispatch", "jobs:hooks", "jobs:archive", "schedule")
 
 _LOOK_EVERY_S: Final = 0.1
 _HURRY_S: Final = 1.0
+_STANDS_STILL_S: Final = 10.0
+"""A loop that has not turned for so long does not: a turn takes a tenth of a second."""
 
 
-def run_role(role: str, settings: Settings) -> int:
+def run_role(role: str, settings: Settings, *, alone: bool = True) -> int:
     """Be one role until SIGTERM or SIGINT, in this process. For the main thread only.
 
     Args:
         role: one of `ROLES`.
         settings: the settings.
+        alone: whether no supervisor has told them in the log.
 
     Returns:
         The exit code: 0 after a signal, 1 after a failure, 2 where the settings do not fit.
@@ -44,10 +48,17 @@ def run_role(role: str, settings: Settings) -> int:
     if expanded != (role,):
         raise SettingsError(f"'{role}' is more than one role: {', '.join(expanded)}; run each in its own process")
     set_up(role, settings)
+    if alone:
+        config.tell(settings, expanded)
     config.use(settings)
     stop = Stop()
     stop.install()
-    code = _entry(role)(settings, stop)
+    server = Server(settings, lambda: {role: not stop.requested})
+    server.keep_running(time.monotonic())
+    try:
+        code = _entry(role)(settings, stop)
+    finally:
+        server.close()
     LOG.info("stopped")
     return code
 
@@ -115,16 +126,25 @@ def supervise(settings: Settings, roles: Sequence[str] = ()) -> int:
     """
     wanted = expand(roles, settings)
     set_up("supervise", settings)
+    config.tell(settings, wanted)
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     stop = Stop()
     stop.install()
-    line = config.to_line(settings)
+    line = config.to_line(settings.model_copy(update={"http_port": None}))  # this process serves for all of them
     children = [Child(role, line) for role in wanted]
+    turned_at = [time.monotonic()]
+    server = Server(
+        settings,
+        lambda: {child.role: child.running for child in children},
+        lambda: time.monotonic() - turned_at[0] < _STANDS_STILL_S,
+    )
     try:
         while not stop.requested:
+            turned_at[0] = time.monotonic()
+            server.keep_running(turned_at[0])
             misfits = [child.role for child in children if child.misfit]
             if misfits:
-                LOG.error("the settings do not fit %s, as told above", " and ".join(misfits))
+                LOG.error("settings do not fit roles", roles=misfits, then="the roles tell why")
                 _drain(children, stop, settings.drain_timeout)
                 return MISFIT
             for child in children:
@@ -132,6 +152,7 @@ def supervise(settings: Settings, roles: Sequence[str] = ()) -> int:
             stop.wait(_LOOK_EVERY_S)
         return _drain(children, stop, settings.drain_timeout)
     finally:
+        server.close()
         for child in children:
             child.kill()
         for number, handler in before.items():
@@ -140,17 +161,17 @@ def supervise(settings: Settings, roles: Sequence[str] = ()) -> int:
 
 
 def _drain(children: Sequence[Child], stop: Stop, timeout_s: float) -> int:
-    LOG.info("stopping, for at most %g s", timeout_s)
+    LOG.info("stopping", within_s=timeout_s)
     for child in children:
         child.signal(signal.SIGTERM)
     if not _ended(children, timeout_s, lambda: stop.requests > 1):
-        LOG.warning("not all have stopped; jobs in hand go back to their queue")
+        LOG.warning("not all roles have stopped", then="jobs in hand go back to their queue")
         for child in children:
             child.signal(signal.SIGINT)  # not a SIGTERM, of which the system may have sent one beside ours
         if not _ended(children, _HURRY_S, lambda: False):
             for child in children:
                 if child.running:
-                    LOG.error("%s did not stop and is killed", child.role)
+                    LOG.error("role killed", child=child.role, reason="it did not stop")
             return 1
     LOG.info("stopped")
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,14 +13,15 @@ from sojourn.codec import Models
 from sojourn.errors import ArchiveError, StoreError, StoreUnavailable
 from sojourn.events import ARCHIVE_GROUP, dispatch_group
 from sojourn.keys import Homes, PartitionKeys
-from sojourn.operations.core import Operation, raise_for
-from sojourn.operations.expiry import Swept, claim_due, trim_events
+from sojourn.metrics.notes import seen_note
+from sojourn.operations.core import Operation, all_of, raise_for
+from sojourn.operations.expiry import Swept, claim_due, note_failed_sweep, trim_events
 from sojourn.operations.record import now_ms
 from sojourn.settings import Settings
 from sojourn.transport import policy
-from sojourn_worker.logs import LOG
+from sojourn_worker.logs import LOG, milliseconds_since, tell_left_out
 from sojourn_worker.redis_link import RedisLink
-from sojourn_worker.stop import Outage, Stop, first_line
+from sojourn_worker.stop import Outage, Stop
 
 __all__ = ["Sweeper"]
 
@@ -60,6 +62,7 @@ class Sweeper:
         self._told: dict[str, float] = {}
         self._agreed = False
         self._expired = self._removed = 0
+        self._clock_ms = 0
 
     def _settle_in(self, homes: Homes) -> None:
         self._partitions = homes.partitions
@@ -72,7 +75,7 @@ class Sweeper:
 
     def run(self, stop: Stop) -> None:
         """Sweep until asked to stop, whatever happens to Redis."""
-        outage = Outage(LOG, "Redis")
+        outage = Outage("Redis")
         while not stop.requested:
             try:
                 if outage.lasts:
@@ -82,7 +85,9 @@ class Sweeper:
             except StoreUnavailable as error:
                 self.reconnect()
                 pause_s = outage.failed(error)
+            tell_left_out()
             stop.wait(pause_s)
+        self._tell(math.inf)
 
     def reconnect(self) -> None:
         """Redis was away: it may have come back as an older copy, whose deadlines are not the last ones."""
@@ -101,7 +106,7 @@ class Sweeper:
         try:
             bring_up_redis(self._settings.model_copy(update={"archive_timeout": soon}), self._link.execute)
         except ArchiveError as error:  # the archive run tries again, and tells then that a claim was by mistake
-            LOG.warning("claims before Redis was held against the archive: %s", first_line(error))
+            LOG.warning("claims before Redis was held against the archive", error=error)
 
     def step(self) -> float:
         """Claim one batch in each partition where something is due; the seconds until the next look."""
@@ -117,6 +122,7 @@ class Sweeper:
             swept = self._claim(partition)
             more = more or (swept is not None and swept.more)
         if trims:
+            self._link.run(all_of((), notes=[seen_note(self._settings.queue_prefix, self._clock_ms)]))
             self._trim()
             self._tell(now)
         if more:
@@ -162,7 +168,7 @@ class Sweeper:
         replies = self._link.exchange(self._probe, self._replies)
         time_reply = replies.pop()
         raise_for(time_reply, "-", "-")
-        now = now_ms(time_reply)
+        self._clock_ms = now = now_ms(time_reply)
         partitions: list[PartitionKeys] = []
         next_ms = float("inf")
         for index, partition in enumerate(self._partitions):
@@ -181,6 +187,7 @@ class Sweeper:
 
     def _claim(self, partition: PartitionKeys) -> Swept | None:
         # One script to a write: Redis serves others between them, but not between the scripts of a pipeline.
+        began = time.monotonic()
         operation = claim_due(self._context, partition, self._settings.sweep_batch, archived=self._archived)
         try:
             swept = self._link.run(operation)
@@ -188,20 +195,24 @@ class Sweeper:
             raise
         except StoreError as error:
             self._complain(f"partition {partition.number}", error)
+            self._link.run(note_failed_sweep(partition))
             return None
         self._expired += swept.expired
         self._removed += swept.removed
         if swept.lost:
-            LOG.warning("partition %d: %d sessions had lost or damaged records", partition.number, swept.lost)
-        LOG.debug("partition %d: expired %d, removed %d", partition.number, swept.expired, swept.removed)
+            LOG.warning("records are lost or damaged", partition=partition.number, count=swept.lost)
+        if swept.expired or swept.removed:
+            LOG.debug(
+                "sessions claimed", partition=partition.number, by="sweep", expired=swept.expired,
+                removed=swept.removed, duration_ms=milliseconds_since(began),
+            )  # fmt: skip
         return swept
 
     def _trim(self) -> None:
         lengths = self._link.run(_lengths(self._partitions))
         alarm = self._settings.events_alarm
-        if (largest := max(lengths)) > alarm:
-            told = f"{largest} events of one partition are unread by some group, more than {alarm}: see sojourn doctor"
-            self._complain("outbox", StoreError(told))
+        if (largest := max(lengths)) > alarm and self._is_news("outbox"):
+            LOG.error("outbox is long", events=largest, alarm=alarm, then="see 'sojourn doctor'")
         # An outbox that everybody has read keeps its last entry, so one with a single entry holds nothing to trim.
         for partition in [each for each, length in zip(self._partitions, lengths, strict=True) if length > 1]:
             try:
@@ -213,16 +224,21 @@ class Sweeper:
 
     def _tell(self, now: float) -> None:
         if now >= self._tell_at and (self._expired or self._removed):
-            LOG.info("sweeper: expired %d sessions and removed %d", self._expired, self._removed)
+            LOG.info("swept", expired=self._expired, removed=self._removed)
             self._expired = self._removed = 0
             self._tell_at = now + _TELL_EVERY_S
 
-    def _complain(self, where: str, error: Exception) -> None:
-        """Say it once a minute: it comes back with every look."""
+    def _is_news(self, where: str) -> bool:
+        """Whether to tell of it, which is so once a minute: it comes back with every look."""
         now = time.monotonic()
-        if now >= self._told.get(where, 0.0):
-            self._told[where] = now + _TELL_EVERY_S
-            LOG.error("sweeper: %s: %s", where, first_line(error))
+        if now < self._told.get(where, 0.0):
+            return False
+        self._told[where] = now + _TELL_EVERY_S
+        return True
+
+    def _complain(self, where: str, error: Exception) -> None:
+        if self._is_news(where):
+            LOG.error("sweeper in trouble", where=where, error=error)
 
 
 def _lengths(partitions: tuple[PartitionKeys, ...]) -> Operation[list[int]]:

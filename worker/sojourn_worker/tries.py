@@ -13,6 +13,7 @@ from typing import Any
 from sojourn.errors import SojournError
 from sojourn.events import Event
 from sojourn.keys import PartitionKeys, check_id, check_tenant, is_partition, parse_event_id
+from sojourn.metrics.notes import hook_notes
 from sojourn.operations.core import Command, all_of
 from sojourn.settings import Settings
 from sojourn_worker.burial import USED_UP, bury_event, kept_ms, scope, wait_s
@@ -81,12 +82,15 @@ def standing(
     hook, key = settings.hooks[name], scope(settings, name)
     done, waiting, busy, given_up = [], {}, set(), []
     blamed: list[Command] = []
+    notes: list[Command] = []
     for event, (is_done, holder, tries) in zip(events, states(link, key, events), strict=True):
         if is_done:
             done.append(event.id)
             continue
         partition = PartitionKeys(parse_event_id(event.id)[0])
         failed = blame is not None and holder == token
+        if failed:
+            notes += hook_notes(settings.queue_prefix, name, "died")
         if holder not in (None, token):
             busy.add(event.id)
         if tries + failed > hook.retries:
@@ -104,8 +108,8 @@ def standing(
                 ("PEXPIRE", partition.tries(key, event.id), kept_ms(hook)),
                 ("DEL", partition.running(key, event.id)),
             ]
-    if blamed:
-        link.run(all_of(blamed))
+    if blamed or notes:
+        link.run(all_of(blamed, notes))
     # What is at its end counts for more than all tries of what is not.
     mark = (len(done) + len(given_up)) * (hook.retries + 2) + sum(waiting.values())
     return Standing(waiting, frozenset(busy & waiting.keys()), tuple(given_up), mark)

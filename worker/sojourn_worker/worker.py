@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import threading
@@ -17,16 +18,17 @@ from rq import Queue, Worker
 from rq.exceptions import AbandonedJobError, NoSuchJobError, StopRequested
 from rq.job import Job
 from rq.serializers import JSONSerializer
-from rq.timeouts import BaseTimeoutException
+from structlog.contextvars import bound_contextvars
 
-from sojourn.errors import SettingsError, SojournError, StoreError
+from sojourn.errors import ArchiveError, SettingsError, SojournError, StoreError
+from sojourn.logs import place_of
 from sojourn.operations.dead import check_hook
 from sojourn.settings import Settings, resolve_hook
 from sojourn_worker import config
 from sojourn_worker.blame import blame_for, once_more, runs_hook, sound, told, without_blame
 from sojourn_worker.burial import NO_SUCH_HOOK, bury_event, bury_unreadable, scope
-from sojourn_worker.hooks import HookFailed, HookHeldUp, place_of
-from sojourn_worker.logs import LOG
+from sojourn_worker.hooks import HookFailed, HookHeldUp
+from sojourn_worker.logs import LOG, tell_left_out
 from sojourn_worker.queues import (
     HOOKS,
     RUN_HOOK,
@@ -40,7 +42,7 @@ from sojourn_worker.queues import (
     open_queue,
 )
 from sojourn_worker.redis_link import RedisLink
-from sojourn_worker.stop import Outage, Stop, first_line
+from sojourn_worker.stop import Outage, Stop
 from sojourn_worker.tries import readable, standing, states
 
 __all__ = ["JobsWorker", "work"]
@@ -106,14 +108,23 @@ class JobsWorker(Worker):
         super().execute_job(job, queue)
 
     def perform_job(self, job: Job, queue: Queue) -> bool:
-        """Run a job in this process, if it may run."""
-        return not self._refuses(job, queue) and super().perform_job(job, queue)
+        """Run a job in this process, if it may run. Every line that is logged meanwhile names it."""
+        if self._refuses(job, queue):
+            return False
+        with bound_contextvars(job=job.id, hook=self._hook_of(job)):
+            return super().perform_job(job, queue)
+
+    def _hook_of(self, job: Job) -> str | None:
+        """The hook that a job runs; None if there is none of that name. Anyone may have written it there."""
+        given: Any = job.args if runs_hook(job) else ()
+        named = isinstance(given, list | tuple) and given and isinstance(given[0], str)
+        return given[0] if named and given[0] in self._settings.hooks else None
 
     def _refuses(self, job: Job, queue: Queue) -> bool:
         reason = job.refusal if isinstance(job, SafeJob) else "it was not read as it must be"
         if reason is None:
             return False
-        LOG.error("job %s is refused and will not run: %s", job.id, reason)
+        LOG.error("job refused", job=job.id, reason=reason)
         count(self.connection, "refused_jobs")
         job.retries_left = None
         job.webhooks = []
@@ -125,9 +136,7 @@ class JobsWorker(Worker):
 
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
         """Tell of a failed job in one line, without its arguments and without its error's text unless it is ours."""
-        error = self._error = exc_info[1]
-        told = str(error) if isinstance(error, (SojournError, BaseTimeoutException)) else type(error).__name__
-        LOG.warning("job %s failed: %s", job.id, told.splitlines()[0] if told else type(error).__name__)
+        self._error = exc_info[1]
 
     def handle_job_failure(
         self, job: Job, queue: Queue, started_job_registry: Any = None, exc_string: str = ""
@@ -138,7 +147,18 @@ class JobsWorker(Worker):
         spared = self._hurry or exc_string == _STUCK or self._was_stopped_with_us
         if not (spared and without_blame(job)):
             self._settle(job, blame=blame_for(self._error))
+        if job.should_retry:  # else it was told that it is given up
+            self._tell_failed(job, exc_string)
         super().handle_job_failure(job, queue, started_job_registry, exc_string)
+
+    def _tell_failed(self, job: Job, reason: str) -> None:
+        """Tell of a failed job in one line, without its arguments and without its error's text unless it is ours."""
+        # That the archive is away is told once, by its runs.
+        LOG.log(
+            logging.DEBUG if isinstance(self._error, ArchiveError) else logging.WARNING, "job failed", job=job.id,
+            error=self._error, reason=None if self._error else reason,
+            again_in_s=job.get_retry_interval() if sound(job.retry_intervals) else None, retries_left=job.retries_left,
+        )  # fmt: skip
 
     @property
     def _was_stopped_with_us(self) -> bool:
@@ -163,7 +183,7 @@ class JobsWorker(Worker):
     def _abandoned(self, job: Job, *exc_info: Any) -> bool:
         """RQ found a job whose worker died."""
         if exc_info[0] is AbandonedJobError:
-            LOG.warning("job %s lost its worker", job.id)
+            LOG.warning("job lost its worker", job=job.id)
             count(self.connection, "lost_workers")
             try:
                 if not sound(job.retry_intervals):
@@ -173,7 +193,7 @@ class JobsWorker(Worker):
             except (ConnectionError, TimeoutError):
                 raise
             except Exception as error:  # noqa: BLE001 - one odd job must not keep the others of the dead
-                LOG.error("job %s cannot be looked after: %s", job.id, type(error).__name__)
+                LOG.error("job cannot be looked after", job=job.id, error=error)
         return True
 
     def _in_hand(self, job: Job) -> str | None:
@@ -186,7 +206,7 @@ class JobsWorker(Worker):
             events, _ = readable(self._settings, raws)
             found = states(link, scope(self._settings, check_hook(name)), events)
         except (SojournError, ValueError, TypeError, KeyError) as error:
-            LOG.debug("job %s: its events cannot be told apart: %s", job.id, first_line(error))
+            LOG.debug("events of a job cannot be told apart", job=job.id, error=error)
             return None
         finally:
             link.close()
@@ -214,10 +234,10 @@ class JobsWorker(Worker):
             events, _ = readable(self._settings, raws)
             found = standing(link, self._settings, name, events, job.id, blame=blame)
         except StoreError as error:
-            LOG.warning("job %s: its events cannot be told apart yet: %s", job.id, first_line(error))
+            LOG.warning("events of a job cannot be told apart yet", job=job.id, error=error)
             return False
         except (SojournError, ValueError, TypeError, KeyError) as error:
-            LOG.debug("job %s: its events cannot be told apart: %s", job.id, first_line(error))
+            LOG.debug("events of a job cannot be told apart", job=job.id, error=error)
             return True
         finally:
             link.close()
@@ -245,7 +265,7 @@ class JobsWorker(Worker):
         if not isinstance(job, SafeJob) or job.refusal is not None:
             return True  # it never ran
         if job.func_name != RUN_HOOK:
-            LOG.error("job %s is given up", job.id)
+            LOG.error("job given up", job=job.id, error=self._error)
             return True
         link = RedisLink(self._settings)
         try:
@@ -254,12 +274,14 @@ class JobsWorker(Worker):
                 count(self.connection, "refused_jobs")
             left = self._bury_rest(link, job.id, check_hook(name), raws, stopped=stopped)
         except StoreError as error:
-            LOG.warning("job %s: its events cannot be buried yet: %s", job.id, first_line(error))
+            LOG.warning("events of a job cannot be buried yet", job=job.id, error=error)
             return False
         except (SojournError, ValueError, TypeError) as error:
-            LOG.error("job %s is given up; it holds nothing that can be kept (%s)", job.id, type(error).__name__)
+            # The error may tell what others wrote there.
+            reason = f"it holds nothing that can be kept ({type(error).__name__})"
+            LOG.error("job given up", job=job.id, reason=reason)
         else:
-            LOG.error("hook %s: job %s is given up; buried with it: %s", name, job.id, ", ".join(left) or "nothing")
+            LOG.error("job given up", hook=name, job=job.id, error=self._error, buried=left)
         finally:
             link.close()
         return True
@@ -297,6 +319,7 @@ class JobsWorker(Worker):
 
     def run_maintenance_tasks(self) -> None:
         """Recover the jobs of dead workers, and enqueue the jobs whose time to be retried has come."""
+        tell_left_out()
         queues = self._safe_queues
         try:
             super().run_maintenance_tasks()  # type: ignore[no-untyped-call]
@@ -352,7 +375,7 @@ class JobsWorker(Worker):
         RQ's worker would quit then; its job would count as running until its last sign of life is old enough.
         """
         self._ended = None
-        outage = Outage(LOG, "the queues' Redis")
+        outage = Outage("the queues' Redis")
         try:
             while True:
                 try:
@@ -401,7 +424,7 @@ class JobsWorker(Worker):
         self._hurry = True
         if not self.horse_pid:
             raise SystemExit(1)
-        LOG.warning("puts its job back into the queue")
+        LOG.warning("job goes back to its queue")
         self.kill_horse()
 
 
@@ -436,8 +459,8 @@ def work(settings: Settings, stop: Stop, kind: str) -> int:
         _preload(settings)
     connection = connect(settings)
     queue = open_queue(settings, kind, connection)
-    outage = Outage(LOG, "the queues' Redis")
-    LOG.info("working on queue %s", queue.name)
+    outage = Outage("the queues' Redis")
+    LOG.info("working on queue", queue=queue.name)
     while not stop.requested:
         try:
             JobsWorker(settings, queue, connection, stop).work(logging_level=None)
@@ -459,4 +482,4 @@ def _preload(settings: Settings) -> None:
         try:
             resolve_hook(hook.function)
         except SettingsError as error:
-            LOG.error("hook %s: %s", name, first_line(error))
+            LOG.error("hook cannot be imported", hook=name, error=error)

@@ -7,7 +7,6 @@ archive's, or one less where a run died in between.
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -22,6 +21,7 @@ from sojourn.archive.schema import check_schema
 from sojourn.archive.tenants import bring_back_partitions
 from sojourn.errors import StoreFull
 from sojourn.keys import CHECKED, Homes, PartitionKeys
+from sojourn.logs import Log
 from sojourn.operations.core import Operation, is_of_another_type, raise_for
 from sojourn.operations.homes import homes
 from sojourn.operations.read import open_layout
@@ -40,7 +40,7 @@ _NOBODY: Final = "00000000-0000-0000-0000-000000000000"
 _EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC)
 _MOST_BATCHES: Final = 1 << 53
-log = logging.getLogger("sojourn.archive")
+LOG: Final = Log("sojourn.archive")
 
 
 @dataclass(frozen=True)
@@ -122,9 +122,9 @@ def bring_up_archive(
     behind = {each: taken.count for each, taken in known.items() if taken.count > held.get(each.number, 0)}
     if not behind:
         return 0
-    log.error(
-        "the archive is behind Redis in %d partitions, as when it is new, or was restored from an older copy: all "
-        "their sessions are archived again; events that Redis no longer holds are missing", len(behind),
+    LOG.error(
+        "archive is behind Redis", partitions=len(behind), reason="it is new, or was restored from an older copy",
+        then="all their sessions are archived again; events that Redis no longer holds are missing",
     )  # fmt: skip
     marked = mark_all(settings, execute, list(behind))
     for partition, count in behind.items():
@@ -190,7 +190,9 @@ def bring_up_redis(settings: Settings, execute: Execute) -> Counter[str]:
                 outcomes = _bring_up(settings, execute, connection)
                 _one(execute, Operation((("SET", CHECKED, run.id),), _raised))
             except StoreFull:  # archiving makes room
-                log.warning("Redis is full, and cannot be held against the archive: that is tried again")
+                LOG.warning(
+                    "Redis cannot be held against the archive", reason="Redis is full", then="that is tried again"
+                )
                 return Counter()
     return outcomes
 
@@ -212,10 +214,10 @@ def _bring_up(settings: Settings, execute: Execute, connection: Connection) -> C
     behind = {each: taken for each, taken in known.items() if held.get(each.number, 0) > taken.count}
     if not any(taken.at for taken in known.values()):
         if behind:  # somebody may have meant to; and filling it runs the hooks of all that has expired since
-            log.error(
-                "this Redis is empty, but the archive has taken sessions from it: if it lost its data, 'sojourn "
-                "rehydrate' puts the live ones back"
-            )
+            LOG.error(
+                "Redis is empty", reason="the archive has taken sessions from it",
+                then="if it lost its data, 'sojourn rehydrate' puts the live ones back",
+            )  # fmt: skip
         return Counter()
     if bring_back_partitions(settings, execute, connection, None, "archive"):  # an older copy may not know of all
         known = _one(execute, batches_taken(_one(execute, homes(settings.partitions)).partitions))
@@ -224,9 +226,9 @@ def _bring_up(settings: Settings, execute: Execute, connection: Connection) -> C
     outcomes = _put_back(settings, execute, connection, behind)
     replaced = sum(outcomes[each] for each in ("loaded", "replaced", "removed"))
     if replaced:  # else only the last batch was not told of, as after a crash
-        log.error(
-            "Redis was behind the archive in %d partitions, as when restored from an older copy; put back what the "
-            "archive held newer: %s", len(behind), dict(outcomes),
+        LOG.error(
+            "Redis was behind the archive", partitions=len(behind), reason="it was restored from an older copy",
+            then="what the archive held newer is put back", outcomes=dict(outcomes),
         )  # fmt: skip
     for partition in behind:
         told = ("HSET", partition.batches, "count", held[partition.number], "at", at.isoformat())

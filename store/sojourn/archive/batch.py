@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
@@ -18,6 +17,7 @@ from sojourn.archive.rows import ARCHIVED, KEEP, Damage, entry_row, event_row, s
 from sojourn.codec import Models
 from sojourn.errors import SessionCorrupt, SojournError
 from sojourn.keys import Homes, PartitionKeys, TenantKeys, parse_member
+from sojourn.logs import Log
 from sojourn.operations.core import Operation
 
 __all__ = ["Batch", "Execute", "Item", "Part", "Reader", "damaged_event", "results"]
@@ -26,7 +26,7 @@ T = TypeVar("T")
 Execute = Callable[[Sequence[Operation[Any]]], list[list[Any]]]
 ReadEvents = Callable[[int, str], Operation[source.Taken]]
 """Given how many at most, and after which of those that were taken before."""
-log = logging.getLogger("sojourn.archive")
+LOG: Final = Log("sojourn.archive")
 
 PART_SESSIONS: Final = 250
 """Sessions, and events, that are read from Redis at a time, while PostgreSQL writes those before them."""
@@ -86,9 +86,9 @@ class Item:
         """Note the first field that cannot be archived; tell it without its value."""
         if not self.damage:
             self.damage = name
-            log.warning(
-                "session %s of tenant '%s' cannot be archived: its field '%s' is damaged; it stays in Redis",
-                self.id, self.keys.tenant, name,
+            LOG.warning(
+                "session cannot be archived", tenant=self.keys.tenant, session_id=self.id, damaged=name,
+                then="it stays in Redis",
             )  # fmt: skip
 
 
@@ -239,9 +239,9 @@ class Reader:
             except (ValueError, OverflowError):  # written by other hands
                 unread += 1
         if unread:
-            log.warning(
-                "partition %d: %d events are gone, cannot be read or are about tenants that are not of it",
-                batch.partition.number, unread,
+            LOG.warning(
+                "events cannot be archived", partition=batch.partition.number, count=unread,
+                reason="they are gone, cannot be read, or are of tenants of other partitions",
             )  # fmt: skip
             batch.damaged_events += unread
 
@@ -315,4 +315,4 @@ def _archived(item: Item, name: str) -> int:
 def damaged_event(batch: Batch, event_id: str, name: str) -> None:
     """Note an event that cannot be archived."""
     batch.damaged_events += 1
-    log.warning("event %s cannot be archived: its field '%s' is damaged; it is left out", event_id, name)
+    LOG.warning("event cannot be archived", event_id=event_id, damaged=name, then="it is left out")

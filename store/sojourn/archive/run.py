@@ -6,7 +6,6 @@ dirty and the events pending; the next run does them again, and the second time 
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -40,6 +39,7 @@ from sojourn.codec import Models, datetime_from
 from sojourn.errors import ArchiveError, SettingsError, SojournError, StoreFull, StoreUnavailable
 from sojourn.events import ARCHIVE_GROUP, join_group
 from sojourn.keys import Homes, PartitionKeys
+from sojourn.logs import Log
 from sojourn.operations.core import Operation
 from sojourn.operations.expiry import Archived, settle_many
 from sojourn.operations.homes import homes
@@ -59,7 +59,7 @@ _DAMAGED_AGAIN_MS: Final = 60_000
 """When a damaged session is looked at again: somebody may have repaired it."""
 _ANOTHER_STATE: Final = ""
 """No session has this version, so settling with it notes the archived log entries and leaves the session dirty."""
-log = logging.getLogger("sojourn.archive")
+LOG: Final = Log("sojourn.archive")
 Rows = Sequence[tuple[Any, str]]
 """What names each row, and the row."""
 
@@ -117,6 +117,7 @@ class _Run:
         """Which run of the server this one began with."""
         self._known: dict[PartitionKeys, Known] = {}
         self._homes = Homes(settings.partitions)
+        self._told_rows: dict[str, int] = {}
 
     def prepare(self) -> list[PartitionKeys]:
         """The partitions where something waits. One round trip, so that idle ones cost next to nothing.
@@ -149,7 +150,7 @@ class _Run:
             try:
                 results(self._execute, [join_group(newcomers, GROUP, "oldest")])
             except StoreFull:  # archiving sessions makes room
-                log.warning("Redis is full: the archive cannot join %d outboxes yet", len(newcomers))
+                LOG.warning("archive cannot join outboxes yet", count=len(newcomers), reason="Redis is full")
                 self._with_events -= {each.number for each in newcomers}
         return [each for each, own in zip(partitions, waiting, strict=True) if own.sessions or own.events]
 
@@ -226,16 +227,16 @@ class _Run:
             rows = loader.named(keys)
             outcomes = loader.load(rows)
         except StoreFull:  # they stay in line
-            log.warning("Redis is full: %d sessions that the archive holds newer cannot be put back yet", len(keys))
+            LOG.warning("sessions cannot be put back yet", count=len(keys), reason="Redis is full")
             return
         done = set()
         for row, outcome in zip(rows, outcomes, strict=True):
             item = keys[row[:2]]
             if outcome in ("replaced", "removed"):
                 done.add(item.member)
-                log.error(
-                    "session %s of tenant '%s': Redis held an older state than the archive, and has the newer one now; "
-                    "was Redis restored from an older copy?", item.id, item.keys.tenant,
+                LOG.error(
+                    "session was put back", tenant=item.keys.tenant, session_id=item.id,
+                    reason="Redis held an older state than the archive; was it restored from an older copy?",
                 )  # fmt: skip
             elif outcome != "newer":  # the archive's row contradicts itself, and was not written by a run
                 item.damaged("record")
@@ -271,9 +272,9 @@ class _Run:
     def _count_gone(self, item: Item, held: Held | None) -> None:
         if held is None or not held.ended:
             self.report.lost += 1
-            log.error(
-                "session %s of tenant '%s' is gone from Redis, and the archive does not hold its end",
-                item.id, item.keys.tenant,
+            LOG.error(
+                "session is gone", tenant=item.keys.tenant, session_id=item.id,
+                reason="Redis has it no more, and the archive does not hold its end",
             )  # fmt: skip
 
     def _settle(self, batch: Batch, left: set[str]) -> None:
@@ -288,6 +289,7 @@ class _Run:
         operations = [settle_many(batch.partition, [_archived(item) for item in each]) for each in groups]
         told: list[Operation[Any]] = [source.forget(batch.partition, each) for each in batch.strangers]
         told += [mark_dirty(item.keys, [item.id]) for item in batch.items if item.again]
+        told += self._rows_written()
         if batch.taken is not None:
             told.append(source.acknowledge(batch.partition, GROUP, self._server, batch.taken, batch.event_ids))
         replies = self._execute([*operations, *told])
@@ -297,7 +299,7 @@ class _Run:
             if isinstance(outcome, StoreUnavailable):
                 raise outcome
             if isinstance(outcome, SojournError):  # out of memory, say: what is committed stays committed
-                log.warning("session %s of tenant '%s' cannot be settled: %s", item.id, item.keys.tenant, outcome)
+                LOG.warning("session cannot be settled", tenant=item.keys.tenant, session_id=item.id, error=outcome)
                 self._skip.add(item.member)
                 outcome = "changed"
             self._count(item, outcome)
@@ -313,6 +315,15 @@ class _Run:
             raise StoreUnavailable("Redis was started anew during the archive run: the next one goes on")
         if later:
             self._move_back(batch.partition, later)
+
+    def _rows_written(self) -> list[Operation[None]]:
+        """What counts the rows that were written since this was last asked."""
+        report, before = self.report, self._told_rows
+        self._told_rows = {
+            "sessions": report.sessions, "entries": report.entries, "events": report.events, "audit": report.audited,
+        }  # fmt: skip
+        rows = {table: count - before.get(table, 0) for table, count in self._told_rows.items()}
+        return [source.count_rows(rows)] if any(rows.values()) else []
 
     def _move_back(self, partition: PartitionKeys, later: list[tuple[str, int]]) -> None:
         try:
@@ -335,8 +346,8 @@ def _waits(probe: Operation[source.Waiting], replies: list[Any], partition: Part
         return probe.parse(replies)
     except StoreUnavailable:
         raise
-    except SojournError:
-        log.error("partition %d cannot be archived: see 'sojourn doctor'", partition.number)  # noqa: TRY400
+    except SojournError as error:
+        LOG.error("partition cannot be archived", partition=partition.number, error=error)  # noqa: TRY400
         return source.Waiting(sessions=False, events=False, joined=True)
 
 

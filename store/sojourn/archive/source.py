@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from redis.exceptions import ResponseError
 
 from sojourn.errors import SessionCorrupt
-from sojourn.keys import PartitionKeys, TenantKeys
+from sojourn.keys import ARCHIVE, PartitionKeys, TenantKeys
 from sojourn.operations.core import Argument, Operation, call, pairs, raise_for
 from sojourn.operations.read import LogRead, log_read
 from sojourn.operations.record import now_ms
@@ -245,6 +245,12 @@ def count(partition: PartitionKeys, what: str, by: int) -> Operation[None]:
         raise_for(replies[0], "-", "-")
 
     return Operation((("HINCRBY", partition.counts, what, by),), parse)
+
+
+def count_rows(rows: Mapping[str, int]) -> Operation[None]:
+    """Count rows that the archive has committed, by table."""
+    commands = tuple(("HINCRBY", ARCHIVE, f"rows|{table}", count) for table, count in rows.items() if count)
+    return Operation(commands, lambda _: None)
 
 
 def forget(partition: PartitionKeys, member: str) -> Operation[None]:

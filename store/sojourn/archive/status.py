@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from redis.exceptions import ResponseError
 
@@ -19,15 +19,17 @@ from sojourn.codec import datetime_from
 from sojourn.errors import ArchiveError, SettingsError, SojournError, StoreError
 from sojourn.events import ARCHIVE_GROUP
 from sojourn.keys import ARCHIVE
+from sojourn.logs import Log
 from sojourn.metrics import GroupState, read_metrics
-from sojourn.operations.core import Operation, pairs, raise_for
+from sojourn.operations.core import Command, Operation, pairs, raise_for
 from sojourn.settings import Settings
 from sojourn.transport.blocking import Transport
 
 __all__ = ["ArchiveStatus", "LastRun", "noted", "status"]
 
 _ERROR_LENGTH: Final = 500
-log = logging.getLogger("sojourn.archive")
+_FAILING: Final = "failing_since_ms"
+LOG: Final = Log("sojourn.archive")
 Execute = Callable[[Sequence[Operation[Any]]], list[list[Any]]]
 
 
@@ -173,21 +175,51 @@ def noted(execute: Execute) -> Iterator[Callable[[ArchiveReport], None]]:
 
     def note_success(report: ArchiveReport) -> None:
         counts = {name: int(value) for name, value in report.to_json().items() if name != "duration_s"}
-        _note(execute, "last_run_at_ms", {"duration_ms": round(report.duration_s * 1000), **counts})
+        duration_ms = round(report.duration_s * 1000)
+        did = {name: value for name, value in counts.items() if value and name != "complete"}
+        LOG.log(
+            logging.INFO if did else logging.DEBUG, "archive run ended", **did, complete=report.complete,
+            duration_ms=duration_ms,
+        )  # fmt: skip
+        before = _note(execute, "last_run_at_ms", {"duration_ms": duration_ms, **counts})
+        if before.failing_since_ms is not None:
+            LOG.info("archive runs work again", duration_ms=before.now_ms - before.failing_since_ms)
 
     try:
         yield note_success
     except Exception as error:
         # Other errors than our own may quote what was stored, or a password.
         told = str(error).splitlines()[0] if isinstance(error, SojournError) and str(error) else type(error).__name__
-        _note(execute, "last_error_at_ms", {"last_error": told[:_ERROR_LENGTH]})
+        told = told[:_ERROR_LENGTH]
+        before = _note(execute, "last_error_at_ms", {"last_error": told})
+        # One line for an outage, which may have many runs fail.
+        is_news = before.failing_since_ms is None or before.error != told
+        LOG.log(logging.WARNING if is_news else logging.DEBUG, "archive run failed", error=error)
         raise
 
 
-def _note(execute: Execute, time_field: str, fields: dict[str, str | int]) -> None:
+class _Before(NamedTuple):
+    """How it was before a run's end was noted."""
+
+    now_ms: int = 0
+    failing_since_ms: int | None = None
+    """Since when runs had failed; None if the last one did not. By Redis's clock."""
+    error: str | None = None
+
+
+def _note(execute: Execute, time_field: str, fields: dict[str, str | int]) -> _Before:
+    """Note how a run ended; how it was before."""
     try:
         clock_ms = source.time().parse(execute([source.time()])[0])
         written = [part for pair in {time_field: clock_ms, **fields}.items() for part in pair]
-        _raise_for(execute([Operation((("HSET", ARCHIVE, *written),), lambda _: None)])[0][0])
+        failed = time_field == "last_error_at_ms"
+        since: Command = ("HSETNX", ARCHIVE, _FAILING, clock_ms) if failed else ("HDEL", ARCHIVE, _FAILING)
+        before: Command = ("HMGET", ARCHIVE, _FAILING, "last_error")
+        count: Command = ("HINCRBY", ARCHIVE, "runs|failed" if failed else "runs|ok", 1)
+        replies = execute([Operation((before, ("HSET", ARCHIVE, *written), since, count), lambda _: None)])[0]
+        for each in replies:
+            _raise_for(each)
+        return _Before(clock_ms, _number(replies[0][0]), replies[0][1])
     except StoreError as error:  # the run itself has done, or failed at, what it had to
-        log.warning("how the archive run ended cannot be noted in Redis: %s", error)
+        LOG.warning("archive run cannot be noted", error=error)
+        return _Before()

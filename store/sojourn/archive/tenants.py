@@ -8,7 +8,6 @@ After a disaster they come back before the sessions do, since they tell where th
 from __future__ import annotations
 
 import json
-import logging
 import secrets
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
@@ -18,6 +17,7 @@ from sojourn.archive.sink import TENANTS_LOCK, lock_partition
 from sojourn.codec import Models
 from sojourn.errors import TenantClosed
 from sojourn.keys import CHANGED_TENANTS, COPIED_TENANTS, Homes
+from sojourn.logs import Log
 from sojourn.operations.core import Operation, all_of, pairs, raise_for
 from sojourn.operations.homes import homes
 from sojourn.operations.quotas import set_limits_flow
@@ -30,7 +30,7 @@ __all__ = ["COPIED_ACTIONS", "bring_back", "bring_back_partitions", "copy_tenant
 
 TenantRow = tuple[Any, ...]
 """Name, partition or None, limits."""
-log = logging.getLogger("sojourn.archive")
+LOG: Final = Log("sojourn.archive")
 Execute = Callable[[Sequence[Operation[Any]]], list[list[Any]]]
 COPIED_ACTIONS: Final = frozenset({"tenant.isolate", "tenant.limits"})
 """What events say of a tenant when what is copied has changed."""
@@ -138,7 +138,7 @@ def bring_back_partitions(
                 isolate(settings, name, actor=actor, partition=partition)
             rows.append(row)
         except TenantClosed:
-            log.warning("tenant '%s' is being deleted, and is not brought back", name)
+            LOG.warning("tenant is not brought back", tenant=name, reason="it is being deleted")
     return rows
 
 

@@ -1,4 +1,4 @@
-"""``sojourn doctor`` and ``sojourn metrics``."""
+"""``sojourn doctor``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 from sojourn.cli.output import Cell, print_json, print_line
 from sojourn.cli.shared import Command, State, pass_state
 
-__all__ = ["doctor", "metrics"]
+__all__ = ["doctor"]
 
 WARNED: Final = 6
 WRONG: Final = 7
@@ -39,18 +39,3 @@ def doctor(state: State) -> None:
     if state.as_json:
         print_json({"findings": findings})
     raise SystemExit(code)
-
-
-@click.command(cls=Command, examples=["sojourn metrics", "sojourn metrics --json"])
-@pass_state
-def metrics(state: State) -> None:
-    """Print the numbers that Redis keeps of a deployment, in the format that Prometheus scrapes."""
-    from sojourn.metrics import read_metrics
-
-    found = read_metrics(state.settings)
-    if state.as_json:
-        print_json(found.to_json())
-        return
-    from sojourn.exposition import exposition
-
-    click.echo(exposition(found), nl=False)

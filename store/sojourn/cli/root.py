@@ -16,10 +16,11 @@ from sojourn.cli.archive import archive
 from sojourn.cli.audit import audit
 from sojourn.cli.config import config
 from sojourn.cli.dead import dead
-from sojourn.cli.doctor import doctor, metrics
+from sojourn.cli.doctor import doctor
 from sojourn.cli.ending import delete, end, touch
 from sojourn.cli.events import events
 from sojourn.cli.mcp import mcp
+from sojourn.cli.metrics import health, metrics
 from sojourn.cli.output import complain
 from sojourn.cli.past import history, rehydrate, restore
 from sojourn.cli.reading import get, list_
@@ -126,6 +127,6 @@ def cli(context: click.Context) -> None:
 
 for _command in (
     create, get, list_, update, append, touch, end, delete, rotate, token, events, history, restore, rehydrate, mcp,
-    dead, worker, archive, audit, tenant, acl, doctor, metrics, secrets, config,
+    dead, worker, archive, audit, tenant, acl, doctor, health, metrics, secrets, config,
 ):  # fmt: skip
     cli.add_command(_command)

@@ -39,9 +39,12 @@ class State:
             SettingsError: they are no good.
         """
         from sojourn.settings import load_settings
+        from sojourn_worker.logs import set_up_command
 
         _find_modules_of_the_working_directory()
-        return load_settings(**self.arguments)
+        settings = load_settings(**self.arguments)
+        set_up_command(settings)
+        return settings
 
     @cached_property
     def models(self) -> Models:

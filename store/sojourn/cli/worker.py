@@ -22,15 +22,33 @@ _ROLES: Final = {
     "schedule": "schedule",
 }
 """Roles as they are called here, and in the library."""
+_HIGHEST_PORT: Final = 65535
 
 
-@click.command(cls=Command, examples=["sojourn worker", "sojourn worker --role listen"])
+def _address(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, int] | None:
+    """A host and a port; the port alone is one of this machine."""
+    del context
+    if value is None:
+        return None
+    host, _, port = value.rpartition(":")
+    if not (port.isascii() and port.isdecimal() and len(port) < 6 and int(port) <= _HIGHEST_PORT):
+        raise click.BadParameter(f"'{value}' is not of the form HOST:PORT", param=parameter)
+    return host.removeprefix("[").removesuffix("]") or "127.0.0.1", int(port)
+
+
+@click.command(
+    cls=Command,
+    examples=["sojourn worker", "sojourn worker --role listen", "sojourn worker --http 127.0.0.1:9464"],
+)
 @click.option(
     "--role", "roles", multiple=True, type=click.Choice(tuple(_ROLES)), help="Only this role; may be repeated."
 )
+@click.option(
+    "--http", metavar="HOST:PORT", callback=_address, help="Serve /livez, /readyz, /health and /metrics there."
+)
 @click.option("--lifeline", is_flag=True, help="Stop when standard input ends, as when whoever holds it dies.")
 @pass_state
-def worker(state: State, roles: tuple[str, ...], lifeline: bool) -> None:
+def worker(state: State, roles: tuple[str, ...], http: tuple[str, int] | None, lifeline: bool) -> None:
     """Run the workers: all roles, or those that are named.
 
     Several roles run under a supervisor, one alone in this very process: listen claims sessions whose deadline has
@@ -38,6 +56,8 @@ def worker(state: State, roles: tuple[str, ...], lifeline: bool) -> None:
     enqueues what is done at intervals.
     """
     settings = state.settings
+    if http is not None:
+        settings = settings.model_copy(update={"http_host": http[0], "http_port": http[1]})
     wanted = [_ROLES[each] for each in roles]
     with needs_worker_extra():
         # Here rather than in each role's process, which the supervisor would start again and again.
@@ -55,6 +75,6 @@ def worker(state: State, roles: tuple[str, ...], lifeline: bool) -> None:
 def _packages(settings: Settings, roles: Sequence[str]) -> list[str]:
     """What the roles import beyond the client's own needs."""
     if list(roles) == ["listen"]:
-        return []
+        return ["structlog"]
     archive = ["psycopg"] if settings.archive_url is not None else []
-    return ["rq", "rq_scheduler", *archive]
+    return ["structlog", "rq", "rq_scheduler", *archive]

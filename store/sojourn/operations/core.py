@@ -127,15 +127,20 @@ def together(first: Operation[T], second: Operation[U]) -> Operation[tuple[T, U]
     return Operation((*first.commands, *second.commands), parse)
 
 
-def all_of(commands: Iterable[Command]) -> Operation[list[Any]]:
-    """Plain commands of which none may fail; their replies."""
+def all_of(commands: Iterable[Command], notes: Iterable[Command] = ()) -> Operation[list[Any]]:
+    """Plain commands of which none may fail; their replies.
+
+    `notes` are sent along: counts and the like, which matter less than that they may fail.
+    """
+    needed = tuple(commands)
 
     def parse(replies: list[Any]) -> list[Any]:
+        replies = replies[: len(needed)]
         for reply in replies:
             raise_for(reply, "-", "-")
         return replies
 
-    return Operation(tuple(commands), parse)
+    return Operation((*needed, *notes), parse)
 
 
 def registration(keys: TenantKeys) -> tuple[Command, ...]:

@@ -11,7 +11,16 @@ from sojourn.events import ARCHIVE_GROUP
 from sojourn.keys import PartitionKeys, TenantKeys
 from sojourn.operations.core import Context, Operation, call, raise_for
 
-__all__ = ["Archived", "Swept", "claim_due", "claim_session", "settle", "settle_many", "trim_events"]
+__all__ = [
+    "Archived",
+    "Swept",
+    "claim_due",
+    "claim_session",
+    "note_failed_sweep",
+    "settle",
+    "settle_many",
+    "trim_events",
+]
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,11 @@ def claim_due(context: Context, partition: PartitionKeys, limit: int, *, archive
 
     args = (partition.prefix, limit, context.grace_ms, context.retention_ms, int(archived), ARCHIVE_GROUP)
     return call("claim_due", [partition.deadlines], args, parse)
+
+
+def note_failed_sweep(partition: PartitionKeys) -> Operation[None]:
+    """Count that a sweep of a partition failed."""
+    return call("note_sweep", [partition.sweeps], ("failures",), lambda _: None)
 
 
 def claim_session(context: Context, keys: TenantKeys, session_id: str) -> Operation[str]:

@@ -20,7 +20,7 @@ _PREFIX: Final = "sojourn_"
 _KUBERNETES: Final = ("sojourn_service_", "sojourn_port")
 """What Kubernetes puts into the environment where a Service is called "sojourn"."""
 _NO_SETTINGS: Final = frozenset(
-    {"sojourn_config", "sojourn_venv", "sojourn_run_hooks", "sojourn_test_run", "sojourn_fuzz"}
+    {"sojourn_config", "sojourn_venv", "sojourn_run_hooks", "sojourn_test_run", "sojourn_fuzz", "sojourn_prometheus"}
 )
 """Variables of the scripts, and the one that names the settings file."""
 

@@ -10,13 +10,18 @@ from pydantic import SecretStr
 
 from sojourn.sealing.keyring import KEY_ID
 
-__all__ = ["masked"]
+__all__ = ["is_secret_name", "masked", "masked_text"]
 
 _SECRET: Final = re.compile(r"(?i)pass|pwd|secret|token|credential")
 _KEYWORDS: Final = re.compile(r"\s*\w+\s*=")
 _IN_KEYWORDS: Final = re.compile(r"(?is)(\w*(?:pass|pwd|secret|token)\w*\s*=\s*)('(?:[^'\\]|\\.)*(?:'|$)|(?:\\.|\S)+)")
+_IN_TEXT: Final = re.compile(
+    r"(?is)(\b\w*?(?:pass|pwd|secret|token|credential)\w*['\"]?\s*[=:]\s*)"
+    r"('(?:[^'\\]|\\.)*(?:'|$)|\"(?:[^\"\\]|\\.)*(?:\"|$)|(?:\\.|\S)+)"
+)
 _IN_QUERY: Final = re.compile(r"(?s)([?&;])([^?&;=]*)=([^&]*)")
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_URL_IN_TEXT: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]*[^\s'\"<>).,;:!?\]]")
 _KEY: Final = re.compile(rf"\s*({KEY_ID}:)")
 _PREFIX: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|//|")
 _PLAIN_USER: Final = re.compile(r"[^:/?#@]*")
@@ -57,6 +62,28 @@ def masked(value: Any) -> Any:
         return text
     # A port that is no number is a password whose @ was forgotten, and may well go on behind a slash.
     return scheme + authority.partition(":")[0] + ":***"
+
+
+def masked_text(text: str) -> str:
+    """A text that people or other programs wrote, with the passwords replaced that are in URLs and after names.
+
+    Example:
+        >>> masked_text("cannot reach redis://:secret@cache:6379/0, tried password=secret")
+        'cannot reach redis://:***@cache:6379/0, tried password=***'
+    """
+    if "://" in text:
+        text = _URL_IN_TEXT.sub(lambda url: str(masked(url[0])), text)
+    return _IN_TEXT.sub(r"\1***", text) if "=" in text or ":" in text else text
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether what goes by this name is not to be shown.
+
+    Example:
+        >>> is_secret_name("api_token"), is_secret_name("owner")
+        (True, False)
+    """
+    return _SECRET.search(name) is not None
 
 
 def _masked_parameter(found: re.Match[str]) -> str:

@@ -27,8 +27,8 @@ _CONTAINERS: Final = frozenset({"XINFO", "XGROUP", "OBJECT", "MEMORY", "CLIENT",
 _FOR_WORKERS: Final = frozenset(
     {
         "acknowledge_batch", "bury_event", "claim_due", "claim_session", "comb_strays", "erase_tenant",
-        "isolate_tenant", "mark_dirty", "miss_session", "move_sessions", "rehydrate_session", "revive_event",
-        "settle_sessions", "tell_erased", "tell_event", "trim_events",
+        "isolate_tenant", "mark_dirty", "miss_session", "move_sessions", "note_sweep", "rehydrate_session",
+        "revive_event", "settle_sessions", "tell_erased", "tell_event", "trim_events",
     }
 )  # fmt: skip
 """The scripts that no client runs; all others are the clients'."""

@@ -229,3 +229,21 @@ def test_state_of_a_model_nobody_knows(settings: Settings, raw: redis.Redis) -> 
         raw.flushall()
         assert rehydrate(settings).loaded == 1
         assert store.get(session.id) == session
+
+
+def test_what_comes_back_is_live_and_not_created(store: Store, settings: Settings, raw: redis.Redis) -> None:
+    """Neither filling Redis nor a restore counts as a creation or an end; what is live has its client type."""
+    made = [store.create(workspace_id="w", module_name="m", client_type="web", ttl=600) for _ in range(3)]
+    store.complete(made[0].id)
+    archive_once(settings)
+    raw.flushall()
+    rehydrate(settings)
+    rehydrate(settings)
+    found = store.metrics()
+    assert (found.active_sessions, found.created_sessions, found.ended_sessions) == (2, 0, {})
+    assert [(each.client_type, each.active) for each in found.labels] == [("web", 2)]
+    store.complete(made[1].id)
+    store.restore(made[1].id)
+    store.restore(made[0].id)
+    found = store.metrics()
+    assert [(each.client_type, each.active, each.ended) for each in found.labels] == [("web", 3, {"completed": 1})]

@@ -16,6 +16,7 @@ from tests.store.archive.helpers import keys_of, note
 from sojourn import DocumentationSession, SessionStore, Settings
 from sojourn.archive import HEAD, archive_once, init, migrate, status
 from sojourn.errors import ArchiveUnavailable, SettingsError, StoreUnavailable
+from sojourn.metrics import read_metrics
 
 _NEW: dict[str, Any] = {"workspace_id": "w", "module_name": "m"}
 Store = SessionStore[DocumentationSession]
@@ -168,3 +169,20 @@ def test_a_run_does_not_fail_for_want_of_a_note(
     server.stop()
     with pytest.raises(StoreUnavailable):
         archive_once(settings)
+
+
+def test_runs_and_rows_are_counted(settings: Settings, store: Store) -> None:
+    """What archive runs wrote adds up over runs, and those that failed are told apart."""
+    session = store.create(**_NEW)
+    away = settings.model_copy(update={"archive_url": "postgresql://127.0.0.1:1/x", "archive_timeout": 0.5})
+    with pytest.raises(ArchiveUnavailable):
+        archive_once(away)
+    archive_once(settings)
+    store.append(session.id, DocumentationSession.notes, note())
+    store.complete(session.id)
+    archive_once(settings)
+    found = read_metrics(settings)
+    assert found.archive_runs == {"ok": 2, "failed": 1}
+    assert found.archive_rows["sessions"] == 2
+    assert found.archive_rows["entries"] == 1
+    assert found.archive_rows["events"] == 3

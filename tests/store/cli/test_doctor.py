@@ -31,13 +31,6 @@ def test_severity_is_the_exit_code(run: Run, client: Any, monkeypatch: pytest.Mo
     assert "error    outbox:" in run("doctor", code=7).out
 
 
-def test_metrics(run: Run) -> None:
-    """As Prometheus scrapes them, and as JSON."""
-    run("create")
-    assert "sojourn_dirty_sessions 1.0" in run("metrics").out.splitlines()
-    assert run("metrics", "--json").json["dirty"] == 1
-
-
 def test_a_key_of_another_type(run: Run, client: Any) -> None:
     """It is named; doctor and metrics tell the rest all the same."""
     run("create")

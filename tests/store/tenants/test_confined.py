@@ -20,9 +20,9 @@ from sojourn.tenants import client_commands, confine, confinement, isolate, new_
 
 ROOT = Path(__file__).resolve().parents[3]
 SUITES = (
-    "batches", "bad_input", "bounded_logs", "census", "connections", "events", "fidelity", "lifecycle", "lifetimes",
-    "listing", "lost_replies", "mcp", "misuse", "models", "owned_by", "properties", "races", "rotate", "round_trips",
-    "tokens", "unavailable",
+    "batches", "bad_input", "bounded_logs", "census", "connections", "counts", "events", "fidelity", "lifecycle",
+    "lifetimes", "listing", "lost_replies", "mcp", "misuse", "models", "owned_by", "properties", "races", "rotate",
+    "round_trips", "tokens", "unavailable",
 )  # fmt: skip
 ARCHIVE_SUITES = ("history", "reader")
 NEIGHBOURS = ("acme2", "acme.x", "acme-x", "acm", "other")

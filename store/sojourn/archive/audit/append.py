@@ -7,21 +7,21 @@ event's id is made under the lock on the end of the chain, so nobody can add the
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from sojourn.archive.audit.chain import Link, microseconds
 from sojourn.archive.audit.events import Audited
 from sojourn.archive.database import Connection, statement
 from sojourn.archive.exact import quote
 from sojourn.archive.rows import rows_json
+from sojourn.logs import Log
 
 __all__ = ["Appender"]
 
-log = logging.getLogger("sojourn.archive")
+LOG: Final = Log("sojourn.archive")
 
 
 _text = lru_cache(maxsize=1024)(datetime.isoformat)
@@ -102,7 +102,7 @@ class Appender:
 
     def _found_end(self, tenant: str, seq: int, digest: bytes, now: datetime, last_seq: int | None) -> None:
         if last_seq is not None and last_seq > seq:
-            log.error("the audit trail of tenant '%s' is damaged: see 'sojourn audit verify'", tenant)
+            LOG.error("audit trail is damaged", tenant=tenant, then="see 'sojourn audit verify'")
             seq = last_seq
         self._ends[tenant] = seq, bytes(digest)
         self._now[tenant] = now.astimezone(UTC)

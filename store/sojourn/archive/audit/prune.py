@@ -8,7 +8,6 @@ that was tampered with is lost to those who look for it.
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
@@ -17,13 +16,14 @@ from sojourn.archive.audit.append import Appender
 from sojourn.archive.audit.events import PRUNED
 from sojourn.archive.audit.verify import walk
 from sojourn.archive.database import Connection, statement
+from sojourn.logs import Log
 
 __all__ = ["prune_chains"]
 
 _BATCH: Final = 5_000
 """Rows that one transaction removes at most."""
 _ACTOR: Final = "sojourn"
-log = logging.getLogger("sojourn.archive")
+LOG: Final = Log("sojourn.archive")
 
 
 def prune_chains(
@@ -46,7 +46,7 @@ def prune_chains(
             if dry_run or count < _BATCH:
                 break
     for tenant in damaged:
-        log.error("the audit trail of tenant '%s' is damaged, and kept as it is: see 'sojourn audit verify'", tenant)
+        LOG.error("audit trail is damaged", tenant=tenant, then="it is kept as it is; see 'sojourn audit verify'")
     return removed, damaged
 
 
