@@ -453,7 +453,7 @@ class Homes:
     Example:
         >>> homes = Homes(64, {"acme": 100})
         >>> homes.of("acme").partition.number, homes.of("other").partition.number
-        (100, 56)
+        (100, 33)
     """
 
     shared: int
