@@ -85,6 +85,7 @@ __all__ = [
     "check_tenant",
     "is_id",
     "is_partition",
+    "is_tenant",
     "parse_event_id",
     "parse_key",
     "parse_member",
@@ -129,6 +130,16 @@ def check_tenant(tenant: str) -> str:
     if not isinstance(tenant, str) or not _TENANT.fullmatch(tenant):
         raise InvalidName(f"tenant {_shown(tenant)} does not match {_TENANT.pattern}")
     return str.__str__(tenant)  # what a subclass of str, such as an enum, writes into a key may be other text
+
+
+def is_tenant(name: str) -> bool:
+    """Whether a text may be a tenant's name.
+
+    Example:
+        >>> is_tenant("acme"), is_tenant("a:b")
+        (True, False)
+    """
+    return _TENANT.fullmatch(name) is not None
 
 
 def check_kind(kind: str) -> str:
@@ -442,7 +453,7 @@ class Homes:
     Example:
         >>> homes = Homes(64, {"acme": 100})
         >>> homes.of("acme").partition.number, homes.of("other").partition.number
-        (100, 56)
+        (100, 33)
     """
 
     shared: int

@@ -12,9 +12,8 @@ from typing import Any, Final, TypeVar
 from redis.exceptions import ResponseError
 
 from sojourn.counts import OTHER, Label, readable
-from sojourn.errors import SojournError
 from sojourn.jobqueues import read_job_queues, whole
-from sojourn.keys import ARCHIVE, TENANTS, Homes, PartitionKeys, check_tenant, worker_notes
+from sojourn.keys import ARCHIVE, TENANTS, Homes, PartitionKeys, is_tenant, worker_notes
 from sojourn.metrics.model import GroupState, Metrics
 from sojourn.metrics.notes import read_notes
 from sojourn.metrics.shown import Choice
@@ -117,20 +116,12 @@ def _overall(settings: Settings) -> Operation[_Overall]:
         noted, archive = ({} if isinstance(each, ResponseError) else pairs(each) for each in hashes)
         said = "" if isinstance(memory, ResponseError) else str(memory)
         numbers = {name: int(text) for name, text in re.findall(r"^(used_memory|maxmemory):(\d+)", said, re.MULTILINE)}
-        return _Overall(now_ms(clock), tuple(sorted(filter(_is_tenant, tenants))), numbers, noted, archive, tuple(odd))
+        return _Overall(now_ms(clock), tuple(sorted(filter(is_tenant, tenants))), numbers, noted, archive, tuple(odd))
 
     commands: tuple[Command, ...] = (
         ("TIME",), ("SMEMBERS", TENANTS), ("INFO", "memory"), ("HGETALL", notes), ("HGETALL", ARCHIVE),
     )  # fmt: skip
     return Operation(commands, parse)
-
-
-def _is_tenant(name: str) -> bool:
-    try:
-        check_tenant(name)
-    except SojournError:
-        return False
-    return True
 
 
 def _count(transport: Transport, known: Homes, registered: Sequence[str]) -> dict[str, Counted]:

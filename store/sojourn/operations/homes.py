@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sojourn.errors import InvalidName, StoreError
+from sojourn.errors import StoreError
 from sojourn.keys import (
     FIRST_ISOLATED,
     ISOLATED,
@@ -15,6 +15,7 @@ from sojourn.keys import (
     TenantKeys,
     check_tenant,
     is_partition,
+    is_tenant,
     partition_note,
 )
 from sojourn.operations.core import Command, Operation, call, pairs, raise_for
@@ -46,19 +47,11 @@ def homes(shared: int) -> Operation[Homes]:
         found = {}
         for tenant, text in pairs(replies[0]).items():
             number = int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
-            if number >= FIRST_ISOLATED and is_partition(number, shared) and _is_tenant(tenant):
+            if number >= FIRST_ISOLATED and is_partition(number, shared) and is_tenant(tenant):
                 found[tenant] = number
         return Homes(shared, found)
 
     return Operation((("HGETALL", ISOLATED),), parse)
-
-
-def _is_tenant(name: str) -> bool:
-    try:
-        check_tenant(name)
-    except InvalidName:
-        return False
-    return True
 
 
 def find_home(tenant: str, shared: int) -> Operation[Home]:

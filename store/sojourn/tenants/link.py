@@ -9,7 +9,7 @@ from typing import Any, Final, Self, TypeVar
 
 from sojourn.codec import Models
 from sojourn.errors import InvalidInput
-from sojourn.keys import TENANTS, Homes, TenantKeys, check_tenant
+from sojourn.keys import TENANTS, Homes, TenantKeys, is_tenant
 from sojourn.operations.core import Command, Context, Operation, all_of, together
 from sojourn.operations.homes import homes
 from sojourn.operations.read import open_layout
@@ -65,7 +65,7 @@ class Link:
     def registered(self) -> set[str]:
         """The tenants that are known."""
         (found,) = self.ask(("SMEMBERS", TENANTS))
-        return {each for each in (*found, *self.homes.isolated) if _is_name(each)}
+        return {each for each in (*found, *self.homes.isolated) if is_tenant(each)}
 
     def scan(self, command: str, key: str | None, pattern: str) -> Iterator[list[str]]:
         """Walk over keys, or over the members of a set: stretches of those that match.
@@ -92,14 +92,6 @@ class Link:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._transport.close()
-
-
-def _is_name(tenant: str) -> bool:
-    try:
-        check_tenant(tenant)
-    except InvalidInput:
-        return False
-    return True
 
 
 def stretches(items: Iterable[str]) -> Iterator[list[str]]:
