@@ -333,14 +333,15 @@ class Facade(Generic[S, T]):
     ) -> Operation[TokenPair]:
         settings = self.settings
         access = milliseconds(
-            settings.token_access_ttl if isinstance(access_ttl, Default) else access_ttl, "access_ttl"
+            settings.token_access_ttl if isinstance(access_ttl, Default) else access_ttl, "access_ttl", none=""
         )
-        refresh = settings.token_refresh_ttl if isinstance(refresh_ttl, Default) else refresh_ttl
         if access is None:
             raise InvalidTtl("access_ttl cannot be None: every access token is over some time")
-        return token_operations.issue(
-            self._context, self.model, session_id, access, milliseconds(refresh, "refresh_ttl"), fingerprint
+        refresh = milliseconds(
+            settings.token_refresh_ttl if isinstance(refresh_ttl, Default) else refresh_ttl, "refresh_ttl",
+            none="for no refresh token pass None",
         )  # fmt: skip
+        return token_operations.issue(self._context, self.model, session_id, access, refresh, fingerprint)
 
     def _refresh_tokens(self, token: str, fingerprint: str | None) -> Operation[TokenPair]:
         return token_operations.refresh(self._context, self.model, token, fingerprint)

@@ -110,8 +110,10 @@ def test_bad_lifetimes(jobs: Jobs, raw: Any, ttl: Any) -> None:
     made = jobs.create()
     before = snapshot(raw)
     for names in ({"access_ttl": ttl}, {"refresh_ttl": ttl}, {"access_ttl": None}):
-        with pytest.raises(InvalidTtl):
+        with pytest.raises(InvalidTtl) as caught:
             jobs.tokens.issue(made.id, **names)
+        assert ("pass None" in str(caught.value)) <= ("refresh_ttl" in names)
+        assert "no expiry" not in str(caught.value)
     assert snapshot(raw) == before
     with pytest.raises(SettingsError):
         load_settings(token_access_ttl=-1)
