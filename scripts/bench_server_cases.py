@@ -26,7 +26,7 @@ from sojourn.tenants import link
 
 __all__ = ["CASES", "Case", "prepared"]
 
-_LINES: Final = Log(str, name="lines")
+_LINES: Final[Log[str]] = Log(str, name="lines")
 _LARGE: Final = {**FIELDS, "tags": [f"tag-{n}" for n in range(64)], "metadata": {"text": "m" * 60_000}}
 _GROUP: Final = ARCHIVE_GROUP
 _MOST_SWEPT: Final = 75
@@ -93,7 +93,10 @@ class World:
     def states(self, ids: list[str]) -> list[expiry.Archived]:
         """Sessions, as if the archive had them as they are."""
         found = self.link.ask(*(("HMGET", self.keys.session(each), "version", "updated_at_ms") for each in ids))
-        return [expiry.Archived(self.keys, each, *state, {}) for each, state in zip(ids, found, strict=True)]
+        return [
+            expiry.Archived(self.keys, each, version, updated, {})
+            for each, (version, updated) in zip(ids, found, strict=True)
+        ]
 
     def lines(self, count: int, **fields: Any) -> str:
         """A session with a log of so many lines."""
