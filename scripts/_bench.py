@@ -42,7 +42,7 @@ def main() -> int:
         if "tenancy" in options.parts:
             results["tenancy"] = tenancy(url, options)
         if options.server:
-            results["server"] = bench_server.run(url, options.rounds)
+            results["server"] = bench_server.run(url, min(options.rounds, 5))
             show_server(results["server"])
         if "memory" in options.parts:
             results["memory"] = bench_memory.run(url)

@@ -428,22 +428,18 @@ def _move_most(world: World) -> Act:
     return lambda: _move(world, ids)
 
 
-def _move_tokens(world: World) -> Act:
-    ids = world.sessions(2)
-    for each in ids:
-        world.tokens(each, 2_000)
-    return lambda: _move(world, ids)
+def _with_tokens(take: Callable[[World, list[str]], None]) -> Callable[[World], Act]:
+    def prepare(world: World) -> Act:
+        ids = world.sessions(2)
+        for each in ids:
+            world.tokens(each, 2_000)
+        return lambda: take(world, ids)
+
+    return prepare
 
 
 def _erase_most(world: World) -> Act:
     ids = world.sessions(link.AT_ONCE)
-    return lambda: _erase(world, ids)
-
-
-def _erase_tokens(world: World) -> Act:
-    ids = world.sessions(2)
-    for each in ids:
-        world.tokens(each, 2_000)
     return lambda: _erase(world, ids)
 
 
@@ -470,7 +466,7 @@ CASES: Final = (
     Case("500 strays", _comb_most),
     Case("a log of 10,000 entries", _bring_back_most),
     Case("50 moves", _move_most),
-    Case("2 moves of 2,000 tokens each", _move_tokens),
+    Case("2 moves of 2,000 tokens each", _with_tokens(_move)),
     Case("50 erased", _erase_most),
-    Case("2 erased of 2,000 tokens each", _erase_tokens),
+    Case("2 erased of 2,000 tokens each", _with_tokens(_erase)),
 )
