@@ -20,7 +20,7 @@ __all__ = ["AT_ONCE", "Link", "escaped", "stretches", "unknown_tenant"]
 
 T = TypeVar("T")
 AT_ONCE: Final = 50
-"""Sessions, keys or entries in one script: to move or to remove a session takes Redis some 50 us."""
+"""Sessions, keys or entries in one script: to move or to remove a session takes Redis 50 to 100 us."""
 _SCAN: Final = 1_000
 
 
