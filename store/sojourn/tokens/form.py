@@ -25,7 +25,7 @@ _TOKEN: Final = re.compile(r"sjt_([0-9]{2}|[1-9][0-9]{2,5})_([0-9a-f]{32})[0-9A-
 _LOOKS_SO: Final = re.compile(r"sjt_[0-9A-Za-z_]+")
 """Wider than a token, so that one with a typing error, or a part of one, is not shown either."""
 _BLANK: Final = hashlib.sha256()
-"""To copy it takes OpenSSL two thirds of the time that finding the algorithm anew does, and each verification hashes once."""
+"""To copy it takes two thirds of the time that a new one does, and each verification hashes once."""
 _LONGEST: Final = 95
 _RANDOM_DIGITS: Final = 43
 _CHECK_DIGITS: Final = 8
