@@ -11,10 +11,10 @@
 local index = KEYS[1]
 local prefix, tenant, log = ARGV[1], ARGV[2], ARGV[3] == '1'
 
+local session = session_keys(prefix, tenant, '').session
 local gone = 0
 for i = 4, #ARGV do
-  local k = session_keys(prefix, tenant, ARGV[i])
-  if redis.call('EXISTS', k.session) == 0 then
+  if redis.call('EXISTS', session .. ARGV[i]) == 0 then
     local went = log and redis.call('DEL', index) or redis.pcall('ZREM', index, ARGV[i])
     gone = gone + (type(went) == 'number' and went or 0) -- a key of another type is not ours to mend
   end

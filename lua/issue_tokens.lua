@@ -15,7 +15,7 @@
 -- ARGV[13] refresh    string  the refresh token's hash; '' for none
 -- ARGV[14] print      string  the same of the refresh token
 -- ARGV[15] ttl        ms
--- Returns  {when the access token is over, ms, and when the refresh token, or false; the session's id}
+-- Returns  {when the access token is over, ms, and when the refresh token, or false}
 -- Errors   NOTFOUND, KIND, ENDED, CORRUPT, RATE
 -- @include include/keys
 -- @include include/operation

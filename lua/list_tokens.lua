@@ -22,14 +22,18 @@ if refusal or session ~= k.session then
   return refusal
 end
 
-local tokens, used = {}, {}
+local tokens, used, pair_of = {}, {}, {}
 local listed = redis.call('ZRANGEBYSCORE', k.tokens, '(' .. text(now_ms()), '+inf', 'WITHSCORES')
 for i = 1, #listed, 2 do
   local family, kind, hash = string.match(listed[i], '^(%w+):(%a):(%w+)$')
   if kind == 'u' then
     used[family] = (used[family] or 0) + 1
   elseif hash then
-    local of = redis.pcall('HMGET', k.token .. hash, 'issued_at_ms', 'since_ms', 'print')
+    local of = pair_of[family] -- both of a pair say the same
+    if not of then
+      of = redis.pcall('HMGET', k.token .. hash, 'issued_at_ms', 'since_ms', 'print')
+      pair_of[family] = positive(of[1]) and positive(of[2]) and of or nil
+    end
     if positive(of[1]) and positive(of[2]) then
       tokens[#tokens + 1] = { family, kind, tonumber(listed[i + 1]), positive(of[1]), positive(of[2]),
         of[3] ~= '' and 1 or 0 }

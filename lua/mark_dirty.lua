@@ -10,14 +10,15 @@
 local dirty = KEYS[1]
 local prefix, tenant = ARGV[1], ARGV[2]
 
+local k = session_keys(prefix, tenant, '')
 local now, marked = text(now_ms()), 0
 for i = 3, #ARGV do
-  local k = session_keys(prefix, tenant, ARGV[i])
-  local logs = redis.pcall('HGET', k.session, '_logs')
-  if logs and not logs.err or redis.call('EXISTS', k.session) == 1 then
-    marked = marked + redis.call('ZADD', dirty, 'NX', now, k.member)
+  local session, member = k.session .. ARGV[i], k.member .. ARGV[i]
+  local logs = redis.pcall('HGET', session, '_logs')
+  if logs and not logs.err or redis.call('EXISTS', session) == 1 then
+    marked = marked + redis.call('ZADD', dirty, 'NX', now, member)
     for name in string.gmatch(type(logs) == 'string' and logs or '', '[^,]+') do
-      redis.call('HDEL', k.session, '_archived:' .. name)
+      redis.call('HDEL', session, '_archived:' .. name)
     end
   end
 end

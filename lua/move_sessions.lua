@@ -17,10 +17,9 @@ if redis.call('HEXISTS', limits, 'moved') == 0 then
   return -1
 end
 
+-- Its TTL goes with it. An error: there is none.
 local function rename(key, new)
-  if redis.call('EXISTS', key) == 1 then
-    redis.call('RENAME', key, new) -- its TTL goes with it
-  end
+  redis.pcall('RENAME', key, new)
 end
 
 local function move_member(key, new, member)

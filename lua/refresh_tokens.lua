@@ -14,7 +14,7 @@
 -- ARGV[11] print      string  the hash of it and the fingerprint; '' for none
 -- ARGV[12] refresh    string  the new refresh token's hash
 -- ARGV[13] print      string  the same of it
--- Returns  {when the access token is over, ms, and when the refresh token; the session's id}
+-- Returns  {when the access token is over, ms, and when the refresh token}
 -- Errors   TOKEN, KIND, CORRUPT, RATE
 -- @include include/keys
 -- @include include/operation

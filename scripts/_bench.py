@@ -23,6 +23,7 @@ import bench_archive
 import bench_calls
 import bench_expiry
 import bench_memory
+import bench_server
 import bench_tenancy
 from sojourn.embedded import RedisServer
 
@@ -40,6 +41,9 @@ def main() -> int:
             results["calls"] = calls(url, options)
         if "tenancy" in options.parts:
             results["tenancy"] = tenancy(url, options)
+        if options.server:
+            results["server"] = bench_server.run(url, min(options.rounds, 5))
+            show_server(results["server"])
         if "memory" in options.parts:
             results["memory"] = bench_memory.run(url)
             show_memory(results["memory"])
@@ -58,6 +62,7 @@ def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("parts", nargs="*", help="calls, tenancy, memory, expiry, archive; default: all")
+    parser.add_argument("--server", action="store_true", help="instead of all that, what each script costs Redis")
     parser.add_argument("--rounds", type=int, default=9, help="rounds of each side (default: 9)")
     parser.add_argument("--calls", type=int, default=400, help="calls in a round (default: 400)")
     parser.add_argument("--live", type=int, default=200_000, help="live sessions while others expire")
@@ -68,7 +73,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
     options = parser.parse_args()
     known = {"calls", "tenancy", "memory", "expiry", "archive"}
-    options.parts = set(options.parts) or known
+    if options.server and options.parts:
+        parser.error("--server is measured alone")
+    options.parts = set(options.parts) or (set() if options.server else known)
     if not options.parts <= known:
         parser.error(f"parts are {', '.join(sorted(known))}")
     return options
@@ -123,6 +130,20 @@ def show_ratios(rows: list[dict[str, Any]], *titles: str) -> None:
     for column in table.columns[1:]:
         column.justify = "right"
     console.print(table)
+
+
+def show_server(rows: list[dict[str, Any]]) -> None:
+    """Print what each script costs Redis, and which ones cost more than any should."""
+    table = Table("script", "calls", "typical us", "largest us", "the largest")
+    for row in rows:
+        largest = f"{row['largest_us']:.0f}" if row["case"] else ""
+        table.add_row(row["name"], str(row["calls"]), f"{row['typical_us']:.0f}", largest, row["case"])
+    for column in table.columns[1:4]:
+        column.justify = "right"
+    console.print(table)
+    longer = [row["name"] for row in rows if row["largest_us"] > bench_server.LONGEST_US]
+    told = ", ".join(longer) or "none"
+    console.print(f"longer than {bench_server.LONGEST_US / 1000:g} ms: {told}")
 
 
 def show_memory(found: dict[str, float]) -> None:

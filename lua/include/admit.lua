@@ -36,6 +36,9 @@ local function make_room(k, limits, now, prefix, grace, retention, wanted, most)
       or not evict(k, now, prefix, grace, retention, limit == 'owner_sessions' and wanted.owner or '') then
       return limit, bound, count, false
     end
+    if tokens_dropped >= TOKENS_PER_RUN then
+      break
+    end
   end
   limit, bound, count = broken(k, limits, wanted)
   return limit, bound, count, limit ~= nil

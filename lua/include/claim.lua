@@ -25,6 +25,7 @@ local function claim(k, now, grace, retention, by)
 end
 
 -- Claims what is due in a partition, oldest deadline first. Returns how many were looked at, and the counts.
+-- As many as `limit` means that there may be more.
 local function claim_due(prefix, now, limit, grace, retention, by)
   local due = redis.call('ZRANGEBYSCORE', prefix .. 'deadlines', '-inf', text(now), 'LIMIT', 0, limit)
   local expired, lost = 0, 0
@@ -38,6 +39,9 @@ local function claim_due(prefix, now, limit, grace, retention, by)
         expired = expired + 1
       elseif outcome == 'lost' or outcome == 'damaged' then
         lost = lost + 1
+      end
+      if tokens_dropped >= TOKENS_PER_RUN then
+        return limit, expired, lost
       end
     end
   end

@@ -79,5 +79,5 @@ local function is_over_at(k, hash, otherwise)
 end
 
 local function granted(k, access, refresh, done_at)
-  return { is_over_at(k, access, done_at), refresh ~= '' and is_over_at(k, refresh, done_at), k.id }
+  return { is_over_at(k, access, done_at), refresh ~= '' and is_over_at(k, refresh, done_at) }
 end

@@ -37,7 +37,6 @@ from sojourn.operations.homes import Home, find_home, is_open
 from sojourn.quotas import TenantLimits
 from sojourn.sealing import Sealer
 from sojourn.settings import Settings, load_settings
-from sojourn.tokens.hints import Hints
 from sojourn.tokens.model import TokenPair
 
 __all__ = [
@@ -87,9 +86,8 @@ class _Known:
     at_s: float
     """When it was read; monotonic."""
 
-    @property
-    def is_fresh(self) -> bool:
-        return not self.home.moving and time.monotonic() - self.at_s < _HOME_S
+    def is_fresh_at(self, now_s: float) -> bool:
+        return not self.home.moving and now_s - self.at_s < _HOME_S
 
 
 @dataclass
@@ -104,7 +102,6 @@ class Shared(Generic[T]):
     begun: set[str] = field(default_factory=set)
     """Tenants that had the chance to get the limits that the settings have for new ones."""
     paces: dict[str, quotas.Pace] = field(default_factory=dict)
-    hints: Hints = field(default_factory=Hints)
     homes: dict[str, _Known] = field(default_factory=dict)
     """Where tenants' keys are, as far as that was asked."""
     moves: int = 0
@@ -271,7 +268,7 @@ class Facade(Generic[S, T]):
         gives_up_at = time.monotonic() + _MOVE_S
         while True:
             known = self._shared.homes.get(self.tenant)
-            if known is None or not known.is_fresh or isinstance(error, TenantMoved):
+            if known is None or not known.is_fresh_at(time.monotonic()) or isinstance(error, TenantMoved):
                 self._shared.know((yield find_home(self.tenant, self.settings.partitions)))
                 known = self._shared.homes[self.tenant]
             if not known.home.moving or (isinstance(error, TenantMoved) and (yield is_open(known.home.keys))):
@@ -311,8 +308,9 @@ class Facade(Generic[S, T]):
 
     @property
     def _pace(self) -> quotas.Pace:
-        pace = self._shared.paces.get(self.tenant)
-        return self._shared.paces.setdefault(self.tenant, quotas.Pace()) if pace is None else pace
+        tenant, paces = self._context.keys.tenant, self._shared.paces
+        pace = paces.get(tenant)
+        return paces.setdefault(tenant, quotas.Pace()) if pace is None else pace
 
     def _create_many(
         self, sessions: Iterable[Mapping[str, Any]], ttl: Ttl | Default, max_lifetime: Ttl | Default
@@ -336,27 +334,25 @@ class Facade(Generic[S, T]):
     ) -> Operation[TokenPair]:
         settings = self.settings
         access = milliseconds(
-            settings.token_access_ttl if isinstance(access_ttl, Default) else access_ttl, "access_ttl"
+            settings.token_access_ttl if isinstance(access_ttl, Default) else access_ttl, "access_ttl", none=""
         )
-        refresh = settings.token_refresh_ttl if isinstance(refresh_ttl, Default) else refresh_ttl
         if access is None:
             raise InvalidTtl("access_ttl cannot be None: every access token is over some time")
-        return token_operations.issue(
-            self._context, self.model, session_id, access, milliseconds(refresh, "refresh_ttl"), fingerprint,
-            self._shared.hints,
+        refresh = milliseconds(
+            settings.token_refresh_ttl if isinstance(refresh_ttl, Default) else refresh_ttl, "refresh_ttl",
+            none="for no refresh token pass None",
         )  # fmt: skip
+        return token_operations.issue(self._context, self.model, session_id, access, refresh, fingerprint)
 
     def _refresh_tokens(self, token: str, fingerprint: str | None) -> Operation[TokenPair]:
-        return token_operations.refresh(self._context, self.model, token, fingerprint, self._shared.hints)
+        return token_operations.refresh(self._context, self.model, token, fingerprint)
 
     def _verify_token(self, token: str, fingerprint: str | None) -> Operation[S]:
-        pace = self._pace
-        operation = token_operations.verify(
-            self._context, self.model, token, fingerprint, self._shared.hints, counts=pace.counts
-        )
-        paced = quotas.paced(self._context, operation, "-", pace, time.monotonic(), spends=False)
-        known = self._shared.homes.get(self.tenant)
-        return paced if known is not None and known.is_fresh else self._locating(paced)
+        pace, now_s = self._pace, time.monotonic()
+        operation = token_operations.verify(self._context, self.model, token, fingerprint, counts=pace.counts)
+        operation = quotas.paced(self._context, operation, "-", pace, now_s, spends=False)
+        known = self._shared.homes.get(self._context.keys.tenant)
+        return operation if known is not None and known.is_fresh_at(now_s) else self._locating(operation)
 
     def _locating(self, operation: Operation[R]) -> Operation[R]:
         """It also tells where the tenant's keys are, so that what finds nothing there needs no second question."""

@@ -366,11 +366,6 @@ class TenantKeys:
     def _session_prefix(self) -> str:
         return self.prefix + "session:"
 
-    @property
-    def sessions(self) -> str:
-        """What the keys of all records begin with."""
-        return self._session_prefix
-
     @cached_property
     def kinds(self) -> str:
         """The kinds that the tenant has used."""

@@ -52,8 +52,8 @@ class Limits(BaseModel):
     """Sessions in one batch call, and on one page of a list."""
 
 
-def milliseconds(ttl: Ttl, what: str = "ttl") -> int | None:
-    """A TTL in whole milliseconds; None for infinite.
+def milliseconds(ttl: Ttl, what: str = "ttl", *, none: str = "for no expiry pass None") -> int | None:
+    """A TTL in whole milliseconds; None for infinite. `none`: what the error says of None; '' where it is refused.
 
     Raises:
         InvalidTtl: it is zero, negative, not a number, or longer than `LONGEST_TTL`.
@@ -65,7 +65,8 @@ def milliseconds(ttl: Ttl, what: str = "ttl") -> int | None:
     if ttl is None:
         return None
     if isinstance(ttl, bool) or not isinstance(ttl, (int, float, timedelta)):
-        raise InvalidTtl(f"{what} must be seconds, a timedelta or None, not {type(ttl).__name__}")
+        choice = "seconds, a timedelta or None" if none else "seconds or a timedelta"
+        raise InvalidTtl(f"{what} must be {choice}, not {type(ttl).__name__}")
     longest_s = LONGEST_TTL.total_seconds()
     # What a number or timedelta holds, whatever methods a subclass may have.
     if isinstance(ttl, timedelta):
@@ -73,7 +74,7 @@ def milliseconds(ttl: Ttl, what: str = "ttl") -> int | None:
     else:
         seconds = float.__float__(ttl) if isinstance(ttl, float) else int.__int__(ttl)
     if not 0.001 <= seconds <= longest_s:  # NaN compares false and ends here too
-        raise InvalidTtl(f"{what} is not between 0.001 s and {longest_s:.0f} s; for no expiry pass None")
+        raise InvalidTtl(f"{what} is not between 0.001 s and {longest_s:.0f} s" + (f"; {none}" if none else ""))
     return round(seconds * 1000)
 
 

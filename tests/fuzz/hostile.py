@@ -192,7 +192,7 @@ TEXTS: Final[tuple[str | Made, ...]] = (
     "\\u0000",
     "\\x00",
     "sjt_40_",
-    f"sjt_40_{'A' * 43}_AAAAAA",
+    f"sjt_40_{'a' * 32}{'A' * 43}_aaaaaaaa",
     "sjs1.",
     "6F0F5BE2-94A5-4C2F-8D5E-0E6F3A9C1B77",
     Made("1 MB of text", lambda: MARK * 80_000),

@@ -161,7 +161,7 @@ def fuzz_token(data: bytes) -> None:
         assert error.reason == "malformed"  # noqa: PT017
         assert not is_token(text)
     assert not any(is_token(each) for each in masked_tokens(text).split())
-    good = make_token(data[0] if data else 0)
+    good = make_token(data[0] if data else 0, _ID)
     assert is_token(good)
     if len(data) > 1:
         at = data[1] % len(good)
@@ -235,7 +235,7 @@ SEEDS: Final[Mapping[str, tuple[bytes, ...]]] = {
     "encode": (b'\x00\x05{"a": [1, null]}', b"\x00\x09[\"x\"]", b"\x00\x10" + b"12.5"),
     "entry": (b'\x00"text"', b'\x01{"text": "x", "number": 1.5}', b'\x02{"a": [1, {"b": null}]}'),
     "cursor": (write_cursor("0123456789ab", 1_750_000_000_000, _ID).encode(), b"1750000000000-0/40/mail"),
-    "token": (make_token(40).encode(),),
+    "token": (make_token(40, _ID).encode(),),
     "keys": (
         f"acme/{_ID}".encode(), f"sojourn:{{40}}:acme:lease:{_ID}".encode(), b"40-1750000000000-0",
     ),

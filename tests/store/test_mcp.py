@@ -60,6 +60,25 @@ def made(store: Store) -> McpSession:
     return store.create(owner="ada", edge_mcp_id="edge-1")
 
 
+@pytest.mark.parametrize("name", ["executions", "failed_executions", "execution_time_us"])
+def test_counts_are_changed_by_recording_alone(open_store: StoreOpener, raw: Any, name: str) -> None:
+    """No other call sets or adds to them, so that the metrics of a session stay exact; each is told what to call."""
+    store = open_store(McpSession)
+    made = store.create(owner="ada")
+    store.mcp.record_tool_execution(made.id, tool="t", duration=1)
+    before = snapshot(raw)
+    for call in (
+        lambda: store.create(**{name: 1}),
+        lambda: store.update(made.id, **{name: 5}),
+        lambda: store.increment(made.id, **{name: 1}),
+        lambda: store.mutate(made.id, lambda session: {name: getattr(session, name) + 1}),
+    ):
+        with pytest.raises(InvalidField, match=rf"{name}.*record_tool_execution\(\)"):
+            call()
+    assert snapshot(raw) == before
+    assert store.mcp.metrics(made.id).total == 1
+
+
 def test_the_model_is_ready(open_store: StoreOpener) -> None:
     """Its fields are stored, its index finds it, and a store of all kinds knows it."""
     store = open_store(McpSession)

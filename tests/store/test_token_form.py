@@ -14,30 +14,35 @@ from sojourn import TOKEN_PATTERN, TokenInvalid, TokenPair, is_token
 from sojourn.keys import check_id
 from sojourn.tokens.form import make_token, masked_tokens, parse_token
 
+ID = "6f0f5be2-94a5-4c2f-8d5e-0e6f3a9c1b77"
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_"
 
 
+@pytest.mark.parametrize(
+    "session_id", [ID, "00000000-0000-4000-8000-000000000000", "ffffffff-ffff-4fff-bfff-ffffffffffff"]
+)
 @pytest.mark.parametrize("partition", [0, 7, 63, 99, 100, 4711, 999_999])
-def test_what_is_made_can_be_parsed(partition: int) -> None:
-    """Partition and hash are told, and the text is found by the pattern for scanners."""
-    made = make_token(partition)
+def test_what_is_made_can_be_parsed(partition: int, session_id: str) -> None:
+    """Partition, session and hash are told, and the text is found by the pattern for scanners."""
+    made = make_token(partition, session_id)
     parsed = parse_token(made)
-    assert parsed == (partition, hashlib.sha256(made.encode()).hexdigest())
+    assert parsed == (partition, session_id, hashlib.sha256(made[:-8].encode()).hexdigest())
     assert re.findall(TOKEN_PATTERN, f"Authorization: Bearer {made}\n") == [made]
     assert is_token(made)
 
 
 def test_tokens_differ() -> None:
     """256 random bits each: the digits of the random part take all values, and none comes twice."""
-    made = [make_token(1) for _ in range(3_000)]
+    made = [make_token(1, ID) for _ in range(3_000)]
     assert len(set(made)) == 3_000
-    assert len({each[8] for each in made}) == 62
-    assert len({each[49] for each in made}) == 62
+    assert len({each[7:39] for each in made}) == 1
+    assert len({each[40] for each in made}) == 62
+    assert len({each[81] for each in made}) == 62
 
 
 @given(st.text() | st.binary() | st.from_regex(TOKEN_PATTERN) | st.text(ALPHABET).map("sjt_".__add__))
-@example("sjt_7_" + "a" * 43 + "_" + "a" * 6)
-@example("\ud800" * 57)
+@example("sjt_7_" + "a" * 75 + "_" + "a" * 8)
+@example("\ud800" * 91)
 @example("sjt_" * 1_000_000)
 def test_parsing_is_total(text: Any) -> None:
     """Whatever it is given: a token, or `TokenInvalid` that says nothing of it."""
@@ -60,7 +65,7 @@ def test_other_things_are_no_tokens(value: Any) -> None:
 @given(st.data())
 def test_a_changed_character_is_noticed(data: st.DataObject) -> None:
     """The checksum tells every single wrong, missing and additional character."""
-    made = make_token(data.draw(st.integers(0, 99)))
+    made = make_token(data.draw(st.integers(0, 99)), ID)
     at = data.draw(st.integers(0, len(made) - 1))
     other = data.draw(st.sampled_from(ALPHABET).filter(lambda each: each != made[at]))
     assert not is_token(made[:at] + other + made[at + 1 :])
@@ -73,18 +78,18 @@ def test_a_changed_character_is_noticed(data: st.DataObject) -> None:
 @pytest.mark.parametrize("end", ["\n", " ", "\x00", "٣"])
 def test_nothing_may_follow(end: str) -> None:
     """A newline or a digit of another script makes it none."""
-    made = make_token(7)
+    made = make_token(7, ID)
     assert not is_token(made + end)
     assert not is_token(made.replace("0", end, 1))
 
 
 def test_shown_it_hides_itself() -> None:
     """Neither a pair, nor an error about an id, shows a token or a part of one."""
-    made = make_token(7)
+    made = make_token(7, ID)
     pair = TokenPair(made, made, None, None)  # type: ignore[arg-type]
-    for text in (made, made[:30], f"x{made}x"):
+    for text in (made, made[:57], f"x{made}x"):
         with pytest.raises(ValueError, match="session id") as caught:
             check_id(text)
         for shown in (repr(pair), str(pair), f"{pair}", str(caught.value), masked_tokens(f"see {text}")):
-            assert made[7:25] not in shown
+            assert made[39:57] not in shown
     assert masked_tokens("nothing here") == "nothing here"

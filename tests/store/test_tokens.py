@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from redis.exceptions import ResponseError
 from tests.census import strays
 from tests.drivers import StoreOpener, snapshot
 from tests.proxy import Proxy
@@ -29,13 +30,16 @@ from sojourn import (
     SessionStore,
     Settings,
     SettingsError,
+    StoreError,
     StoreFull,
+    StoreUnavailable,
     TokenInvalid,
     WrongKind,
     load_settings,
 )
 from sojourn.operations.strays import miss_flow
-from sojourn.tokens.form import make_token
+from sojourn.operations.tokens import verify
+from sojourn.tokens.form import make_token, parse_token, token_hash
 from sojourn_worker.redis_link import RedisLink
 
 UNKNOWN_ID = "6f0f5be2-94a5-4c2f-8d5e-0e6f3a9c1b77"
@@ -71,7 +75,7 @@ def test_issue_and_verify(jobs: Jobs) -> None:
     assert pair.refresh is not None
     assert reason(jobs.tokens.verify, str(pair.refresh)) == "kind"
     assert reason(jobs.tokens.refresh, pair.access) == "kind"
-    assert reason(jobs.tokens.verify, make_token(keys_of(jobs).partition.number)) == "unknown"
+    assert reason(jobs.tokens.verify, make_token(keys_of(jobs).partition.number, made.id)) == "unknown"
     assert jobs.get(made.id).version == changed.version
 
 
@@ -92,7 +96,7 @@ def test_lifetimes_are_those_that_were_asked_for(open_store: StoreOpener, raw: A
     capped = jobs.create(ttl=10, max_lifetime=20)
     pair = jobs.tokens.issue(capped.id, refresh_ttl=300)
     assert pair.access_expires_at == pair.refresh_expires_at == capped.expires_at
-    key = keys_of(jobs).token(hashlib.sha256(pair.access.encode()).hexdigest())
+    key = keys_of(jobs).token(token_hash(pair.access))
     assert raw.pttl(key) <= 20_000
     jobs.touch(capped.id)
     assert pair.refresh is not None
@@ -106,8 +110,10 @@ def test_bad_lifetimes(jobs: Jobs, raw: Any, ttl: Any) -> None:
     made = jobs.create()
     before = snapshot(raw)
     for names in ({"access_ttl": ttl}, {"refresh_ttl": ttl}, {"access_ttl": None}):
-        with pytest.raises(InvalidTtl):
+        with pytest.raises(InvalidTtl) as caught:
             jobs.tokens.issue(made.id, **names)
+        assert ("pass None" in str(caught.value)) <= ("refresh_ttl" in names)
+        assert "no expiry" not in str(caught.value)
     assert snapshot(raw) == before
     with pytest.raises(SettingsError):
         load_settings(token_access_ttl=-1)
@@ -286,7 +292,7 @@ def test_what_is_refused_costs_no_round_trip(open_store: StoreOpener, raw: Any, 
     made = jobs.create()
     pair, foreign = jobs.tokens.issue(made.id), other.tokens.issue(other.create().id)
     assert keys_of(other).partition != keys_of(jobs).partition
-    own = make_token(keys_of(jobs).partition.number)
+    own = make_token(keys_of(jobs).partition.number, made.id)
     reason(jobs.tokens.verify, own)
     jobs.tokens.refresh(str(jobs.tokens.issue(made.id).refresh))
 
@@ -311,11 +317,11 @@ def test_what_is_refused_costs_no_round_trip(open_store: StoreOpener, raw: Any, 
 
 
 def test_the_same_work_whether_it_exists(jobs: Jobs, raw: Any, redis_url: str) -> None:
-    """A token that exists, one that does not, a wrong fingerprint, a refresh token: the same commands for each."""
+    """A token that exists, one that does not, a wrong fingerprint, a refresh token, a session that is not there."""
     made = jobs.create()
     with SessionStore(redis_url, model=JobSession) as elsewhere:
         pair = elsewhere.tokens.issue(made.id, fingerprint="x")
-    unknown = make_token(keys_of(jobs).partition.number)
+    unknown, nowhere = (make_token(keys_of(jobs).partition.number, each) for each in (made.id, UNKNOWN_ID))
     reason(jobs.tokens.verify, unknown)
 
     def commands(token: str, fingerprint: str) -> dict[str, int]:
@@ -331,11 +337,35 @@ def test_the_same_work_whether_it_exists(jobs: Jobs, raw: Any, redis_url: str) -
 
     found = [
         commands(unknown, "x"),
+        commands(nowhere, "x"),
         commands(pair.access, "y"),
         commands(str(pair.refresh), "x"),
         commands(pair.access, "x"),
     ]
-    assert found == [{"cmdstat_evalsha": 1, "cmdstat_hmget": 1, "cmdstat_hgetall": 1, "cmdstat_time": 1}] * 4
+    assert found == [{"cmdstat_hmget": 1, "cmdstat_hgetall": 1, "cmdstat_time": 1}] * 5
+
+
+def test_a_token_opens_the_session_it_was_issued_for(jobs: Jobs, raw: Any) -> None:
+    """What it says of itself proves nothing: with another session's id in it, or in Redis, it opens neither."""
+    mine, other = jobs.create(), jobs.create()
+    number = keys_of(jobs).partition.number
+    pair = jobs.tokens.issue(mine.id)
+    assert parse_token(pair.access).session_id == mine.id
+    assert parse_token(str(jobs.tokens.refresh(str(pair.refresh)).refresh)).session_id == mine.id
+    good, forged = jobs.tokens.issue(mine.id).access, make_token(number, other.id)
+    assert reason(jobs.tokens.verify, forged) == reason(jobs.tokens.refresh, forged) == "unknown"
+    assert jobs.tokens.revoke(forged) == 0
+    raw.hset(keys_of(jobs).token(parse_token(good).hash), "session", other.id)
+    assert reason(jobs.tokens.verify, good) == "unknown"
+
+
+def test_a_server_that_cannot_answer_is_no_refusal(jobs: Jobs) -> None:
+    """Where Redis refuses the question, a token is not said to be invalid."""
+    operation = verify(jobs._context, JobSession, make_token(keys_of(jobs).partition.number, UNKNOWN_ID), None)
+    with pytest.raises(StoreUnavailable):
+        operation.parse([ResponseError("LOADING Redis is loading the dataset in memory")] * 3)
+    with pytest.raises(StoreError, match="may not do that"):
+        operation.parse([{}, ResponseError("NOPERM No permissions to access a key"), ["1", "1"]])
 
 
 @pytest.mark.beyond_one_tenant
@@ -512,14 +542,14 @@ def test_a_token_is_found_nowhere(jobs: Jobs, raw: Any, caplog: pytest.LogCaptur
     for call in (jobs.get, jobs.delete, jobs.tokens.issue, jobs.tokens.list, jobs.tokens.revoke_session):
         with pytest.raises(InvalidId, match="is a token"):
             call(renewed.access)
-    planted = [each.split("_")[2][:12].encode() for each in (pair.access, str(pair.refresh), renewed.access)]
+    planted = [each.split("_")[2][32:44].encode() for each in (pair.access, str(pair.refresh), renewed.access)]
     dumped = b"".join(value for value, _ in snapshot(raw).values()) + " ".join(snapshot(raw)).encode()
     events = repr(jobs.peek_events(start="oldest").events)
     for each in planted:
         assert each not in dumped
         assert each.decode() not in events + caplog.text + repr(pair) + repr(jobs.tokens.list(made.id))
     assert all((each.actor, each.trace_id) == ("ada", "t1") for each in jobs.peek_events(start="oldest").events)
-    hashes = [hashlib.sha256(each.encode()).hexdigest() for each in (pair.access, renewed.access)]
+    hashes = [token_hash(each) for each in (pair.access, renewed.access)]
     assert not any(each in events for each in hashes)
 
 

@@ -53,7 +53,7 @@ __all__ = ["GROUP", "archive_once"]
 GROUP: Final = ARCHIVE_GROUP
 """The consumer group of the archive on every partition's stream."""
 _CONSUMER: Final = "archive"
-_SETTLED_AT_ONCE: Final = 100
+_SETTLED_AT_ONCE: Final = 50
 """Sessions that one script settles: some 2 ms where all of them are removed."""
 _DAMAGED_AGAIN_MS: Final = 60_000
 """When a damaged session is looked at again: somebody may have repaired it."""

@@ -94,6 +94,8 @@ class FieldCodec:
     many: bool = False
     """Whether an indexed field holds several values."""
     counter: bool = False
+    kept_by: str = ""
+    """The call that alone changes a counter; '' for any."""
     secret: type[Any] | None = None
     """The class of a secret's values. The codec's texts are then clear ones, to be sealed before they are stored."""
 
@@ -283,7 +285,8 @@ def field_codec(model: type[Session], name: str) -> FieldCodec:
     info = model.model_fields[name]
     markers = [each if not isinstance(each, type) else each() for each in info.metadata]
     indexed = any(isinstance(each, Indexed) for each in markers)
-    counter = any(isinstance(each, Counter) for each in markers)
+    counters = [each for each in markers if isinstance(each, Counter)]
+    counter = bool(counters)
     bare, nullable = _bare(info.annotation)
     where = f"{model.__name__}.{name}"
     if not FIELD_NAME.fullmatch(name):
@@ -342,6 +345,7 @@ def field_codec(model: type[Session], name: str) -> FieldCodec:
             none_is_absent=none_is_absent,
             indexed=indexed,
             counter=counter,
+            kept_by=counters[0].kept_by if counters else "",
         )
     if _is(bare, (Enum,)) and all(isinstance(each.value, (str, int)) for each in bare):
         encode, decode = _plain_coder(TypeAdapter(bare))

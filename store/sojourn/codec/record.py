@@ -389,8 +389,19 @@ class Codec(Generic[S]):
             raise InvalidField(name, f"{self.model.__name__} has no such field")
         if name in CORE_READ_ONLY:
             raise InvalidField(name, "is kept by Sojourn and cannot be set")
+        self.check_counted(name)
         inner = value.get_secret_value() if isinstance(value, Secret) else value
         check_depth(name, inner, limits.depth, limits.field_bytes)
+
+    def check_counted(self, name: str) -> None:
+        """Refuse a counter that is changed along with something else.
+
+        Raises:
+            InvalidField: it is; the message names the call that changes both.
+        """
+        kept_by = self.fields[name].kept_by
+        if kept_by:
+            raise InvalidField(name, f"counts what {kept_by} tells, so that call alone changes it")
 
     def _checked(self, data: Mapping[str, Any]) -> S:
         try:

@@ -35,12 +35,18 @@ class Indexed:
 class Counter:
     """Marks an integer field that ``increment`` adds to atomically, without a version to conflict with.
 
+    Args:
+        kept_by: the call that alone changes the field, where it is told along with something else; every other is
+            refused, with that advice.
+
     Example:
         >>> from typing import Annotated
         >>> from sojourn import Session
         >>> class JobSession(Session):
         ...     attempts: Annotated[int, Counter()] = 0
     """
+
+    kept_by: str = ""
 
 
 class Log(Generic[E]):

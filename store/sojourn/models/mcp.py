@@ -12,6 +12,8 @@ from sojourn.models.markers import Counter, Indexed, Log
 
 __all__ = ["ClientInfo", "McpSession", "ToolExecution"]
 
+_COUNTED = Counter(kept_by="mcp.record_tool_execution()")
+
 
 class ClientInfo(BaseModel):
     """What a client told of itself when it connected."""
@@ -54,8 +56,8 @@ class McpSession(Session, kind="mcp"):
     client_info: ClientInfo | None = None
     credentials: Secret[dict[str, str]] | None = None
     """Of the client, passed through to what tools call; sealed wherever they are stored."""
-    executions: Annotated[int, Counter()] = 0
-    failed_executions: Annotated[int, Counter()] = 0
-    execution_time_us: Annotated[int, Counter()] = 0
+    executions: Annotated[int, _COUNTED] = 0
+    failed_executions: Annotated[int, _COUNTED] = 0
+    execution_time_us: Annotated[int, _COUNTED] = 0
 
     tool_executions: ClassVar[Log[ToolExecution]] = Log(ToolExecution, keep=1_000)

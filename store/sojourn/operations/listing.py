@@ -38,7 +38,9 @@ T = TypeVar("T")
 
 _READABLE: Final = tuple(status for status in Status if status not in GONE)
 _MOST_STATUSES: Final = 100
-_SCAN: Final = 2_000
+_SCAN: Final = 500
+_RECORDS: Final = 200
+"""At most so many in one script: each is copied through Lua, and others wait meanwhile."""
 """Index entries that one call looks at: some 4 ms of Redis at most, however few of them match."""
 _END_OF_TIME_MS: Final = 253_402_300_799_999  # datetime.max
 
@@ -244,7 +246,7 @@ def list_flow(
     page: list[S] = []
     damaged: list[SessionCorrupt] = []
     while True:
-        step = yield _step(context, wanted, after, limit - len(page), "records")
+        step = yield _step(context, wanted, after, min(limit - len(page), _RECORDS), "records")
         for session_id, record in step.records:
             try:
                 session = decode_record(context, codec.model, record, session_id)

@@ -27,10 +27,21 @@ from sojourn.operations.core import (
 )
 from sojourn.quotas import TenantLimits, Usage, checked_limits
 
-__all__ = ["Pace", "begin", "in_room_flow", "needs_room", "paced", "read_limits", "set_limits_flow", "usage"]
+__all__ = [
+    "PLACED_AT_ONCE",
+    "Pace",
+    "begin",
+    "in_room_flow",
+    "needs_room",
+    "paced",
+    "place",
+    "read_limits",
+    "set_limits_flow",
+    "usage",
+]
 
 R = TypeVar("R")
-_PLACED_AT_ONCE: Final = 100
+PLACED_AT_ONCE: Final = 50
 _LOOK_AGAIN_S: Final = 1.0
 _TRIES: Final = 1_000
 
@@ -199,14 +210,15 @@ def set_limits_flow(context: Context, changes: Mapping[str, Any]) -> Generator[O
         )  # fmt: skip
         cursor = None
         while True:
-            ids, cursor = yield from listing.ids_flow(context, wanted, _PLACED_AT_ONCE, cursor)
-            yield _place(context, ids, done=cursor is None)
+            ids, cursor = yield from listing.ids_flow(context, wanted, PLACED_AT_ONCE, cursor)
+            yield place(context, ids, done=cursor is None)
             if cursor is None:
                 break
     return result  # type: ignore[no-any-return]
 
 
-def _place(context: Context, ids: Sequence[str], *, done: bool) -> Operation[int]:
+def place(context: Context, ids: Sequence[str], *, done: bool) -> Operation[int]:
+    """Count sessions from before their tenant had limits, `PLACED_AT_ONCE` at most; `done`: the last ones."""
     keys = context.keys
 
     def parse(reply: Any) -> int:

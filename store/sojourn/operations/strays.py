@@ -23,7 +23,7 @@ from sojourn.operations.homes import homes as read_homes
 __all__ = ["comb_flow", "mark_dirty", "mark_flow", "miss_flow", "miss_session"]
 
 _SCAN_COUNT: Final = 1_000
-_AT_ONCE: Final = 1_000
+_AT_ONCE: Final = 500
 _LOOKS: Final = 500
 
 

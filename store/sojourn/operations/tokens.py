@@ -13,11 +13,10 @@ from sojourn.errors import InvalidField, SessionNotFound, TokenInvalid
 from sojourn.keys import FIRST_ISOLATED, check_id
 from sojourn.models import LIVE, Session
 from sojourn.operations import listing
-from sojourn.operations.core import Context, Operation, call, new_operation_id, raise_for
+from sojourn.operations.core import Context, Operation, call, is_of_another_type, new_operation_id, raise_for
 from sojourn.operations.record import decode_readable, now_ms
 from sojourn.operations.write import _kinds
-from sojourn.tokens.form import LONGEST, Token, make_token, parse_token, token_hash
-from sojourn.tokens.hints import Hint, Hints
+from sojourn.tokens.form import Token, make_token, parse_token, token_hash
 from sojourn.tokens.model import TokenFamily, TokenPair
 
 __all__ = ["issue", "list_families", "refresh", "revoke", "revoke_owner_flow", "revoke_session", "verify"]
@@ -29,13 +28,13 @@ _PAGE: Final = 100
 
 def issue(
     context: Context, model: type[Session], session_id: str, access_ms: int, refresh_ms: int | None,
-    fingerprint: str | None, hints: Hints,
+    fingerprint: str | None,
 ) -> Operation[TokenPair]:  # fmt: skip
     """The first pair of a new family; `refresh_ms` None: an access token alone."""
     session_id = check_id(session_id)
     keys = context.keys
-    access = make_token(keys.partition.number)
-    refresh = None if refresh_ms is None else make_token(keys.partition.number)
+    access = make_token(keys.partition.number, session_id)
+    refresh = None if refresh_ms is None else make_token(keys.partition.number, session_id)
     args = (
         keys.partition.prefix, keys.tenant, session_id, new_operation_id(), _kinds(context, model),
         secrets.token_hex(5), context.limits.tokens, context.actor, context.trace,
@@ -43,24 +42,21 @@ def issue(
         "" if refresh is None else token_hash(refresh), "" if refresh is None else _bound(refresh, fingerprint),
         0 if refresh_ms is None else refresh_ms,
     )  # fmt: skip
-    return call("issue_tokens", [keys.session(session_id)], args, _pair(context, hints, access, refresh, session_id))
+    return call("issue_tokens", [keys.session(session_id)], args, _pair(context, access, refresh, session_id))
 
 
 def verify(
-    context: Context, model: type[S], token: str, fingerprint: str | None, hints: Hints, *, counts: bool = False
+    context: Context, model: type[S], token: str, fingerprint: str | None, *, counts: bool = False
 ) -> Operation[S]:
     """The session that an access token opens. Where sessions slide, its deadline does.
 
     `counts`: whether the tenant has a rate of operations.
 
-    A script finds the session. Where a hint names it already, plain commands do the same for a third of Redis's time;
-    the record is read before the token, so what the token opens is told as it was while the token was valid.
+    A token tells which record to ask for, so plain commands do, the same whatever it is. What Redis has under the hash
+    of its whole text decides. The record is read before that, so what the token opens is told as it was while it was
+    valid.
     """
-    keys = context.keys
-    hash_ = token_hash(token) if type(token) is str and len(token) <= LONGEST and token.isascii() else ""
-    hint = hints.of(hash_, keys)
-    if hint is None:
-        hash_ = _own(context, token).hash
+    parsed, keys = _own(context, token), context.keys
     bound = "" if fingerprint is None else _bound(token, fingerprint)
     if context.sliding or counts:
         args = (
@@ -68,11 +64,16 @@ def verify(
             context.slide_gain if context.sliding else "", context.grace_ms, int(context.tells_touches), context.actor,
             context.trace,
         )  # fmt: skip
-        return call("verify_counted", [keys.token(hash_)], args, partial(_of_script, context, model, bound))
-    if hint is not None:
-        return Operation(hint.commands, partial(_hinted, context, model, bound, hints, hash_, hint.session_id))
-    parse = partial(_noted, context, model, bound, hints, hash_)
-    return call("verify_token", [keys.token(hash_)], [keys.sessions], parse)
+        return call("verify_counted", [keys.token(parsed.hash)], args, partial(_of_script, context, model, bound))
+    session_id = parsed.session_id
+    return Operation(
+        (
+            ("HGETALL", keys.session(session_id)),
+            ("HMGET", keys.token(parsed.hash), "session", "kind", "print"),
+            ("TIME",),
+        ),
+        partial(_of_commands, context, model, bound, session_id),
+    )
 
 
 def _of_script(context: Context, model: type[S], bound: str, reply: Any) -> S:
@@ -80,24 +81,13 @@ def _of_script(context: Context, model: type[S], bound: str, reply: Any) -> S:
     return _opened(context, model, bound, *reply)
 
 
-def _noted(context: Context, model: type[S], bound: str, hints: Hints, hash_: str, reply: Any) -> S:
-    session = _of_script(context, model, bound, reply)
-    _note(context, hints, hash_, session.id)
-    return session
-
-
-def _note(context: Context, hints: Hints, hash_: str, session_id: str) -> None:
-    keys = context.keys
-    look = ("HMGET", keys.token(hash_), "session", "kind", "print")
-    hints.note(hash_, Hint(keys, session_id, (("HGETALL", keys.session(session_id)), look, ("TIME",))))
-
-
-def _hinted(
-    context: Context, model: type[S], bound: str, hints: Hints, hash_: str, session_id: str, replies: list[Any]
-) -> S:
+def _of_commands(context: Context, model: type[S], bound: str, session_id: str, replies: list[Any]) -> S:
     record, found, time = replies
-    if type(found) is not list or found[0] != session_id:
-        hints.forget(hash_)
+    if type(found) is not list:
+        if not is_of_another_type(found):
+            raise_for(found, session_id, context.tenant)
+        found = ()
+    elif found[0] != session_id:  # there is none, or other hands wrote it
         found = ()
     return _opened(context, model, bound, found, record, time)
 
@@ -124,18 +114,16 @@ def _opened(context: Context, model: type[S], bound: str, found: Sequence[Any], 
     return session
 
 
-def refresh(
-    context: Context, model: type[Session], token: str, fingerprint: str | None, hints: Hints
-) -> Operation[TokenPair]:
+def refresh(context: Context, model: type[Session], token: str, fingerprint: str | None) -> Operation[TokenPair]:
     """A new pair for a refresh token."""
     parsed, keys = _own(context, token), context.keys
-    access, renewed = make_token(keys.partition.number), make_token(keys.partition.number)
+    access, renewed = (make_token(keys.partition.number, parsed.session_id) for _ in range(2))
     args = (
         keys.partition.prefix, keys.tenant, new_operation_id(), _kinds(context, model), parsed.hash,
         _bound(token, fingerprint), context.limits.tokens, context.actor, context.trace,
         token_hash(access), _bound(access, fingerprint), token_hash(renewed), _bound(renewed, fingerprint),
     )  # fmt: skip
-    return call("refresh_tokens", [keys.token(parsed.hash)], args, _pair(context, hints, access, renewed))
+    return call("refresh_tokens", [keys.token(parsed.hash)], args, _pair(context, access, renewed))
 
 
 def revoke(context: Context, model: type[Session], token: str) -> Operation[int]:
@@ -232,13 +220,10 @@ def _bound(token: str, fingerprint: str | None) -> str:
     return hashlib.sha256(token.encode() + b" " + told).hexdigest()
 
 
-def _pair(
-    context: Context, hints: Hints, access: str, refresh: str | None, session_id: str = "-"
-) -> Callable[[Any], TokenPair]:
+def _pair(context: Context, access: str, refresh: str | None, session_id: str = "-") -> Callable[[Any], TokenPair]:
     def parse(reply: Any) -> TokenPair:
         raise_for(reply, session_id, context.tenant)
-        access_ms, refresh_ms, opened = reply
-        _note(context, hints, token_hash(access), opened)
+        access_ms, refresh_ms = reply
         return TokenPair(
             access, refresh, datetime_from(access_ms), None if refresh is None else datetime_from(refresh_ms)
         )

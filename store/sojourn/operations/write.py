@@ -148,6 +148,7 @@ def increment(
         field = codec.fields.get(name)
         if field is None or not field.counter:
             raise InvalidField(name, f"is not a counter of {codec.model.__name__}")
+        codec.check_counted(name)
         if type(amount) is not int or abs(amount) > _EXACT:
             raise InvalidField(name, "the amount must be an int within +-(2**53 - 1)")
         args += [name, amount]

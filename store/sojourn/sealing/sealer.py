@@ -1,17 +1,15 @@
 """Sealing and opening the secrets of one session.
 
-A sealed text is ``sealed:1:<key id>:<base64url of nonce, ciphertext and tag>``: AES-256-GCM under a random nonce of 96
+A sealed text is ``sealed:1:<key id>:<base64 of nonce, ciphertext and tag>``: AES-256-GCM under a random nonce of 96
 bits. What it is bound to is authenticated with it: put into another field, session or tenant it cannot be opened.
 """
 
 from __future__ import annotations
 
-import base64
 import binascii
 import re
 import secrets
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from sojourn.errors import SecretUnreadable, SettingsError
 from sojourn.sealing.keyring import KEY_ID, Keyring
@@ -20,24 +18,23 @@ __all__ = ["PREFIX", "Sealer", "key_of"]
 
 PREFIX: Final = "sealed:1:"
 """How every sealed text begins; the number is the version of the form."""
+_PREFIX_LENGTH: Final = len(PREFIX)
 _NONCE_BYTES: Final = 12
-_SEALED: Final = re.compile(rf"{PREFIX}({KEY_ID}):([A-Za-z0-9_-]{{38,}})")
-_PADDING: Final = ("", "===", "==", "=")
+_SEALED: Final = re.compile(rf"{PREFIX}({KEY_ID}):[A-Za-z0-9+/]{{38,}}={{0,2}}")
 
 
 def key_of(text: str) -> str | None:
     """The id of the key that sealed a text; None where it is not of the sealed form.
 
     Example:
-        >>> key_of("sealed:1:2f9c01aa:" + "A" * 38), key_of("clear")
+        >>> key_of("sealed:1:2f9c01aa:" + "A" * 40), key_of("clear")
         ('2f9c01aa', None)
     """
     found = _SEALED.fullmatch(text)
     return found[1] if found else None
 
 
-@dataclass(frozen=True, slots=True)
-class Sealer:
+class Sealer(NamedTuple):
     """Seals and opens what belongs to one session."""
 
     keyring: Keyring | None
@@ -58,8 +55,7 @@ class Sealer:
             )
         nonce = secrets.token_bytes(_NONCE_BYTES)
         sealed = keyring.ciphers[keyring.newest].encrypt(nonce, clear.encode(), self._bound_to(field))
-        body = base64.urlsafe_b64encode(nonce + sealed).rstrip(b"=").decode()
-        return f"{PREFIX}{keyring.newest}:{body}"
+        return f"{PREFIX}{keyring.newest}:{binascii.b2a_base64(nonce + sealed, newline=False).decode()}"
 
     def open(self, field: str, text: str) -> str:
         """What was sealed.
@@ -67,14 +63,12 @@ class Sealer:
         Raises:
             SecretUnreadable: the key is missing, or this was not sealed for this field of this session.
         """
-        found = _SEALED.fullmatch(text)
-        cipher = self.keyring.ciphers.get(found[1]) if found and self.keyring else None
-        if found is not None and cipher is not None:
-            body = found[2]
+        # Each read does this, so it takes the text apart in as few steps as there can be.
+        key, _, body = text.rpartition(":")
+        cipher = self.keyring.ciphers.get(key[_PREFIX_LENGTH:]) if self.keyring else None
+        if cipher is not None and key.startswith(PREFIX) and len(body) % 4 == 0:
             try:
-                # What base64.urlsafe_b64decode does, in a fifth of its time.
-                standard = body.replace("-", "+").replace("_", "/") + _PADDING[len(body) % 4]
-                raw = binascii.a2b_base64(standard)
+                raw = binascii.a2b_base64(body, strict_mode=True)
                 return cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], self._bound_to(field)).decode()
             except (ValueError, _invalid_tag()):
                 pass  # told below, without what led there

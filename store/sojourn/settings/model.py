@@ -191,8 +191,8 @@ class Settings(BaseSettings):
     """The RQ queues are called ``<prefix>-hooks`` and ``<prefix>-archive``."""
     sweep_interval: Seconds = 0.02
     """How often a worker looks for due deadlines."""
-    sweep_batch: int = Field(default=100, ge=1, le=500)
-    """Sessions that one sweep script claims at most: 100 take Redis some 4 ms."""
+    sweep_batch: int = Field(default=50, ge=1, le=75)
+    """Sessions that one sweep script claims at most, and removes: 50 of each take Redis some 4 ms."""
     dispatch_block: Seconds = 0.5
     takeover_after: Seconds = 15.0
     """A dispatcher that leaves its events unacknowledged for so long is taken to be dead."""
@@ -202,7 +202,7 @@ class Settings(BaseSettings):
     archive_retention_interval: Seconds = 3600.0
     audit_retention: timedelta | None = None
     """How long the audit trail is kept in the archive; None: for ever."""
-    archive_batch: int = Field(default=2_000, ge=1, le=5_000)
+    archive_batch: int = Field(default=2_000, ge=1, le=4_000)
     archive_timeout: Seconds = 10.0
     """For one statement, and for connecting."""
     backstop_interval: Seconds = 30.0

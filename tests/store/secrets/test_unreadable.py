@@ -7,7 +7,6 @@ import copy
 import pickle
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
 
@@ -199,8 +198,8 @@ SEALER = Sealer(Keyring(parse_keys([(FIRST, "here")])), "acme", "6f0f5be2-94a5-4
 @given(
     st.one_of(
         st.text(),
-        st.binary().map(lambda raw: "sealed:1:first:" + base64.urlsafe_b64encode(raw).decode()),
-        st.from_regex(r"sealed:1:(first|second):[A-Za-z0-9_-]{36,60}", fullmatch=True),
+        st.binary().map(lambda raw: "sealed:1:first:" + base64.b64encode(raw).decode()),
+        st.from_regex(r"sealed:1:(first|second):[A-Za-z0-9+/]{36,60}", fullmatch=True),
     )
 )
 def test_any_text(text: str) -> None:
@@ -222,8 +221,8 @@ def test_any_change_of_a_sealed_text(clear: str, data: st.DataObject) -> None:
         assert other != text[at]
     for sealer, field in (
         (SEALER, "wor"),
-        (replace(SEALER, tenant="acm"), "word"),
-        (replace(SEALER, session_id=""), "word"),
+        (SEALER._replace(tenant="acm"), "word"),
+        (SEALER._replace(session_id=""), "word"),
     ):
         with pytest.raises(SecretUnreadable):
             sealer.open(field, text)

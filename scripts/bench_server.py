@@ -1,0 +1,113 @@
+"""What each script costs Redis: microseconds of its own time, at typical sizes and at the largest that are allowed.
+
+Redis runs one thing at a time, so what a script takes everybody waits for. The times are Redis's own (SLOWLOG, which
+has each call by itself; INFO commandstats only has their sum), without network and client.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import redis
+
+import bench_server_cases
+from sojourn.scripts import lua_folder, script
+
+__all__ = ["LONGEST_US", "names", "run"]
+
+LONGEST_US: Final = 5_000
+"""What no script is to take longer than."""
+_KEPT: Final = 100_000
+
+
+@dataclass
+class _Times:
+    """Of one script, in microseconds."""
+
+    typical: list[int] = field(default_factory=list)
+    largest: int = 0
+    """Of each case's rounds the one whose longest call was shortest; of the cases the longest."""
+    case: str = ""
+    """The one that took longest."""
+
+
+class Watch:
+    """Has Redis note how long each script takes."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._names = {script(name).sha: name for name in names()}
+        client.config_set("slowlog-max-len", _KEPT)
+
+    @contextmanager
+    def watching(self) -> Iterator[dict[str, list[int]]]:
+        """Within it, each call of a script is noted; afterwards the times are in what it gave."""
+        found: dict[str, list[int]] = {}
+        self._client.slowlog_reset()
+        self._client.config_set("slowlog-log-slower-than", 0)
+        try:
+            yield found
+        finally:
+            self._client.config_set("slowlog-log-slower-than", -1)
+        for each in self._client.slowlog_get(_KEPT):
+            words = each["command"].split(b" ", 2)
+            name = self._names.get(words[1].decode()) if words[0].upper() == b"EVALSHA" else None
+            if name is not None:
+                found.setdefault(name, []).append(each["duration"])
+
+
+def names() -> list[str]:
+    """The scripts there are."""
+    return sorted(path.stem for path in Path(lua_folder()).glob("*.lua"))
+
+
+def run(url: str, rounds: int) -> list[dict[str, Any]]:
+    """Measure every script; the one that takes longest first.
+
+    Args:
+        url: an empty Redis.
+        rounds: of each case; the quickest counts, for what else the machine does only adds to it.
+    """
+    times = {name: _Times() for name in names()}
+    client = redis.Redis.from_url(url)
+    with closing(client):
+        for name in times:
+            client.script_load(script(name).source)
+        watch = Watch(client)
+        for case in bench_server_cases.CASES:
+            _measure(case, client, url, rounds if case.is_largest else 1, watch, times)
+    rows = [_row(name, each) for name, each in times.items()]
+    return sorted(rows, key=lambda row: -max(row["largest_us"], row["typical_us"]))
+
+
+def _measure(
+    case: bench_server_cases.Case, client: Any, url: str, rounds: int, watch: Watch, times: dict[str, _Times]
+) -> None:
+    longest: dict[str, list[int]] = {}
+    for _ in range(rounds):
+        client.flushall()
+        with bench_server_cases.prepared(case, url) as act, watch.watching() as found:
+            act()
+        for name, each in found.items():
+            longest.setdefault(name, []).append(max(each))
+            if not case.is_largest:
+                times[name].typical += each
+    for name, each in longest.items():
+        own = times[name]
+        if case.is_largest and min(each) > own.largest:
+            own.largest, own.case = min(each), case.name
+
+
+def _row(name: str, times: _Times) -> dict[str, Any]:
+    return {
+        "name": name,
+        "calls": len(times.typical),
+        "typical_us": statistics.median(times.typical) if times.typical else 0.0,
+        "largest_us": times.largest,
+        "case": times.case,
+    }
