@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
+from sojourn.cleanup.report import CleanupReport, DueReport, Progress
+from sojourn.cleanup.run import BATCH
 from sojourn.errors import LimitError, SessionError, StoreError
 from sojourn.events import Event, Start, Taken
 from sojourn.facade import (
@@ -246,6 +248,28 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
         """See `SessionStore.usage`."""
         found: Usage = await self._drive(lambda: self._settled(lambda: once(quotas.usage(self._context, owner))))
         return found
+
+    # Cleanup
+
+    async def expire_due(self, *, limit: int | None = None, progress: Progress | None = None) -> DueReport:
+        """See `SessionStore.expire_due`."""
+        return await self._drive(lambda: self._expire_due(limit, progress))
+
+    async def cleanup_inactive(
+        self,
+        max_age: Ttl,
+        *,
+        status: str | Iterable[str] | None = None,
+        kind: str | None = None,
+        reason: str = "inactive",
+        dry_run: bool = False,
+        batch: int = BATCH,
+        progress: Progress | None = None,
+    ) -> CleanupReport:
+        """See `SessionStore.cleanup_inactive`."""
+        return await self._drive(
+            lambda: self._cleanup_inactive(max_age, status, kind, reason, batch, progress, dry_run=dry_run)
+        )
 
     # Events
 

@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
+from sojourn.cleanup.report import CleanupReport, DueReport, Progress
+from sojourn.cleanup.run import BATCH
 from sojourn.errors import LimitError, SessionError, StoreError
 from sojourn.events import Event, Start, Taken
 from sojourn.facade import (
@@ -445,6 +447,67 @@ class SessionStore(Facade[S, Transport]):
         """
         found: Usage = self._drive(lambda: self._settled(lambda: once(quotas.usage(self._context, owner))))
         return found
+
+    # Cleanup
+
+    def expire_due(self, *, limit: int | None = None, progress: Progress | None = None) -> DueReport:
+        """Claim what is past its deadline, and remove what has ended and was kept long enough: what workers do.
+
+        For services that run no worker. It claims this tenant's sessions only, also where several share a partition; a
+        deployment of many tenants calls it for each. The work is done in small steps, between which Redis serves
+        others. Whether or not anybody calls this, no session is found past its deadline.
+
+        Args:
+            limit: sessions to claim, and to remove, at most; None: all.
+            progress: is told after each step how many are done, and None, for it is not known of how many.
+
+        Raises:
+            StoreUnavailable: Redis did not answer in time; what was done until then stays done.
+
+        Example:
+            >>> store.expire_due().expired  # doctest: +SKIP
+            12
+        """
+        return self._drive(lambda: self._expire_due(limit, progress))
+
+    def cleanup_inactive(
+        self,
+        max_age: Ttl,
+        *,
+        status: str | Iterable[str] | None = None,
+        kind: str | None = None,
+        reason: str = "inactive",
+        dry_run: bool = False,
+        batch: int = BATCH,
+        progress: Progress | None = None,
+    ) -> CleanupReport:
+        """End, as ``terminated``, live sessions that nobody has used for so long, also those that never expire.
+
+        Used is what was created, touched or written; reading counts where sessions slide (the setting ``sliding``) and
+        have a TTL, and elsewhere not, for it leaves no trace. Redis's clock decides, and each session is looked at and
+        ended in one step: one that is used meanwhile stays. One that cannot be ended stops none of the others.
+
+        Args:
+            max_age: for how long: seconds or a timedelta.
+            status: only ``pending`` or only ``in_progress`` ones; by default both.
+            kind: by default the model's own; all kinds for a store of `Session`.
+            reason: why, for the sessions and their events.
+            dry_run: end nothing, but tell what would.
+            batch: sessions that one script ends at most, 1 to 100. More take less time, and keep others waiting longer.
+            progress: is told after each step how many are done, and of how many.
+
+        Raises:
+            InvalidTtl: the age is none.
+            InvalidField: a filter or the reason is no good.
+            StoreUnavailable: Redis did not answer in time; what was done until then stays done.
+
+        Example:
+            >>> store.cleanup_inactive(timedelta(days=7)).ended  # doctest: +SKIP
+            3
+        """
+        return self._drive(
+            lambda: self._cleanup_inactive(max_age, status, kind, reason, batch, progress, dry_run=dry_run)
+        )
 
     # Events
 

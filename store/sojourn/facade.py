@@ -11,6 +11,8 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Final, Generic, Self, TypeVar
 
+from sojourn.cleanup.report import CleanupReport, DueReport, Progress, Tally
+from sojourn.cleanup.run import Run, inactive_sessions
 from sojourn.codec import Codec, check_indexed, codec_for
 from sojourn.errors import (
     InvalidField,
@@ -29,6 +31,7 @@ from sojourn.keys import TenantKeys
 from sojourn.limits import LONGEST_BATCH, Ttl, at_most, milliseconds
 from sojourn.models import Session
 from sojourn.operations import quotas, read, write
+from sojourn.operations.cleanup import add_counts
 from sojourn.operations import tokens as token_operations
 from sojourn.operations.core import Context, Operation, together
 from sojourn.operations.flows import Flow, Pause, mutate_flow
@@ -381,6 +384,42 @@ class Facade(Generic[S, T]):
             if not (yield from self._relocated(looked_in=looked_in)):
                 return count
             yield from self._opening()  # sessions that were moved meanwhile were passed over
+
+    def _expire_due(self, limit: int | None, progress: Progress | None) -> Generator[Any, Any, DueReport]:
+        tally = yield from self._clean(self._due(limit=limit, progress=progress), Tally())
+        return tally.due_report()
+
+    def _due(self, **options: Any) -> Run:
+        """A run of all that is due of the tenant."""
+        _ = self._whole_tenant
+        return Run(due=True, archived=self.settings.archive_url is not None, **options)
+
+    def _cleanup_inactive(
+        self, max_age: Ttl, status: str | Iterable[str] | None, kind: str | None, reason: str, batch: int,
+        progress: Progress | None, *, dry_run: bool,
+    ) -> Generator[Any, Any, CleanupReport]:  # fmt: skip
+        inactive = inactive_sessions(self._context, self._codec, max_age, status, kind, reason, dry_run=dry_run)
+        run = Run(inactive=inactive, batch=batch, progress=progress)
+        tally = yield from self._clean(run, Tally(), counted=not dry_run)
+        return tally.cleanup_report(dry_run=dry_run)
+
+    def _clean(
+        self, run: Run, tally: Tally, *, counted: bool = True, missed: int = 0
+    ) -> Generator[Any, Any, Tally]:
+        """Clean up wherever the tenant's sessions are, and count the run, with those `missed` that could not be."""
+        while True:
+            looked_in = self._context.keys
+            yield from self._settled(lambda: run.flow(self._context, self._codec, tally))
+            if tally.more or not (yield from self._relocated(looked_in=looked_in)):
+                break
+            yield from self._opening()  # sessions that were moved meanwhile were passed over
+        if counted:
+            failures = missed + bool(tally["failed"])
+            counts = {"cleanup|runs": 1 + missed} | ({"cleanup|failures": failures} if failures else {})
+            told = add_counts(self._context, self._context.keys.stats, counts, stamp="cleanup|last_ms")
+            # What was done is done, whether or not it could be counted.
+            yield replace(told, parse=lambda _: None)
+        return tally
 
     def _update_many(self, updates: Mapping[str, Mapping[str, Any]]) -> list[Operation[S]]:
         return self._bounded(
