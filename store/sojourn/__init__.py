@@ -9,6 +9,7 @@ Example:
 
 from sojourn import errors
 from sojourn.aio import AsyncSessionStore
+from sojourn.cleanup import CleanupFailure, CleanupReport, CleanupScheduler, DueReport
 from sojourn.client import SessionStore
 from sojourn.errors import *  # noqa: F403
 from sojourn.events import Event
@@ -47,10 +48,14 @@ __all__ = [
     "AsyncMcpCalls",
     "AsyncSessionStore",
     "AsyncTokens",
+    "CleanupFailure",
+    "CleanupReport",
+    "CleanupScheduler",
     "ClientInfo",
     "Counter",
     "DocumentationSession",
     "Draft",
+    "DueReport",
     "Event",
     "EventPage",
     "ExecutionMetrics",

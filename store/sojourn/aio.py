@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from sojourn.cleanup.report import CleanupReport, DueReport, Progress
 from sojourn.cleanup.run import BATCH
+from sojourn.cleanup.runners import TaskRunner
+from sojourn.cleanup.schedule import STOP_S, CleanupScheduler
 from sojourn.errors import LimitError, SessionError, StoreError
 from sojourn.events import Event, Start, Taken
 from sojourn.facade import (
@@ -271,6 +273,19 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
             lambda: self._cleanup_inactive(max_age, status, kind, reason, batch, progress, dry_run=dry_run)
         )
 
+    def start_cleanup_scheduler(
+        self, interval: Ttl = 60.0, *, max_age: Ttl = None, jitter: float = 0.1
+    ) -> CleanupScheduler:
+        """See `SessionStore.start_cleanup_scheduler`. It begins when the caller awaits something."""
+        status = self._schedule(interval, max_age, jitter)
+        self._shared.cleaners[self.tenant] = TaskRunner(status, lambda *run: self._drive(lambda: self._scheduled(*run)))
+        return status
+
+    async def stop_cleanup_scheduler(self, timeout: float = STOP_S) -> bool:  # noqa: ASYNC109
+        """See `SessionStore.stop_cleanup_scheduler`."""
+        runner: TaskRunner | None = self._shared.cleaners.get(self.tenant)
+        return runner is None or await runner.stop(timeout)
+
     # Events
 
     async def events(
@@ -430,7 +445,11 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
 
     async def close(self) -> None:
         """See `SessionStore.close`."""
-        await self._shared.transport.close()
+        try:
+            for runner in self._shared.cleaners.values():
+                await runner.stop(STOP_S)
+        finally:
+            await self._shared.transport.close()
 
     async def __aenter__(self) -> Self:
         return self

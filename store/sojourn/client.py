@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from sojourn.cleanup.report import CleanupReport, DueReport, Progress
 from sojourn.cleanup.run import BATCH
+from sojourn.cleanup.runners import ThreadRunner
+from sojourn.cleanup.schedule import STOP_S, CleanupScheduler
 from sojourn.errors import LimitError, SessionError, StoreError
 from sojourn.events import Event, Start, Taken
 from sojourn.facade import (
@@ -509,6 +511,43 @@ class SessionStore(Facade[S, Transport]):
             lambda: self._cleanup_inactive(max_age, status, kind, reason, batch, progress, dry_run=dry_run)
         )
 
+    def start_cleanup_scheduler(
+        self, interval: Ttl = 60.0, *, max_age: Ttl = None, jitter: float = 0.1
+    ) -> CleanupScheduler:
+        """Have `expire_due`, and with a `max_age` `cleanup_inactive`, run by itself: at once, and then every so often.
+
+        For services that run no worker. It runs in a thread that does not keep the process from ending; of the
+        asynchronous store in a task of the running event loop. Where Redis is away it tries again soon, then later and
+        later. Each run that did something, or failed, is one line of the logger ``sojourn.cleanup``. A process that
+        forks others starts it in those. Any number of services may do so for one tenant.
+
+        Args:
+            interval: seconds, or a timedelta, from the end of one run to the next.
+            max_age: for how long a session is not used before it ends; None: inactive sessions stay.
+            jitter: by what part of it each wait is longer or shorter.
+
+        Raises:
+            InvalidInput: one is running for this tenant, an argument is no good, or no event loop is running.
+
+        Example:
+            >>> store.start_cleanup_scheduler(30, max_age=timedelta(days=7)).running  # doctest: +SKIP
+            True
+        """
+        status = self._schedule(interval, max_age, jitter)
+        self._shared.cleaners[self.tenant] = ThreadRunner(
+            status, lambda *run: self._drive(lambda: self._scheduled(*run))
+        )
+        return status
+
+    def stop_cleanup_scheduler(self, timeout: float = STOP_S) -> bool:
+        """Stop the tenant's cleanup after the step that is under way; whether it came to rest in time, or did not run.
+
+        One that does not in that many seconds is cancelled, if it is a task, and else ends as soon as it can. Closing
+        the store stops those of all its tenants.
+        """
+        runner: ThreadRunner | None = self._shared.cleaners.get(self.tenant)
+        return runner is None or runner.stop(timeout)
+
     # Events
 
     def events(
@@ -751,6 +790,8 @@ class SessionStore(Facade[S, Transport]):
 
     def close(self) -> None:
         """Close the connections; those of views made by `for_tenant` and `acting` are the same ones."""
+        for runner in self._shared.cleaners.values():
+            runner.stop(STOP_S)
         self._shared.transport.close()
 
     def __enter__(self) -> Self:

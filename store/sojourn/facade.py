@@ -13,6 +13,8 @@ from typing import Any, Final, Generic, Self, TypeVar
 
 from sojourn.cleanup.report import CleanupReport, DueReport, Progress, Tally
 from sojourn.cleanup.run import Run, inactive_sessions
+from sojourn.cleanup.runners import Runner, check_none_runs
+from sojourn.cleanup.schedule import CleanupScheduler, scheduler
 from sojourn.codec import Codec, check_indexed, codec_for
 from sojourn.errors import (
     InvalidField,
@@ -31,8 +33,8 @@ from sojourn.keys import TenantKeys
 from sojourn.limits import LONGEST_BATCH, Ttl, at_most, milliseconds
 from sojourn.models import Session
 from sojourn.operations import quotas, read, write
-from sojourn.operations.cleanup import add_counts
 from sojourn.operations import tokens as token_operations
+from sojourn.operations.cleanup import add_counts
 from sojourn.operations.core import Context, Operation, together
 from sojourn.operations.flows import Flow, Pause, mutate_flow
 from sojourn.operations.homes import Home, find_home, is_open
@@ -109,6 +111,8 @@ class Shared(Generic[T]):
     hints: Hints = field(default_factory=Hints)
     homes: dict[str, _Known] = field(default_factory=dict)
     """Where tenants' keys are, as far as that was asked."""
+    cleaners: dict[str, Any] = field(default_factory=dict)
+    """What runs the cleanup of a tenant; see `sojourn.cleanup.runners`."""
     moves: int = 0
     """How often a tenant was found elsewhere than before: then each view makes sure of its own anew."""
 
@@ -283,7 +287,7 @@ class Facade(Generic[S, T]):
             waited = True
             yield Pause(_LOOK_S)
 
-    def _settled(self, build: Callable[[], Generator[Operation[Any], Any, R]]) -> Generator[Any, Any, R]:
+    def _settled(self, build: Callable[[], Generator[Any, Any, R]]) -> Generator[Any, Any, R]:
         """The flow that `build` makes, once all sessions are in one place: nothing tells it that some are elsewhere."""
         checked(build())
         if (yield from self._relocated()):
@@ -403,9 +407,7 @@ class Facade(Generic[S, T]):
         tally = yield from self._clean(run, Tally(), counted=not dry_run)
         return tally.cleanup_report(dry_run=dry_run)
 
-    def _clean(
-        self, run: Run, tally: Tally, *, counted: bool = True, missed: int = 0
-    ) -> Generator[Any, Any, Tally]:
+    def _clean(self, run: Run, tally: Tally, *, counted: bool = True, missed: int = 0) -> Generator[Any, Any, Tally]:
         """Clean up wherever the tenant's sessions are, and count the run, with those `missed` that could not be."""
         while True:
             looked_in = self._context.keys
@@ -418,8 +420,40 @@ class Facade(Generic[S, T]):
             counts = {"cleanup|runs": 1 + missed} | ({"cleanup|failures": failures} if failures else {})
             told = add_counts(self._context, self._context.keys.stats, counts, stamp="cleanup|last_ms")
             # What was done is done, whether or not it could be counted.
-            yield replace(told, parse=lambda _: None)
+            yield replace(told, parse=lambda _: False)
         return tally
+
+    def _scheduled(
+        self, status: CleanupScheduler, tally: Tally, stopping: Callable[[], bool]
+    ) -> Generator[Any, Any, Tally]:
+        """One run of the cleanup that runs by itself."""
+        inactive = None
+        if status.max_age_s is not None:
+            inactive = inactive_sessions(
+                self._context, self._codec, status.max_age_s, None, None, "inactive", dry_run=False
+            )
+        run = self._due(inactive=inactive, stopping=stopping)
+        return (yield from self._clean(run, tally, missed=status.missed))
+
+    def _schedule(self, interval: Ttl, max_age: Ttl, jitter: float) -> CleanupScheduler:
+        """What a new cleanup that runs by itself is asked for.
+
+        Raises:
+            InvalidInput: one of the arguments is no good, there is one already, or this is the view of one owner.
+        """
+        _ = self._whole_tenant
+        check_none_runs(self._shared.cleaners.get(self.tenant))
+        return scheduler(self.tenant, interval, max_age, jitter)
+
+    @property
+    def cleanup_scheduler(self) -> CleanupScheduler | None:
+        """How the tenant's cleanup that was started last fares; None: none was.
+
+        Example:
+            >>> store.cleanup_scheduler.last_error  # doctest: +SKIP
+        """
+        runner: Runner | None = self._shared.cleaners.get(self.tenant)
+        return None if runner is None else runner.status
 
     def _update_many(self, updates: Mapping[str, Mapping[str, Any]]) -> list[Operation[S]]:
         return self._bounded(

@@ -19,7 +19,7 @@ _TOLD: Final = 100
 
 @dataclass(frozen=True)
 class CleanupFailure:
-    """One session that could not be cleaned up; it stays as it was, and stopped no other."""
+    """One session that could not be cleaned up; it stopped no other."""
 
     session_id: str
     error: SojournError

@@ -58,9 +58,7 @@ def expire_due(context: Context, behind: tuple[str, str], limit: int, scan: int)
     return call("expire_due", [keys.partition.deadlines], args, parse)
 
 
-def purge_ended(
-    context: Context, behind: tuple[str, str], limit: int, scan: int, *, archived: bool
-) -> Operation[Step]:
+def purge_ended(context: Context, behind: tuple[str, str], limit: int, scan: int, *, archived: bool) -> Operation[Step]:
     """Remove up to `limit` ended sessions of the tenant whose time is up, from behind a place on."""
 
     def parse(reply: Any) -> Step:
