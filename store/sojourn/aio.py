@@ -283,7 +283,7 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
 
     async def stop_cleanup_scheduler(self, timeout: float = STOP_S) -> bool:  # noqa: ASYNC109
         """See `SessionStore.stop_cleanup_scheduler`."""
-        runner: TaskRunner | None = self._shared.cleaners.get(self.tenant)
+        runner: TaskRunner | None = self._scheduler_to_stop(timeout)
         return runner is None or await runner.stop(timeout)
 
     # Events

@@ -545,7 +545,7 @@ class SessionStore(Facade[S, Transport]):
         One that does not in that many seconds is cancelled, if it is a task, and else ends as soon as it can. Closing
         the store stops those of all its tenants.
         """
-        runner: ThreadRunner | None = self._shared.cleaners.get(self.tenant)
+        runner: ThreadRunner | None = self._scheduler_to_stop(timeout)
         return runner is None or runner.stop(timeout)
 
     # Events

@@ -13,7 +13,7 @@ from typing import Any, Final, Generic, Self, TypeVar
 
 from sojourn.cleanup.report import CleanupReport, DueReport, Progress, Tally
 from sojourn.cleanup.run import Run, inactive_sessions
-from sojourn.cleanup.runners import Runner, check_none_runs
+from sojourn.cleanup.runners import Runner, check_none_runs, check_timeout
 from sojourn.cleanup.schedule import CleanupScheduler, scheduler
 from sojourn.codec import Codec, check_indexed, codec_for
 from sojourn.errors import (
@@ -444,6 +444,10 @@ class Facade(Generic[S, T]):
         _ = self._whole_tenant
         check_none_runs(self._shared.cleaners.get(self.tenant))
         return scheduler(self.tenant, interval, max_age, jitter)
+
+    def _scheduler_to_stop(self, timeout_s: float) -> Any:
+        check_timeout(timeout_s)
+        return self._shared.cleaners.get(self.tenant)
 
     @property
     def cleanup_scheduler(self) -> CleanupScheduler | None:

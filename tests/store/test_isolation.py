@@ -62,9 +62,12 @@ ON_ONE: dict[str, Callable[[Any, str], Any]] = {
 ON_MANY = {
     "get_many", "update_many", "list", "count", "events", "peek_events", "forget_events", "archive", "create",
     "create_many", "tokens", "mcp", "administered", "tenant_limits", "set_tenant_limits", "usage",
+    "expire_due", "cleanup_inactive", "start_cleanup_scheduler",  # these in cleanup/test_tenants.py
 }  # fmt: skip
 """Those that do not; each has a test below."""
-OF_NOBODY = {"acting", "owned_by", "close", "for_tenant", "model", "tenant"}
+OF_NOBODY = {
+    "acting", "owned_by", "close", "for_tenant", "model", "tenant", "cleanup_scheduler", "stop_cleanup_scheduler",
+}  # fmt: skip
 
 
 def edited(store: Any, session_id: str) -> None:

@@ -11,7 +11,7 @@ from sojourn.cleanup.report import Tally
 from sojourn.cleanup.schedule import LOG, CleanupScheduler
 from sojourn.errors import InvalidInput
 
-__all__ = ["Runner", "TaskRunner", "ThreadRunner", "check_none_runs"]
+__all__ = ["Runner", "TaskRunner", "ThreadRunner", "check_none_runs", "check_timeout"]
 
 _CANCELLED_S: Final = 1.0
 """For so long a task that was cancelled may take to end."""
@@ -38,6 +38,16 @@ def check_none_runs(runner: Runner | None) -> None:
         raise InvalidInput(
             f"the cleanup of tenant '{runner.status.tenant}' is running: stop_cleanup_scheduler() before another start"
         )
+
+
+def check_timeout(timeout_s: object) -> None:
+    """Refuse what is no time to wait.
+
+    Raises:
+        InvalidInput: it is none.
+    """
+    if type(timeout_s) not in (int, float) or not 0 <= timeout_s <= threading.TIMEOUT_MAX:
+        raise InvalidInput("timeout is a number of seconds from 0 on")
 
 
 class TaskRunner:
