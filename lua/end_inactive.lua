@@ -19,7 +19,7 @@
 -- ARGV[16] actor      string
 -- ARGV[17] trace      string
 -- ARGV[18] changes    JSON    the changed fields, for the event
--- Returns  {candidates, skipped, created_at ms and id to go on behind, complete 0|1, {id ended, ...}, {id, error, ...}};
+-- Returns  {candidates, skipped, created_at ms and id to go on behind, complete 0|1, {id ended, ...}, {id, error, ..}};
 --          candidates: at the start how many are old enough; of a repeat: how many were ended, as a number, and no end
 -- Errors   none
 -- @include include/keys

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final, Protocol
 
 from sojourn.cleanup.report import Tally
@@ -75,19 +76,22 @@ class TaskRunner:
         """Whether it is still at work; what a closed loop left is not."""
         return not self._task.done() and not self._task.get_loop().is_closed()
 
+    def _stops(self) -> bool:
+        # In Python 3.11 a cancellation may be lost in `wait_for`, by which redis-py connects; the task still knows.
+        return self._stop.is_set() or self._task.cancelling() > 0
+
     async def _run(self) -> None:
-        while not self._stop.is_set():
+        while not self._stops():
             tally = Tally()
             try:
-                await self._clean(self.status, tally, self._stop.is_set)
+                await self._clean(self.status, tally, self._stops)
             except Exception as error:  # noqa: BLE001 - whatever it is: it is kept and told, and the next run comes
                 self.status.failed(error, tally)
             else:
                 self.status.succeeded(tally)
-            try:
-                await asyncio.wait_for(self._stop.wait(), self.status.pause_s())
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0 if self._stops() else self.status.pause_s()):
+                    await self._stop.wait()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self.status.running = False
