@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import builtins
+import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from sojourn.cleanup.report import CleanupReport, DueReport, Progress
@@ -43,6 +45,7 @@ from sojourn.operations.rotation import rotate_flow
 from sojourn.peek import EventPage, From, peek_flow
 from sojourn.quotas import TenantLimits, Usage
 from sojourn.settings import Settings
+from sojourn.telemetry.observing import Observer, operation_of
 from sojourn.tokens.client import Tokens
 from sojourn.transport.blocking import Transport
 
@@ -69,6 +72,7 @@ class SessionStore(Facade[S, Transport]):
         settings: all settings; None: read from environment and ``sojourn.yaml``.
         actor: who acts, for the events.
         trace_id: in which trace, for the events.
+        observers: who is told of each call; see `sojourn.telemetry`.
 
     Raises:
         SettingsError: the settings are no good.
@@ -84,20 +88,20 @@ class SessionStore(Facade[S, Transport]):
     @overload
     def __init__(
         self: SessionStore[Session], url: str | None = None, *, tenant: str | None = None,
-        settings: Settings | None = None, actor: str = "", trace_id: str = "",
+        settings: Settings | None = None, actor: str = "", trace_id: str = "", observers: Iterable[Observer] = (),
     ) -> None: ...  # fmt: skip
 
     @overload
     def __init__(
         self, url: str | None = None, *, model: type[S], tenant: str | None = None,
-        settings: Settings | None = None, actor: str = "", trace_id: str = "",
+        settings: Settings | None = None, actor: str = "", trace_id: str = "", observers: Iterable[Observer] = (),
     ) -> None: ...  # fmt: skip
 
     def __init__(
         self, url: str | None = None, *, model: Any = Session, tenant: str | None = None,
-        settings: Settings | None = None, actor: str = "", trace_id: str = "",
+        settings: Settings | None = None, actor: str = "", trace_id: str = "", observers: Iterable[Observer] = (),
     ) -> None:  # fmt: skip
-        super().__init__(url, model, tenant, settings, actor, trace_id, Transport)
+        super().__init__(url, model, tenant, settings, actor, trace_id, Transport, observers)
 
     # One session
 
@@ -534,10 +538,11 @@ class SessionStore(Facade[S, Transport]):
             True
         """
         status = self._schedule(interval, max_age, jitter)
-        self._shared.cleaners[self.tenant] = ThreadRunner(
-            status, lambda *run: self._drive(lambda: self._scheduled(*run))
-        )
+        self._shared.cleaners[self.tenant] = ThreadRunner(status, self._cleanup_run)
         return status
+
+    def _cleanup_run(self, *run: Any) -> None:
+        self._drive(lambda: self._scheduled(*run))
 
     def stop_cleanup_scheduler(self, timeout: float = STOP_S) -> bool:
         """Stop the tenant's cleanup after the step that is under way; whether it came to rest in time, or did not run.
@@ -700,7 +705,33 @@ class SessionStore(Facade[S, Transport]):
 
     # How it runs
 
+    # Each call goes through one of these three. The operation is called as the public method that calls, which is one
+    # frame up; nothing is looked at unless somebody observes.
+
     def _run(self, build: Callable[[], Operation[R]]) -> R:
+        observers = self._shared.observers
+        if observers is None:
+            return self._perform(build)
+        return observers.call(operation_of(sys._getframe(1).f_code), self.tenant, self._perform, build)  # noqa: SLF001
+
+    def _run_many(
+        self,
+        build: Callable[[], Sequence[Operation[R]]],
+        finish: Callable[[Operation[R], builtins.list[Any]], E],
+    ) -> builtins.list[E]:
+        observers = self._shared.observers
+        if observers is None:
+            return self._perform_many(build, finish)
+        perform = partial(self._perform_many, finish=finish)
+        return observers.call(operation_of(sys._getframe(1).f_code), self.tenant, perform, build)  # noqa: SLF001
+
+    def _drive(self, build: Callable[[], Generator[Operation[Any] | Pause | Ask, Any, R]]) -> R:
+        observers = self._shared.observers
+        if observers is None:
+            return self._perform_flow(build)
+        return observers.call(operation_of(sys._getframe(1).f_code), self.tenant, self._perform_flow, build)  # noqa: SLF001
+
+    def _perform(self, build: Callable[[], Operation[R]]) -> R:
         """Execute the operation that `build` makes once it is known where the tenant's keys are."""
         if not self._ready:
             build()  # what is not acceptable is told without asking anybody
@@ -714,7 +745,7 @@ class SessionStore(Facade[S, Transport]):
         self._open()
         return self._execute(build())
 
-    def _run_many(
+    def _perform_many(
         self,
         build: Callable[[], Sequence[Operation[R]]],
         finish: Callable[[Operation[R], builtins.list[Any]], E],
@@ -734,7 +765,7 @@ class SessionStore(Facade[S, Transport]):
                 found[index] = each
         return found
 
-    def _drive(self, build: Callable[[], Generator[Operation[Any] | Pause | Ask, Any, R]]) -> R:
+    def _perform_flow(self, build: Callable[[], Generator[Operation[Any] | Pause | Ask, Any, R]]) -> R:
         if not self._ready:
             checked(build())
             self._open()
@@ -792,6 +823,8 @@ class SessionStore(Facade[S, Transport]):
         """Close the connections; those of views made by `for_tenant` and `acting` are the same ones."""
         for runner in self._shared.cleaners.values():
             runner.stop(STOP_S)
+        if self._shared.observers is not None:
+            self._shared.observers.flush()
         self._shared.transport.close()
 
     def __enter__(self) -> Self:

@@ -41,6 +41,8 @@ from sojourn.operations.homes import Home, find_home, is_open
 from sojourn.quotas import TenantLimits
 from sojourn.sealing import Sealer
 from sojourn.settings import Settings, load_settings
+from sojourn.telemetry.observing import Observer, Observers
+from sojourn.telemetry.to_redis import ToRedis
 from sojourn.tokens.hints import Hints
 from sojourn.tokens.model import TokenPair
 
@@ -78,6 +80,7 @@ DEFAULT: Final = Default()
 ASTRAY: Final = (SessionNotFound, TenantMoved, TokenInvalid)
 """What a call hears that looks for a tenant where it is no longer."""
 _CONTEXT_BYTES: Final = 256
+_OBSERVERS: Final = 100
 _HOME_S: Final = 1.0
 """What is known of a tenant's home is that old at most when it is relied on for something not being there."""
 _MOVE_S: Final = 10.0
@@ -111,6 +114,8 @@ class Shared(Generic[T]):
     hints: Hints = field(default_factory=Hints)
     homes: dict[str, _Known] = field(default_factory=dict)
     """Where tenants' keys are, as far as that was asked."""
+    observers: Observers | None = None
+    """Who is told of each call; None: nobody."""
     cleaners: dict[str, Any] = field(default_factory=dict)
     """What runs the cleanup of a tenant; see `sojourn.cleanup.runners`."""
     moves: int = 0
@@ -143,6 +148,7 @@ class Facade(Generic[S, T]):
         actor: str,
         trace_id: str,
         transport: Callable[[Settings], T],
+        observers: Iterable[Observer],
     ) -> None:
         given: object = url  # whoever does without a type checker passes settings first
         if isinstance(given, Settings) or not (settings is None or isinstance(settings, Settings)):
@@ -159,6 +165,12 @@ class Facade(Generic[S, T]):
         )
         self._context = context if tenant is None else context.of(TenantKeys.of(tenant, settings.partitions))
         self._shared = Shared(transport(settings))
+        observers = at_most(observers, _OBSERVERS, "observers")
+        if settings.operation_metrics and not any(isinstance(each, ToRedis) for each in observers):
+            observers.append(ToRedis(settings))
+        if observers:
+            self._shared.observers = Observers(observers, settings)
+            self._context = replace(self._context, current_trace=self._shared.observers.trace_id)
 
     @property
     def tenant(self) -> str:
@@ -194,7 +206,7 @@ class Facade(Generic[S, T]):
             >>> store.acting(actor="ada", trace_id="4bf92f35").delete(session.id)  # doctest: +SKIP
         """
         actor, trace_id = _checked_context("actor", actor), _checked_context("trace_id", trace_id)
-        return self._view(replace(self._context, actor=actor, trace=trace_id))
+        return self._view(replace(self._context, actor=actor, given_trace=trace_id))
 
     def owned_by(self, owner: str) -> Self:
         """The same store, but it sees, and changes, that owner's sessions alone, and creates sessions for it.
@@ -458,6 +470,10 @@ class Facade(Generic[S, T]):
         """
         runner: Runner | None = self._shared.cleaners.get(self.tenant)
         return None if runner is None else runner.status
+
+    def _add_calls(self, counts: Mapping[str, int], operation: str) -> Operation[bool]:
+        """Add to the counts of the tenant's calls."""
+        return add_counts(self._context, self._context.keys.calls, counts, operation=operation)
 
     def _update_many(self, updates: Mapping[str, Mapping[str, Any]]) -> list[Operation[S]]:
         return self._bounded(

@@ -85,6 +85,7 @@ SENSIBLE: Final[Mapping[str, Sequence[Any]]] = {
     "until": _MOMENTS,
     "expect": (None, "1:" + "0" * 64),
     "progress": (None, Made("callable", lambda: lambda *_: None)),
+    "observers": ((), []),
     "max_age": (3600, 0.5, timedelta(days=7)),
     "dry_run": (False, True),
     "batch": (10, 1),

@@ -41,7 +41,7 @@ def check_none_runs(runner: Runner | None) -> None:
         )
 
 
-def check_timeout(timeout_s: object) -> None:
+def check_timeout(timeout_s: float) -> None:
     """Refuse what is no time to wait.
 
     Raises:

@@ -213,6 +213,8 @@ class Settings(BaseSettings):
     environment: a JSON list, or several separated by commas or white space."""
     secret_keys_file: Path | None = None
     """A file with such keys, one a line; they come after those of `secret_keys`."""
+    operation_metrics: bool = False
+    """Whether clients count their calls, by result and duration, in Redis, so that a worker's ``/metrics`` tells."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @classmethod
@@ -369,7 +371,7 @@ class Settings(BaseSettings):
             slide_gain=self.slide_gain,
             tells_touches=self.touch_events,
             actor=actor,
-            trace=trace,
+            given_trace=trace,
             keyring=self.keyring,
         )
 

@@ -53,7 +53,6 @@ async def test_it_cleans_up(plain: Any, raw_any: Any, any_redis_url: str, caplog
     caplog.set_level(logging.INFO, "sojourn.cleanup")
     due, stale = plant(plain, raw_any)
     async with AsyncSessionStore(any_redis_url, model=JobSession) as store:
-        assert store.cleanup_scheduler is None
         status = store.start_cleanup_scheduler(0.02, max_age=86_400)
         await eventually_async(lambda: _is(status.runs >= 2), what="two runs")
         assert (status_of(raw_any, plain, due), status_of(raw_any, plain, stale)) == ("expired", "terminated")
