@@ -94,8 +94,10 @@ class ForgottenJson(TypedDict):
 
     group: str
     found: Annotated[bool, D(description="whether there was such a group")]
-    pending: Annotated[int, D(description="events that it had been given and had not acknowledged")]
-    lag_s: Annotated[float, D(description="the age of the oldest event that it had still to do with")]
+    pending: NotRequired[Annotated[int, D(description="of a dry run: events that it has in hand")]]
+    lag_s: NotRequired[
+        Annotated[float, D(description="of a dry run: the age of the oldest that it has not dealt with")]
+    ]
     dry_run: bool
 
 

@@ -124,7 +124,10 @@ class Group(Sharing, click.Group):
         """The commands under their titles."""
         left = {name: each for name, each in self.commands.items() if not each.hidden}
         widest = max(map(len, left), default=0)
-        for title, names in {**self._sections, "More" if self._sections else "Commands": self.list_commands(ctx)}.items():
+        for title, names in {
+            **self._sections,
+            "More" if self._sections else "Commands": self.list_commands(ctx),
+        }.items():
             rows = [(name.ljust(widest), left.pop(name).get_short_help_str()) for name in names if name in left]
             if rows:
                 with formatter.section(title):
