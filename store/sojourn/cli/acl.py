@@ -29,7 +29,8 @@ __all__ = ["acl"]
 def acl(state: State, name: str, user: str | None, apply: bool, password_stdin: bool, rewrite: bool) -> None:
     """Print the rule that confines a Redis user to a tenant.
 
-    To its keys, and to the commands that clients need. With --apply the user is set. A password that was made for it is printed once; Redis keeps its SHA-256 only.
+    To its keys, and to the commands that clients need. With --apply the user is set. A password that was made for it is
+    printed once; Redis keeps its SHA-256 only.
     """
     from sojourn import tenants
 

@@ -116,7 +116,8 @@ def _problems(found: ArchiveStatus) -> tuple[str, ...]:
 def retention(state: State, dry_run: bool) -> None:
     """Remove what is no longer to be kept.
 
-    The settings archive_retention and audit_retention say what that is; a worker does so hourly. The exit code is 5 where an audit trail is damaged: nothing of it is removed then.
+    The settings archive_retention and audit_retention say what that is; a worker does so hourly. The exit code is 5
+    where an audit trail is damaged: nothing of it is removed then.
     """
     with needs_worker_extra():
         from sojourn import archive as library

@@ -144,8 +144,8 @@ def verify(state: State, all_tenants: bool, expect: str | None) -> None:
     """Check that nobody tampered with the audit trail.
 
     That nothing in it was changed, removed or put in. Prints where each chain ends, as SEQ:HASH. Keep that where nobody
-    who can write the archive can change it: given with --expect, it also finds a chain that was written anew as a whole.
-    The exit code is 5 if a chain is damaged, and 1 if the tenant has none.
+    who can write the archive can change it: given with --expect, it also finds a chain that was written anew as a
+    whole. The exit code is 5 if a chain is damaged, and 1 if the tenant has none.
     """
     from sojourn.archive import ChainReport
 

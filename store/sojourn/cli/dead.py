@@ -43,7 +43,8 @@ _WHICH: Final[tuple[Callable[..., object], ...]] = (
 def dead() -> None:
     """List, replay and drop events that hooks were given up on.
 
-    A hook that fails as often as it may leaves its event here. They are those of all tenants, unless --tenant is on the command line.
+    A hook that fails as often as it may leaves its event here. They are those of all tenants, unless --tenant is on the
+    command line.
     """
 
 

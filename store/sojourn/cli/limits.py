@@ -67,7 +67,8 @@ def rate(text: str) -> str | None:
 def limits(state: State, /, name: str, **options: Any) -> None:
     """Show a tenant's limits and what it takes of them.
 
-    With options, those are set first; none removes a limit. They hold for every client from then on, and exactly. Sessions that are there count; what is over a limit stays.
+    With options, those are set first; none removes a limit. They hold for every client from then on, and exactly.
+    Sessions that are there count; what is over a limit stays.
     """
     context = click.get_current_context()
     given = {

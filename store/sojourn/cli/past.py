@@ -36,7 +36,8 @@ _PAGE = 10_000
 def history(state: State, session_id: str) -> None:
     """Show all that happened to a session.
 
-    When, by whom, and which fields became what: from the archive, where there is one, and from what is on its way there.
+    When, by whom, and which fields became what: from the archive, where there is one, and from what is on its way
+    there.
     """
     session_id = whole_anywhere(state, session_id)
     if not show_events(state, _history(state, session_id)):
@@ -118,8 +119,9 @@ def restore(
 def rehydrate(state: State, ids: tuple[str, ...], restart: bool, dry_run: bool) -> None:
     """Fill Redis from the archive, after a disaster.
 
-    Live sessions come back, with the time that they have left. Of all tenants, or of the one given with --tenant. Nothing is overwritten by something older; sessions past their
-    deadline come back too, so that their hooks run. Cut short, it goes on where it was.
+    Live sessions come back, with the time that they have left. Of all tenants, or of the one given with --tenant.
+    Nothing is overwritten by something older; sessions past their deadline come back too, so that their hooks run. Cut
+    short, it goes on where it was.
     """
     with needs_worker_extra():
         from sojourn import archive as library

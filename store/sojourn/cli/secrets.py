@@ -53,8 +53,9 @@ def keygen() -> None:
 def reseal(state: State, dry_run: bool) -> None:
     """Move all that is sealed to the newest key.
 
-    What is in Redis, and what is archived. Of all tenants, or of the one given with --tenant. First give the new key to all processes. Cut short, it does the
-    rest when it is run again. What is left under each key is shown; a key with nothing left can go.
+    What is in Redis, and what is archived. Of all tenants, or of the one given with --tenant. First give the new key to
+    all processes. Cut short, it does the rest when it is run again. What is left under each key is shown; a key with
+    nothing left can go.
     """
     if dry_run:
         _status(state)

@@ -74,6 +74,7 @@ class Sharing(click.Command):
         return f"{found[1]}." if found else first
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Its own options, then the global ones."""
         own: list[tuple[str, str]] = []
         shared: list[tuple[str, str]] = []
         for each in self.get_params(ctx):
@@ -85,6 +86,7 @@ class Sharing(click.Command):
                 formatter.write_dl(records)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The examples, then the notes."""
         if self.examples:
             with formatter.section("Examples"):
                 for each in self.examples:

@@ -88,7 +88,8 @@ def show(state: State, name: str) -> None:
 def isolate(state: State, name: str) -> None:
     """Give a tenant a partition of its own.
 
-    What it has is moved there; a Redis user can then be confined to it (see 'sojourn acl'). Clients and workers go on meanwhile. Cut short, the next call goes on where it was.
+    What it has is moved there; a Redis user can then be confined to it (see 'sojourn acl'). Clients and workers go on
+    meanwhile. Cut short, the next call goes on where it was.
     """
     from sojourn import tenants
 
@@ -112,7 +113,8 @@ def isolate(state: State, name: str) -> None:
 def delete(state: State, name: str, dry_run: bool, yes: bool) -> None:
     """Delete a tenant, in Redis and in the archive.
 
-    The audit trail stays. Nothing can be created for it from the first moment on. Cut short, the next call goes on, and tells of both.
+    The audit trail stays. Nothing can be created for it from the first moment on. Cut short, the next call goes on, and
+    tells of both.
     """
     from sojourn import tenants
 

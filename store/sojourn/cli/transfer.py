@@ -49,9 +49,9 @@ _FORMAT = click.option(
 def export(state: State, /, file: str, all_tenants: bool, status: tuple[str, ...], **choice: Any) -> None:
     """Write archived rows to a file, or to stdout.
 
-    All are written as they are at one moment. The filters choose sessions; of entries, events and snapshots, those of such sessions.
-    What is written holds whatever the sessions hold: guard it as you guard the archive.
-    The file gets its name when it is whole, and only you may read it.
+    All are written as they are at one moment. The filters choose sessions; of entries, events and snapshots, those of
+    such sessions. What is written holds whatever the sessions hold: guard it as you guard the archive. The file gets
+    its name when it is whole, and only you may read it.
     """
     if all_tenants and "tenant" in state.arguments:
         raise click.UsageError("--tenant and --all-tenants exclude each other", click.get_current_context())
