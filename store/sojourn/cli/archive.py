@@ -39,7 +39,14 @@ if TYPE_CHECKING:
 __all__ = ["archive", "archive_url"]
 
 
-@click.group(cls=Group, examples=["sojourn archive init", "sojourn archive status", "sojourn archive list --owner ada"])
+@click.group(
+    cls=Group,
+    sections={
+        "Tables": ("init", "migrate", "status"),
+        "Contents": ("run", "list", "get", "export", "import", "retention"),
+    },
+    examples=["sojourn archive init", "sojourn archive status", "sojourn archive list --owner ada"],
+)
 def archive() -> None:
     """Make, fill, read and empty the archive in PostgreSQL.
 

@@ -139,8 +139,8 @@ class LetterJson(TypedDict):
     event_id: str
     at_ms: Annotated[int, D(description="when it was given up")]
     tries: int
-    error: str
-    event: Annotated[dict[str, Any] | None, D(description="as of sojourn events; null where it cannot be read")]
+    reason: Annotated[str, D(description="why it was given up")]
+    event: Annotated[dict[str, Any] | str, D(description="as of sojourn events; text where it cannot be read")]
 
 
 class ReplayedJson(TypedDict):
@@ -415,6 +415,12 @@ class FindingJson(TypedDict):
     found: str
     why: str
     mend: str
+
+
+class FindingsJson(TypedDict):
+    """All that doctor found."""
+
+    findings: list[FindingJson]
 
 
 class MetricsJson(TypedDict):
