@@ -21,6 +21,7 @@ from rich.table import Table
 
 import bench_archive
 import bench_calls
+import bench_cleanup
 import bench_expiry
 import bench_memory
 import bench_tenancy
@@ -46,6 +47,9 @@ def main() -> int:
         if "expiry" in options.parts:
             results["expiry"] = bench_expiry.run(url, options.live, options.due, options.over)
             show_expiry(results["expiry"])
+        if "cleanup" in options.parts:
+            results["cleanup"] = bench_cleanup.run(url, options.inactive, options.rounds)
+            show_cleanup(results["cleanup"])
         if "archive" in options.parts:
             results["archive"] = bench_archive.run(url, options.dirty, options.rounds)
             show_archive(results["archive"])
@@ -57,17 +61,18 @@ def main() -> int:
 def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    parser.add_argument("parts", nargs="*", help="calls, tenancy, memory, expiry, archive; default: all")
+    parser.add_argument("parts", nargs="*", help="calls, tenancy, memory, expiry, cleanup, archive; default: all")
     parser.add_argument("--rounds", type=int, default=9, help="rounds of each side (default: 9)")
     parser.add_argument("--calls", type=int, default=400, help="calls in a round (default: 400)")
     parser.add_argument("--live", type=int, default=200_000, help="live sessions while others expire")
     parser.add_argument("--due", type=int, default=2_000, help="sessions that expire")
     parser.add_argument("--over", type=float, default=10.0, help="seconds over which they do")
+    parser.add_argument("--inactive", type=int, default=1_000, help="sessions that are cleaned up (default: 1000)")
     parser.add_argument("--dirty", type=int, default=10_000, help="sessions that are archived (default: 10000)")
     parser.add_argument("--redis", metavar="PATH", help="redis-server to use (default: on PATH, else the embedded one)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
     options = parser.parse_args()
-    known = {"calls", "tenancy", "memory", "expiry", "archive"}
+    known = {"calls", "tenancy", "memory", "expiry", "cleanup", "archive"}
     options.parts = set(options.parts) or known
     if not options.parts <= known:
         parser.error(f"parts are {', '.join(sorted(known))}")
@@ -138,6 +143,23 @@ def show_expiry(found: dict[str, Any]) -> None:
     table = Table("expiry", "")
     for name, value in found.items():
         table.add_row(name, f"{value:g}")
+    console.print(table)
+
+
+def show_cleanup(found: dict[str, Any]) -> None:
+    """Print how long it takes, and how long another client's gets take meanwhile."""
+    table = Table(
+        f"cleanup of {found['sessions']} sessions", "s", "others' p99, us, idle", "ratio", "rounds from .. to"
+    )
+    for case in bench_cleanup.CASES:
+        row = found[case]
+        ratios = row["ratios"]
+        table.add_row(
+            case, f"{row['s']:.2f}", f"{row['idle_p99_us']:.0f}", f"{statistics.median(ratios):.2f}",
+            f"{min(ratios):.2f} .. {max(ratios):.2f}",
+        )  # fmt: skip
+    for column in table.columns[1:]:
+        column.justify = "right"
     console.print(table)
 
 

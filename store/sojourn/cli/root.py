@@ -16,6 +16,7 @@ from sojourn.cli import failures
 from sojourn.cli.acl import acl
 from sojourn.cli.archive import archive
 from sojourn.cli.audit import audit
+from sojourn.cli.cleanup import cleanup
 from sojourn.cli.completion import completion
 from sojourn.cli.config import config
 from sojourn.cli.dead import dead
@@ -156,5 +157,6 @@ def cli(context: click.Context) -> None:
 for _command in (
     create, get, list_, update, append, touch, end, delete, rotate, token, events, history, restore, rehydrate, mcp,
     dead, worker, archive, audit, tenant, acl, doctor, metrics, secrets, config, completion,
+    cleanup,
 ):  # fmt: skip
     cli.add_command(_command)

@@ -40,6 +40,24 @@ class SessionJson(TypedDict):
     end_reason: str | None
 
 
+class CleanedJson(TypedDict):
+    """What a cleanup did, or in a dry run what it would do."""
+
+    tenant: str
+    dry_run: bool
+    expired: Annotated[int, D(description="sessions past their deadline that were claimed")]
+    lost: Annotated[int, D(description="those whose record was gone")]
+    damaged: Annotated[int, D(description="those whose record cannot be read")]
+    removed: Annotated[int, D(description="ended sessions that were kept for long enough")]
+    looked_at: Annotated[int, D(description="live sessions that are old enough to be inactive")]
+    ended: Annotated[int, D(description="those that nobody had used")]
+    skipped: Annotated[int, D(description="those that were used")]
+    failed: Annotated[int, D(description="sessions that could not be cleaned up; each is named on stderr")]
+    more: Annotated[bool, D(description="whether something is left")]
+    duration_s: float
+    ids: Annotated[list[str], D(description="the first 100 of the inactive sessions that ended")]
+
+
 class CandidateJson(TypedDict):
     """A session that an abbreviated id may mean."""
 

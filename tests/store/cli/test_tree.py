@@ -22,10 +22,10 @@ NODES = list(walk())
 BY_NAME = {node.name.removeprefix("sojourn "): node for node in NODES}
 DRY_RUN = (
     "end", "delete", "dead drop", "token revoke", "tenant delete", "archive retention", "archive import",
-    "archive migrate", "rehydrate", "events", "restore", "secrets reseal",
+    "archive migrate", "rehydrate", "events", "restore", "secrets reseal", "cleanup",
 )  # fmt: skip
 """What deletes or ends, or brings back what was."""
-YES = ("dead drop", "token revoke", "tenant delete", "archive migrate", "events")
+YES = ("dead drop", "token revoke", "tenant delete", "archive migrate", "events", "cleanup")
 """What asks first: it cannot be undone, and does not name each thing that goes."""
 ROOT = Path(__file__).parents[3]
 
