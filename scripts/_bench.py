@@ -24,6 +24,7 @@ import bench_calls
 import bench_cleanup
 import bench_expiry
 import bench_memory
+import bench_telemetry
 import bench_tenancy
 from sojourn.embedded import RedisServer
 
@@ -41,6 +42,8 @@ def main() -> int:
             results["calls"] = calls(url, options)
         if "tenancy" in options.parts:
             results["tenancy"] = tenancy(url, options)
+        if "telemetry" in options.parts:
+            results["telemetry"] = telemetry(url, options)
         if "memory" in options.parts:
             results["memory"] = bench_memory.run(url)
             show_memory(results["memory"])
@@ -61,7 +64,9 @@ def main() -> int:
 def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    parser.add_argument("parts", nargs="*", help="calls, tenancy, memory, expiry, cleanup, archive; default: all")
+    parser.add_argument(
+        "parts", nargs="*", help="calls, tenancy, telemetry, memory, expiry, cleanup, archive; default: all"
+    )
     parser.add_argument("--rounds", type=int, default=9, help="rounds of each side (default: 9)")
     parser.add_argument("--calls", type=int, default=400, help="calls in a round (default: 400)")
     parser.add_argument("--live", type=int, default=200_000, help="live sessions while others expire")
@@ -72,7 +77,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--redis", metavar="PATH", help="redis-server to use (default: on PATH, else the embedded one)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
     options = parser.parse_args()
-    known = {"calls", "tenancy", "memory", "expiry", "cleanup", "archive"}
+    known = {"calls", "tenancy", "telemetry", "memory", "expiry", "cleanup", "archive"}
     options.parts = set(options.parts) or known
     if not options.parts <= known:
         parser.error(f"parts are {', '.join(sorted(known))}")
@@ -113,6 +118,13 @@ def tenancy(url: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Time calls under limits, with tokens and with secrets against the plain ones."""
     rows = [bench_calls.measure(pair, options.rounds, options.calls) for pair in bench_tenancy.pairs(url)]
     show_ratios(rows, "tenancy", "without us", "with us")
+    return rows
+
+
+def telemetry(url: str, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Time calls that are observed against those that are not."""
+    rows = [bench_calls.measure(pair, options.rounds, options.calls) for pair in bench_telemetry.pairs(url)]
+    show_ratios(rows, "telemetry", "without us", "with us")
     return rows
 
 

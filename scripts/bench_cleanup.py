@@ -26,7 +26,7 @@ _CALLS_PER_S = 1_000
 
 
 def run(url: str, sessions: int, rounds: int) -> dict[str, Any]:
-    """Seconds for `sessions`, inactive or overdue, and the p99 of another client's gets, in ratios to its idle one."""
+    """Seconds for `sessions`, inactive or overdue, and the p99 of another client's calls, in ratios to its idle one."""
     settings = Settings(redis_url=url, tenant="cleanup", events_cap=100)
     client: Any = redis.Redis.from_url(url, decode_responses=True)
     results: dict[str, Any] = {"sessions": sessions}
@@ -104,7 +104,7 @@ def _last(other: Connection) -> float:
 
 
 def _work(url: str, tenant: str, told: Connection) -> None:
-    """Gets at an even pace; between `begin` and `end` their durations are kept, from when each was due."""
+    """Gets, and an update after four of them, at an even pace; from `begin` to `end` their durations are kept."""
     durations: list[float] = []
     with SessionStore(url, model=BenchSession, tenant=tenant) as store:
         session_id = store.create(ttl=3600, **FIELDS).id
@@ -124,5 +124,8 @@ def _work(url: str, tenant: str, told: Connection) -> None:
             if wait > 0:
                 time.sleep(wait)
             started = time.perf_counter()
-            store.get(session_id)
+            if len(durations) % 5 == 4:
+                store.update(session_id, step=len(durations))
+            else:
+                store.get(session_id)
             durations.append(time.perf_counter() - started)
