@@ -65,7 +65,7 @@ def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument(
-        "parts", nargs="*", help="calls, tenancy, telemetry, memory, expiry, cleanup, archive; default: all"
+        "parts", nargs="*", help="calls, tenancy, telemetry, memory, expiry, cleanup, archive; all if none"
     )
     parser.add_argument("--rounds", type=int, default=9, help="rounds of each side (default: 9)")
     parser.add_argument("--calls", type=int, default=400, help="calls in a round (default: 400)")
