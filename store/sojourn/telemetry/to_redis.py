@@ -67,7 +67,6 @@ class ToRedis(Observer):
         self._store: SessionStore[Any] | None = None
         self._begin_anew()
         _LIVE.add(self)
-        atexit.register(self.flush)
 
     def _begin_anew(self) -> None:
         """With nothing to tell: a child of a fork leaves to its parent what that has counted."""
@@ -170,10 +169,17 @@ class ToRedis(Observer):
         return self._store
 
 
+def _at_exit() -> None:
+    for each in list(_LIVE):
+        each.flush()
+
+
 def _after_fork() -> None:
     for each in list(_LIVE):
         each._begin_anew()  # noqa: SLF001
         each._store = None  # noqa: SLF001 - its connections are the parent's
 
 
-os.register_at_fork(after_in_child=_after_fork)
+atexit.register(_at_exit)
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_after_fork)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from tests.drivers import StoreOpener, snapshot
 from tests.proxy import Proxy
+from tests.store.cleanup.test_due import let_pass
 from tests.store.examples import JobSession, RangeSession, StrictSession, keys_of
 
 from sojourn import InvalidInput, SessionCorrupt, SessionNotFound, SessionStore
@@ -195,6 +196,20 @@ def test_progress_knows_of_how_many(jobs: SessionStore[JobSession], raw: Any) ->
     jobs.cleanup_inactive(86_400, progress=lambda done, total: told.append((done, total)))
     assert told[-1] == (22, 22)
     assert len(told) > 2
+
+
+def test_a_full_server_is_cleaned_up(jobs: SessionStore[JobSession], raw: Any) -> None:
+    """Out of memory, where nothing may grow, sessions end and are claimed all the same; only the run is not counted."""
+    due = [each.id for each in jobs.create_many([{}] * 7, ttl=3600)]
+    for _ in range(7):
+        aged(jobs, raw, 10)
+    let_pass(jobs, raw, due)
+    raw.config_set("maxmemory", 1)
+    try:
+        assert (jobs.expire_due().expired, jobs.cleanup_inactive(86_400).ended) == (7, 7)
+        assert raw.hget(keys_of(jobs).stats, "cleanup|runs") is None
+    finally:
+        raw.config_set("maxmemory", 0)
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,7 @@ def test_durations(any_redis_url: str, telemetry: Telemetry) -> None:
     assert found is not None
     (metric,) = found.resource_metrics[0].scope_metrics[0].metrics
     assert (metric.name, metric.unit) == ("db.client.operation.duration", "s")
-    points: dict[Any, Any] = {dict(each.attributes)["db.operation.name"]: each for each in metric.data.data_points}
+    points: dict[Any, Any] = {(each.attributes or {})["db.operation.name"]: each for each in metric.data.data_points}
     assert points["create"].count == 3
     assert 0 < points["create"].sum < 10
     assert "sojourn.tenant" not in points["create"].attributes
