@@ -151,6 +151,8 @@ def retention(state: State, dry_run: bool) -> None:
 
 def _show_retention(state: State, report: RetentionReport) -> None:
     tell(state, report.to_json(), lambda: _print_retention(report))
+    if report.dry_run:
+        hint("nothing was removed")
 
 
 def _print_retention(report: RetentionReport) -> None:

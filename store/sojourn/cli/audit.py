@@ -133,7 +133,7 @@ def _brief(value: Any) -> str:
     examples=[
         "sojourn audit verify",
         "sojourn audit verify --all-tenants",
-        "sojourn audit verify --all-tenants --json >> /mnt/elsewhere/heads.jsonl",
+        "sojourn audit verify --all-tenants --json >> heads.jsonl",
         "sojourn audit verify --expect $(cat head)",
     ],
 )

@@ -71,7 +71,7 @@ def _only_look(state: State, ids: Sequence[str], check: Callable[[Session], None
 @click.command(
     cls=Command,
     output=Lines("Deadline"),
-    examples=["sojourn touch 0b0e7f", "sojourn list --owner ada --ids | sojourn touch -"],
+    examples=["sojourn touch 0b0e7f", "sojourn list --owner ada --status pending --ids | sojourn touch -"],
 )
 @IDS
 @pass_state
@@ -100,7 +100,7 @@ def touch(state: State, ids: tuple[str, ...]) -> None:
     output=Lines("Session"),
     examples=[
         'sojourn end 0b0e7f --status failed --reason "out of disk"',
-        "sojourn list --owner ada --all --ids | sojourn end -",
+        "sojourn list --owner ada --status pending --all --ids | sojourn end -",
         "sojourn list --created-before 7d --all --ids | sojourn end - --dry-run",
     ],
 )

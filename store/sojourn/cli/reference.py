@@ -31,14 +31,15 @@ stay; fields may be added.
   ends here). It is printed as it is read, so a very long one takes no memory. As CSV each thing is a row.
 - **Lines** are a JSON object each, at the moment that it comes. As CSV each is a row.
 
-Times whose names end in `_ms` are milliseconds since the epoch, all others ISO 8601 in UTC. Durations whose names end in
-`_s` are seconds; those of a session's fields are ISO 8601 (`PT30M`).
+Times whose names end in `_ms` are milliseconds since the epoch, all others ISO 8601 in UTC. Durations whose names end
+in `_s` are seconds; those of a session's fields are ISO 8601 (`PT30M`).
 
 CSV is that of RFC 4180. Null is an empty cell, lists and objects are JSON. A text that a spreadsheet would take for a
 formula, as it begins with `=`, `+`, `-`, `@`, a tab or a carriage return, gets an apostrophe before it.
 
-Errors are on stderr, a JSON object on a line each: `{"error": {"code": "session_not_found", "message": "...", "session":
-"...", "tenant": "..."}}`. What only people want to know is there as `{"note": "..."}`. The exit code tells the rest.
+Errors are on stderr, a JSON object on a line each, with an [Error](#error) under `error`: `{"error": {"code":
+"session_not_found", "message": "...", "session": "...", "tenant": "..."}}`. What only people want to know is there as
+`{"note": "..."}`. The exit code tells the rest.
 """
 
 

@@ -233,7 +233,7 @@ class LimitsJson(TypedDict):
 
     tenant: str
     limits: dict[str, Any]
-    usage: dict[str, int]
+    usage: Annotated[dict[str, int | None], D(description="null: it is not counted, for there is no limit on it")]
 
 
 class ConfinementJson(TypedDict):

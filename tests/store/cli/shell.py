@@ -85,6 +85,6 @@ def run_stages(several: list[Stage]) -> Result:
         result = CliRunner().invoke(cli, each.arguments, input=text, prog_name="sojourn")
         text = result.stdout
         if each.target is not None:
-            Path(each.target).write_text(text)
+            Path(Path(each.target).name).write_text(text)  # wherever it says
     assert result is not None
     return result
