@@ -21,9 +21,11 @@ from rich.table import Table
 
 import bench_archive
 import bench_calls
+import bench_cleanup
 import bench_expiry
 import bench_memory
 import bench_server
+import bench_telemetry
 import bench_tenancy
 from sojourn.embedded import RedisServer
 
@@ -37,19 +39,24 @@ def main() -> int:
     with server(options.redis) as url:
         results["machine"] = machine(url)
         console.print(" · ".join(f"{name} {value}" for name, value in results["machine"].items()))
+        if options.server:
+            results["server"] = bench_server.run(url, min(options.rounds, 5))
+            show_server(results["server"])
         if "calls" in options.parts:
             results["calls"] = calls(url, options)
         if "tenancy" in options.parts:
             results["tenancy"] = tenancy(url, options)
-        if options.server:
-            results["server"] = bench_server.run(url, min(options.rounds, 5))
-            show_server(results["server"])
+        if "telemetry" in options.parts:
+            results["telemetry"] = telemetry(url, options)
         if "memory" in options.parts:
             results["memory"] = bench_memory.run(url)
             show_memory(results["memory"])
         if "expiry" in options.parts:
             results["expiry"] = bench_expiry.run(url, options.live, options.due, options.over)
             show_expiry(results["expiry"])
+        if "cleanup" in options.parts:
+            results["cleanup"] = bench_cleanup.run(url, options.inactive, options.rounds)
+            show_cleanup(results["cleanup"])
         if "archive" in options.parts:
             results["archive"] = bench_archive.run(url, options.dirty, options.rounds)
             show_archive(results["archive"])
@@ -61,18 +68,21 @@ def main() -> int:
 def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    parser.add_argument("parts", nargs="*", help="calls, tenancy, memory, expiry, archive; default: all")
+    parser.add_argument(
+        "parts", nargs="*", help="calls, tenancy, telemetry, memory, expiry, cleanup, archive; all if none"
+    )
     parser.add_argument("--server", action="store_true", help="instead of all that, what each script costs Redis")
     parser.add_argument("--rounds", type=int, default=9, help="rounds of each side (default: 9)")
     parser.add_argument("--calls", type=int, default=400, help="calls in a round (default: 400)")
     parser.add_argument("--live", type=int, default=200_000, help="live sessions while others expire")
     parser.add_argument("--due", type=int, default=2_000, help="sessions that expire")
     parser.add_argument("--over", type=float, default=10.0, help="seconds over which they do")
+    parser.add_argument("--inactive", type=int, default=1_000, help="sessions that are cleaned up (default: 1000)")
     parser.add_argument("--dirty", type=int, default=10_000, help="sessions that are archived (default: 10000)")
     parser.add_argument("--redis", metavar="PATH", help="redis-server to use (default: on PATH, else the embedded one)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
     options = parser.parse_args()
-    known = {"calls", "tenancy", "memory", "expiry", "archive"}
+    known = {"calls", "tenancy", "telemetry", "memory", "expiry", "cleanup", "archive"}
     if options.server and options.parts:
         parser.error("--server is measured alone")
     options.parts = set(options.parts) or (set() if options.server else known)
@@ -118,6 +128,13 @@ def tenancy(url: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     return rows
 
 
+def telemetry(url: str, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Time calls that are observed against those that are not."""
+    rows = [bench_calls.measure(pair, options.rounds, options.calls) for pair in bench_telemetry.pairs(url)]
+    show_ratios(rows, "telemetry", "without us", "with us")
+    return rows
+
+
 def show_ratios(rows: list[dict[str, Any]], *titles: str) -> None:
     """Print both sides and their ratio."""
     table = Table(*titles, "ratio", "rounds from .. to")
@@ -159,6 +176,23 @@ def show_expiry(found: dict[str, Any]) -> None:
     table = Table("expiry", "")
     for name, value in found.items():
         table.add_row(name, f"{value:g}")
+    console.print(table)
+
+
+def show_cleanup(found: dict[str, Any]) -> None:
+    """Print how long it takes, and how long another client's gets take meanwhile."""
+    table = Table(
+        f"cleanup of {found['sessions']} sessions", "s", "others' p99, us, idle", "ratio", "rounds from .. to"
+    )
+    for case in bench_cleanup.CASES:
+        row = found[case]
+        ratios = row["ratios"]
+        table.add_row(
+            case, f"{row['s']:.2f}", f"{row['idle_p99_us']:.0f}", f"{statistics.median(ratios):.2f}",
+            f"{min(ratios):.2f} .. {max(ratios):.2f}",
+        )  # fmt: skip
+    for column in table.columns[1:]:
+        column.justify = "right"
     console.print(table)
 
 

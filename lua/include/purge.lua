@@ -18,6 +18,27 @@ local function vanish(k, now, archived)
   redis.call('SADD', k.lost, k.member)
 end
 
+-- Removes one of them, and tells whether it did; `archived` is known by now.
+local function purge(k, now, grace, archived)
+  local raw = redis.pcall('HMGET', k.session, 'updated_at_ms')
+  -- A record without a readable time may not be archived either: it waits until its own TTL takes it.
+  local updated = not raw.err and (raw[1] and (positive(raw[1]) or now) or 0)
+  if raw.err then
+    forget(k) -- not a hash: somebody else's key now
+    return false
+  elseif not raw[1] and redis.call('EXISTS', k.session) == 0 then
+    vanish(k, now, archived)
+  elseif archived and updated + grace > now and redis.call('ZSCORE', k.dirty, k.member) then
+    redis.call('ZREM', k.removals, k.member)
+    -- Soon again, rather than when grace is over. The fraction tells whoever archives it that its time was over.
+    redis.call('ZADD', k.removals, text(math.min(updated + grace, now + LOOK_AGAIN_MS)) .. '.5', k.member)
+    return false
+  else
+    remove(k)
+  end
+  return true
+end
+
 local function purge_due(prefix, now, limit, grace, archived, archive_group)
   local due = redis.call('ZRANGEBYSCORE', prefix .. 'removals', '-inf', text(now), 'LIMIT', 0, limit)
   local removed = 0
@@ -26,23 +47,8 @@ local function purge_due(prefix, now, limit, grace, archived, archive_group)
     local k = member_keys(prefix, member)
     if not k then
       redis.call('ZREM', prefix .. 'removals', member)
-    else
-      local raw = redis.pcall('HMGET', k.session, 'updated_at_ms')
-      -- A record without a readable time may not be archived either: it waits until its own TTL takes it.
-      local updated = not raw.err and (raw[1] and (positive(raw[1]) or now) or 0)
-      if raw.err then
-        forget(k) -- not a hash: somebody else's key now
-      elseif not raw[1] and redis.call('EXISTS', k.session) == 0 then
-        vanish(k, now, archived)
-        removed = removed + 1
-      elseif archived and updated + grace > now and redis.call('ZSCORE', k.dirty, k.member) then
-        redis.call('ZREM', k.removals, k.member)
-        -- Soon again, rather than when grace is over. The fraction tells whoever archives it that its time was over.
-        redis.call('ZADD', k.removals, text(math.min(updated + grace, now + LOOK_AGAIN_MS)) .. '.5', k.member)
-      else
-        remove(k)
-        removed = removed + 1
-      end
+    elseif purge(k, now, grace, archived) then
+      removed = removed + 1
     end
   end
   return #due, removed

@@ -9,6 +9,7 @@ Example:
 
 from sojourn import errors
 from sojourn.aio import AsyncSessionStore
+from sojourn.cleanup import CleanupFailure, CleanupReport, CleanupScheduler, DueReport
 from sojourn.client import SessionStore
 from sojourn.counts import Histogram
 from sojourn.errors import *  # noqa: F403
@@ -49,10 +50,14 @@ __all__ = [
     "AsyncMcpCalls",
     "AsyncSessionStore",
     "AsyncTokens",
+    "CleanupFailure",
+    "CleanupReport",
+    "CleanupScheduler",
     "ClientInfo",
     "Counter",
     "DocumentationSession",
     "Draft",
+    "DueReport",
     "Event",
     "EventPage",
     "ExecutionMetrics",

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
+from sojourn.cleanup.report import CleanupReport, DueReport, Progress
+from sojourn.cleanup.run import BATCH
+from sojourn.cleanup.runners import TaskRunner
+from sojourn.cleanup.schedule import STOP_S, CleanupScheduler
 from sojourn.errors import LimitError, SessionError, StoreError
 from sojourn.events import Event, Start, Taken
 from sojourn.facade import (
@@ -40,6 +46,7 @@ from sojourn.operations.rotation import rotate_flow
 from sojourn.peek import EventPage, From, peek_flow
 from sojourn.quotas import TenantLimits, Usage
 from sojourn.settings import Settings
+from sojourn.telemetry.observing import Observer, operation_of
 from sojourn.tokens.aio import AsyncTokens
 from sojourn.transport.asynchronous import AsyncTransport
 
@@ -64,20 +71,20 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
     @overload
     def __init__(
         self: AsyncSessionStore[Session], url: str | None = None, *, tenant: str | None = None,
-        settings: Settings | None = None, actor: str = "", trace_id: str = "",
+        settings: Settings | None = None, actor: str = "", trace_id: str = "", observers: Iterable[Observer] = (),
     ) -> None: ...  # fmt: skip
 
     @overload
     def __init__(
         self, url: str | None = None, *, model: type[S], tenant: str | None = None,
-        settings: Settings | None = None, actor: str = "", trace_id: str = "",
+        settings: Settings | None = None, actor: str = "", trace_id: str = "", observers: Iterable[Observer] = (),
     ) -> None: ...  # fmt: skip
 
     def __init__(
         self, url: str | None = None, *, model: Any = Session, tenant: str | None = None,
-        settings: Settings | None = None, actor: str = "", trace_id: str = "",
+        settings: Settings | None = None, actor: str = "", trace_id: str = "", observers: Iterable[Observer] = (),
     ) -> None:  # fmt: skip
-        super().__init__(url, model, tenant, settings, actor, trace_id, AsyncTransport)
+        super().__init__(url, model, tenant, settings, actor, trace_id, AsyncTransport, observers)
 
     # One session
 
@@ -252,6 +259,43 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
         """See `SessionStore.metrics`."""
         found: TenantMetrics = await self._drive(self._metrics)
         return found
+    # Cleanup
+
+    async def expire_due(self, *, limit: int | None = None, progress: Progress | None = None) -> DueReport:
+        """See `SessionStore.expire_due`."""
+        return await self._drive(lambda: self._expire_due(limit, progress))
+
+    async def cleanup_inactive(
+        self,
+        max_age: Ttl,
+        *,
+        status: str | Iterable[str] | None = None,
+        kind: str | None = None,
+        reason: str = "inactive",
+        dry_run: bool = False,
+        batch: int = BATCH,
+        progress: Progress | None = None,
+    ) -> CleanupReport:
+        """See `SessionStore.cleanup_inactive`."""
+        return await self._drive(
+            lambda: self._cleanup_inactive(max_age, status, kind, reason, batch, progress, dry_run=dry_run)
+        )
+
+    def start_cleanup_scheduler(
+        self, interval: Ttl = 60.0, *, max_age: Ttl = None, jitter: float = 0.1
+    ) -> CleanupScheduler:
+        """See `SessionStore.start_cleanup_scheduler`. It begins when the caller awaits something."""
+        status = self._schedule(interval, max_age, jitter)
+        self._shared.cleaners[self.tenant] = TaskRunner(status, self._cleanup_run)
+        return status
+
+    async def _cleanup_run(self, *run: Any) -> None:
+        await self._drive(lambda: self._scheduled(*run))
+
+    async def stop_cleanup_scheduler(self, timeout: float = STOP_S) -> bool:  # noqa: ASYNC109
+        """See `SessionStore.stop_cleanup_scheduler`."""
+        runner: TaskRunner | None = self._scheduler_to_stop(timeout)
+        return runner is None or await runner.stop(timeout)
 
     # Events
 
@@ -324,7 +368,33 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
 
     # How it runs
 
-    async def _run(self, build: Callable[[], Operation[R]]) -> R:
+    # Each call goes through one of these three. The operation is called as the public method that calls, which is one
+    # frame up; nothing is looked at unless somebody observes.
+
+    def _run(self, build: Callable[[], Operation[R]]) -> Awaitable[R]:
+        observers = self._shared.observers
+        if observers is None:
+            return self._perform(build)
+        return observers.await_call(operation_of(sys._getframe(1).f_code), self.tenant, self._perform, build)  # noqa: SLF001
+
+    def _run_many(
+        self,
+        build: Callable[[], Sequence[Operation[R]]],
+        finish: Callable[[Operation[R], builtins.list[Any]], E],
+    ) -> Awaitable[builtins.list[E]]:
+        observers = self._shared.observers
+        if observers is None:
+            return self._perform_many(build, finish)
+        perform = partial(self._perform_many, finish=finish)
+        return observers.await_call(operation_of(sys._getframe(1).f_code), self.tenant, perform, build)  # noqa: SLF001
+
+    def _drive(self, build: Callable[[], Generator[Operation[Any] | Pause | Ask, Any, R]]) -> Awaitable[R]:
+        observers = self._shared.observers
+        if observers is None:
+            return self._perform_flow(build)
+        return observers.await_call(operation_of(sys._getframe(1).f_code), self.tenant, self._perform_flow, build)  # noqa: SLF001
+
+    async def _perform(self, build: Callable[[], Operation[R]]) -> R:
         if not self._ready:
             build()  # what is not acceptable is told without asking anybody
             await self._open()
@@ -337,7 +407,7 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
         await self._open()
         return await self._execute(build())
 
-    async def _run_many(
+    async def _perform_many(
         self,
         build: Callable[[], Sequence[Operation[R]]],
         finish: Callable[[Operation[R], builtins.list[Any]], E],
@@ -357,7 +427,7 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
                 found[index] = each
         return found
 
-    async def _drive(self, build: Callable[[], Generator[Operation[Any] | Pause | Ask, Any, R]]) -> R:
+    async def _perform_flow(self, build: Callable[[], Generator[Operation[Any] | Pause | Ask, Any, R]]) -> R:
         if not self._ready:
             checked(build())
             await self._open()
@@ -412,7 +482,13 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
 
     async def close(self) -> None:
         """See `SessionStore.close`."""
-        await self._shared.transport.close()
+        try:
+            for runner in self._shared.cleaners.values():
+                await runner.stop(STOP_S)
+            if self._shared.observers is not None:
+                await asyncio.to_thread(self._shared.observers.flush)
+        finally:
+            await self._shared.transport.close()
 
     async def __aenter__(self) -> Self:
         return self

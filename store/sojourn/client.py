@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import builtins
+import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
+from sojourn.cleanup.report import CleanupReport, DueReport, Progress
+from sojourn.cleanup.run import BATCH
+from sojourn.cleanup.runners import ThreadRunner
+from sojourn.cleanup.schedule import STOP_S, CleanupScheduler
 from sojourn.errors import LimitError, SessionError, StoreError
 from sojourn.events import Event, Start, Taken
 from sojourn.facade import (
@@ -40,6 +46,7 @@ from sojourn.operations.rotation import rotate_flow
 from sojourn.peek import EventPage, From, peek_flow
 from sojourn.quotas import TenantLimits, Usage
 from sojourn.settings import Settings
+from sojourn.telemetry.observing import Observer, operation_of
 from sojourn.tokens.client import Tokens
 from sojourn.transport.blocking import Transport
 
@@ -66,6 +73,7 @@ class SessionStore(Facade[S, Transport]):
         settings: all settings; None: read from environment and ``sojourn.yaml``.
         actor: who acts, for the events.
         trace_id: in which trace, for the events.
+        observers: who is told of each call; see `sojourn.telemetry`.
 
     Raises:
         SettingsError: the settings are no good.
@@ -81,20 +89,20 @@ class SessionStore(Facade[S, Transport]):
     @overload
     def __init__(
         self: SessionStore[Session], url: str | None = None, *, tenant: str | None = None,
-        settings: Settings | None = None, actor: str = "", trace_id: str = "",
+        settings: Settings | None = None, actor: str = "", trace_id: str = "", observers: Iterable[Observer] = (),
     ) -> None: ...  # fmt: skip
 
     @overload
     def __init__(
         self, url: str | None = None, *, model: type[S], tenant: str | None = None,
-        settings: Settings | None = None, actor: str = "", trace_id: str = "",
+        settings: Settings | None = None, actor: str = "", trace_id: str = "", observers: Iterable[Observer] = (),
     ) -> None: ...  # fmt: skip
 
     def __init__(
         self, url: str | None = None, *, model: Any = Session, tenant: str | None = None,
-        settings: Settings | None = None, actor: str = "", trace_id: str = "",
+        settings: Settings | None = None, actor: str = "", trace_id: str = "", observers: Iterable[Observer] = (),
     ) -> None:  # fmt: skip
-        super().__init__(url, model, tenant, settings, actor, trace_id, Transport)
+        super().__init__(url, model, tenant, settings, actor, trace_id, Transport, observers)
 
     # One session
 
@@ -456,6 +464,104 @@ class SessionStore(Facade[S, Transport]):
         """
         found: TenantMetrics = self._drive(self._metrics)
         return found
+    # Cleanup
+
+    def expire_due(self, *, limit: int | None = None, progress: Progress | None = None) -> DueReport:
+        """Claim what is past its deadline, and remove what has ended and was kept long enough: what workers do.
+
+        For services that run no worker. It claims this tenant's sessions only, also where several share a partition; a
+        deployment of many tenants calls it for each. The work is done in small steps, between which Redis serves
+        others. Whether or not anybody calls this, no session is found past its deadline.
+
+        Args:
+            limit: sessions to claim, and to remove, at most; None: all.
+            progress: is told after each step how many are done, and None, for it is not known of how many.
+
+        Raises:
+            StoreUnavailable: Redis did not answer in time; what was done until then stays done.
+
+        Example:
+            >>> store.expire_due().expired  # doctest: +SKIP
+            12
+        """
+        return self._drive(lambda: self._expire_due(limit, progress))
+
+    def cleanup_inactive(
+        self,
+        max_age: Ttl,
+        *,
+        status: str | Iterable[str] | None = None,
+        kind: str | None = None,
+        reason: str = "inactive",
+        dry_run: bool = False,
+        batch: int = BATCH,
+        progress: Progress | None = None,
+    ) -> CleanupReport:
+        """End, as ``terminated``, live sessions that nobody has used for so long, also those that never expire.
+
+        Used is what was created, touched or written; reading counts where sessions slide (the setting ``sliding``) and
+        have a TTL, and elsewhere not, for it leaves no trace. Redis's clock decides, and each session is looked at and
+        ended in one step: one that is used meanwhile stays. One that cannot be ended stops none of the others.
+
+        Args:
+            max_age: for how long: seconds or a timedelta.
+            status: only ``pending`` or only ``in_progress`` ones; by default both.
+            kind: by default the model's own; all kinds for a store of `Session`.
+            reason: why, for the sessions and their events.
+            dry_run: end nothing, but tell what would.
+            batch: sessions that one script ends at most, 1 to 100. More take less time, and keep others waiting longer.
+            progress: is told after each step how many are done, and of how many.
+
+        Raises:
+            InvalidTtl: the age is none.
+            InvalidField: a filter or the reason is no good.
+            StoreUnavailable: Redis did not answer in time; what was done until then stays done.
+
+        Example:
+            >>> store.cleanup_inactive(timedelta(days=7)).ended  # doctest: +SKIP
+            3
+        """
+        return self._drive(
+            lambda: self._cleanup_inactive(max_age, status, kind, reason, batch, progress, dry_run=dry_run)
+        )
+
+    def start_cleanup_scheduler(
+        self, interval: Ttl = 60.0, *, max_age: Ttl = None, jitter: float = 0.1
+    ) -> CleanupScheduler:
+        """Have `expire_due`, and with a `max_age` `cleanup_inactive`, run by itself: at once, and then every so often.
+
+        For services that run no worker. It runs in a thread that does not keep the process from ending; of the
+        asynchronous store in a task of the running event loop. Where Redis is away it tries again soon, then later and
+        later. Each run that did something, or failed, is one line of the logger ``sojourn.cleanup``. A process that
+        forks others starts it in those. Any number of services may do so for one tenant.
+
+        Args:
+            interval: seconds, or a timedelta, from the end of one run to the next.
+            max_age: for how long a session is not used before it ends; None: inactive sessions stay.
+            jitter: by what part of it each wait is longer or shorter.
+
+        Raises:
+            InvalidInput: one is running for this tenant, an argument is no good, or no event loop is running.
+
+        Example:
+            >>> store.start_cleanup_scheduler(30, max_age=timedelta(days=7)).running  # doctest: +SKIP
+            True
+        """
+        status = self._schedule(interval, max_age, jitter)
+        self._shared.cleaners[self.tenant] = ThreadRunner(status, self._cleanup_run)
+        return status
+
+    def _cleanup_run(self, *run: Any) -> None:
+        self._drive(lambda: self._scheduled(*run))
+
+    def stop_cleanup_scheduler(self, timeout: float = STOP_S) -> bool:
+        """Stop the tenant's cleanup after the step that is under way; whether it came to rest in time, or did not run.
+
+        One that does not in that many seconds is cancelled, if it is a task, and else ends as soon as it can. Closing
+        the store stops those of all its tenants.
+        """
+        runner: ThreadRunner | None = self._scheduler_to_stop(timeout)
+        return runner is None or runner.stop(timeout)
 
     # Events
 
@@ -609,7 +715,33 @@ class SessionStore(Facade[S, Transport]):
 
     # How it runs
 
+    # Each call goes through one of these three. The operation is called as the public method that calls, which is one
+    # frame up; nothing is looked at unless somebody observes.
+
     def _run(self, build: Callable[[], Operation[R]]) -> R:
+        observers = self._shared.observers
+        if observers is None:
+            return self._perform(build)
+        return observers.call(operation_of(sys._getframe(1).f_code), self.tenant, self._perform, build)  # noqa: SLF001
+
+    def _run_many(
+        self,
+        build: Callable[[], Sequence[Operation[R]]],
+        finish: Callable[[Operation[R], builtins.list[Any]], E],
+    ) -> builtins.list[E]:
+        observers = self._shared.observers
+        if observers is None:
+            return self._perform_many(build, finish)
+        perform = partial(self._perform_many, finish=finish)
+        return observers.call(operation_of(sys._getframe(1).f_code), self.tenant, perform, build)  # noqa: SLF001
+
+    def _drive(self, build: Callable[[], Generator[Operation[Any] | Pause | Ask, Any, R]]) -> R:
+        observers = self._shared.observers
+        if observers is None:
+            return self._perform_flow(build)
+        return observers.call(operation_of(sys._getframe(1).f_code), self.tenant, self._perform_flow, build)  # noqa: SLF001
+
+    def _perform(self, build: Callable[[], Operation[R]]) -> R:
         """Execute the operation that `build` makes once it is known where the tenant's keys are."""
         if not self._ready:
             build()  # what is not acceptable is told without asking anybody
@@ -623,7 +755,7 @@ class SessionStore(Facade[S, Transport]):
         self._open()
         return self._execute(build())
 
-    def _run_many(
+    def _perform_many(
         self,
         build: Callable[[], Sequence[Operation[R]]],
         finish: Callable[[Operation[R], builtins.list[Any]], E],
@@ -643,7 +775,7 @@ class SessionStore(Facade[S, Transport]):
                 found[index] = each
         return found
 
-    def _drive(self, build: Callable[[], Generator[Operation[Any] | Pause | Ask, Any, R]]) -> R:
+    def _perform_flow(self, build: Callable[[], Generator[Operation[Any] | Pause | Ask, Any, R]]) -> R:
         if not self._ready:
             checked(build())
             self._open()
@@ -699,6 +831,10 @@ class SessionStore(Facade[S, Transport]):
 
     def close(self) -> None:
         """Close the connections; those of views made by `for_tenant` and `acting` are the same ones."""
+        for runner in self._shared.cleaners.values():
+            runner.stop(STOP_S)
+        if self._shared.observers is not None:
+            self._shared.observers.flush()
         self._shared.transport.close()
 
     def __enter__(self) -> Self:

@@ -11,6 +11,10 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Final, Generic, Self, TypeVar
 
+from sojourn.cleanup.report import CleanupReport, DueReport, Progress, Tally
+from sojourn.cleanup.run import Run, inactive_sessions
+from sojourn.cleanup.runners import Runner, check_none_runs, check_timeout
+from sojourn.cleanup.schedule import CleanupScheduler, scheduler
 from sojourn.codec import Codec, check_indexed, codec_for
 from sojourn.errors import (
     InvalidField,
@@ -31,12 +35,15 @@ from sojourn.metrics.tenant import TenantMetrics, read_tenant
 from sojourn.models import Session
 from sojourn.operations import quotas, read, write
 from sojourn.operations import tokens as token_operations
+from sojourn.operations.cleanup import add_counts
 from sojourn.operations.core import Context, Operation, together
 from sojourn.operations.flows import Flow, Pause, mutate_flow
 from sojourn.operations.homes import Home, find_home, is_open
 from sojourn.quotas import TenantLimits
 from sojourn.sealing import Sealer
 from sojourn.settings import Settings, load_settings
+from sojourn.telemetry.observing import Observer, Observers
+from sojourn.telemetry.to_redis import ToRedis
 from sojourn.tokens.model import TokenPair
 
 __all__ = [
@@ -73,6 +80,7 @@ DEFAULT: Final = Default()
 ASTRAY: Final = (SessionNotFound, TenantMoved, TokenInvalid)
 """What a call hears that looks for a tenant where it is no longer."""
 _CONTEXT_BYTES: Final = 256
+_OBSERVERS: Final = 100
 _HOME_S: Final = 1.0
 """What is known of a tenant's home is that old at most when it is relied on for something not being there."""
 _MOVE_S: Final = 10.0
@@ -104,6 +112,10 @@ class Shared(Generic[T]):
     paces: dict[str, quotas.Pace] = field(default_factory=dict)
     homes: dict[str, _Known] = field(default_factory=dict)
     """Where tenants' keys are, as far as that was asked."""
+    observers: Observers | None = None
+    """Who is told of each call; None: nobody."""
+    cleaners: dict[str, Any] = field(default_factory=dict)
+    """What runs the cleanup of a tenant; see `sojourn.cleanup.runners`."""
     moves: int = 0
     """How often a tenant was found elsewhere than before: then each view makes sure of its own anew."""
 
@@ -134,6 +146,7 @@ class Facade(Generic[S, T]):
         actor: str,
         trace_id: str,
         transport: Callable[[Settings], T],
+        observers: Iterable[Observer],
     ) -> None:
         given: object = url  # whoever does without a type checker passes settings first
         if isinstance(given, Settings) or not (settings is None or isinstance(settings, Settings)):
@@ -150,6 +163,12 @@ class Facade(Generic[S, T]):
         )
         self._context = context if tenant is None else context.of(TenantKeys.of(tenant, settings.partitions))
         self._shared = Shared(transport(settings))
+        observers = at_most(observers, _OBSERVERS, "observers")
+        if settings.operation_metrics and not any(isinstance(each, ToRedis) for each in observers):
+            observers.append(ToRedis(settings))
+        if observers:
+            self._shared.observers = Observers(observers, settings)
+            self._context = replace(self._context, current_trace=self._shared.observers.trace_id)
 
     @property
     def tenant(self) -> str:
@@ -185,7 +204,7 @@ class Facade(Generic[S, T]):
             >>> store.acting(actor="ada", trace_id="4bf92f35").delete(session.id)  # doctest: +SKIP
         """
         actor, trace_id = _checked_context("actor", actor), _checked_context("trace_id", trace_id)
-        return self._view(replace(self._context, actor=actor, trace=trace_id))
+        return self._view(replace(self._context, actor=actor, given_trace=trace_id))
 
     def owned_by(self, owner: str) -> Self:
         """The same store, but it sees, and changes, that owner's sessions alone, and creates sessions for it.
@@ -278,7 +297,7 @@ class Facade(Generic[S, T]):
             waited = True
             yield Pause(_LOOK_S)
 
-    def _settled(self, build: Callable[[], Generator[Operation[Any], Any, R]]) -> Generator[Any, Any, R]:
+    def _settled(self, build: Callable[[], Generator[Any, Any, R]]) -> Generator[Any, Any, R]:
         """The flow that `build` makes, once all sessions are in one place: nothing tells it that some are elsewhere."""
         checked(build())
         if (yield from self._relocated()):
@@ -378,6 +397,80 @@ class Facade(Generic[S, T]):
             if not (yield from self._relocated(looked_in=looked_in)):
                 return count
             yield from self._opening()  # sessions that were moved meanwhile were passed over
+
+    def _expire_due(self, limit: int | None, progress: Progress | None) -> Generator[Any, Any, DueReport]:
+        tally = yield from self._clean(self._due(limit=limit, progress=progress), Tally())
+        return tally.due_report()
+
+    def _due(self, **options: Any) -> Run:
+        """A run of all that is due of the tenant."""
+        _ = self._whole_tenant
+        return Run(due=True, archived=self.settings.archive_url is not None, **options)
+
+    def _cleanup_inactive(
+        self, max_age: Ttl, status: str | Iterable[str] | None, kind: str | None, reason: str, batch: int,
+        progress: Progress | None, *, dry_run: bool,
+    ) -> Generator[Any, Any, CleanupReport]:  # fmt: skip
+        inactive = inactive_sessions(self._context, self._codec, max_age, status, kind, reason, dry_run=dry_run)
+        run = Run(inactive=inactive, batch=batch, progress=progress)
+        tally = yield from self._clean(run, Tally(), counted=not dry_run)
+        return tally.cleanup_report(dry_run=dry_run)
+
+    def _clean(self, run: Run, tally: Tally, *, counted: bool = True, missed: int = 0) -> Generator[Any, Any, Tally]:
+        """Clean up wherever the tenant's sessions are, and count the run, with those `missed` that could not be."""
+        while True:
+            looked_in = self._context.keys
+            yield from self._settled(lambda: run.flow(self._context, self._codec, tally))
+            if tally.more or not (yield from self._relocated(looked_in=looked_in)):
+                break
+            yield from self._opening()  # sessions that were moved meanwhile were passed over
+        if counted:
+            failures = missed + bool(tally["failed"])
+            counts = {"cleanup|runs": 1 + missed} | ({"cleanup|failures": failures} if failures else {})
+            told = add_counts(self._context, self._context.keys.stats, counts, stamp="cleanup|last_ms")
+            # What was done is done, whether or not it could be counted.
+            yield replace(told, parse=lambda _: False)
+        return tally
+
+    def _scheduled(
+        self, status: CleanupScheduler, tally: Tally, stopping: Callable[[], bool]
+    ) -> Generator[Any, Any, Tally]:
+        """One run of the cleanup that runs by itself."""
+        inactive = None
+        if status.max_age_s is not None:
+            inactive = inactive_sessions(
+                self._context, self._codec, status.max_age_s, None, None, "inactive", dry_run=False
+            )
+        run = self._due(inactive=inactive, stopping=stopping)
+        return (yield from self._clean(run, tally, missed=status.missed))
+
+    def _schedule(self, interval: Ttl, max_age: Ttl, jitter: float) -> CleanupScheduler:
+        """What a new cleanup that runs by itself is asked for.
+
+        Raises:
+            InvalidInput: one of the arguments is no good, there is one already, or this is the view of one owner.
+        """
+        _ = self._whole_tenant
+        check_none_runs(self._shared.cleaners.get(self.tenant))
+        return scheduler(self.tenant, interval, max_age, jitter)
+
+    def _scheduler_to_stop(self, timeout_s: float) -> Any:
+        check_timeout(timeout_s)
+        return self._shared.cleaners.get(self.tenant)
+
+    @property
+    def cleanup_scheduler(self) -> CleanupScheduler | None:
+        """How the tenant's cleanup that was started last fares; None: none was.
+
+        Example:
+            >>> store.cleanup_scheduler.last_error  # doctest: +SKIP
+        """
+        runner: Runner | None = self._shared.cleaners.get(self.tenant)
+        return None if runner is None else runner.status
+
+    def _add_calls(self, counts: Mapping[str, int], operation: str) -> Operation[bool]:
+        """Add to the counts of the tenant's calls."""
+        return add_counts(self._context, self._context.keys.calls, counts, operation=operation)
 
     def _update_many(self, updates: Mapping[str, Mapping[str, Any]]) -> list[Operation[S]]:
         return self._bounded(

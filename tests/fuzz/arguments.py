@@ -85,6 +85,12 @@ SENSIBLE: Final[Mapping[str, Sequence[Any]]] = {
     "until": _MOMENTS,
     "expect": (None, "1:" + "0" * 64),
     "progress": (None, Made("callable", lambda: lambda *_: None)),
+    "observers": ((), []),
+    "max_age": (3600, 0.5, timedelta(days=7)),
+    "dry_run": (False, True),
+    "batch": (10, 1),
+    "interval": (3600, timedelta(hours=1)),
+    "jitter": (0.1, 0, 1),
     "limits": ({"sessions": 5}, {"creates": "10/s:50", "policy": "evict_lru"}, {"bytes": None}),
 }
 """What each parameter is meant for, by its name; the first is the plainest."""

@@ -14,7 +14,8 @@ __all__ = ["LONGEST_MESSAGE", "check_error", "check_message"]
 
 LONGEST_MESSAGE: Final = 2_000
 _OF_THE_SIGNATURE: Final = re.compile(
-    r"\S+ (got (an unexpected keyword argument|multiple values for)|missing \d+ required|takes \d+ positional)"
+    r"\S+ (got (an unexpected keyword argument|multiple values for)|missing \d+ required|takes \d+ positional"
+    r"|expected at most \d+ argument)"
 )
 
 

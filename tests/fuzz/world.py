@@ -127,6 +127,8 @@ class World:
             target = getattr(target, each)
         if name == "editing":
             return self._edit(target, args, dict(named))
+        if name == "start_cleanup_scheduler":
+            return self._start_and_stop(target, args, named)
         result = getattr(target, name)(*args, **named)
         if inspect.isgenerator(result):
             taken = list(islice(result, _AT_MOST))
@@ -146,6 +148,18 @@ class World:
         finally:
             nothing = (None, None, None)
             context.__exit__(*nothing) if self._loop is None else self._wait(context.__aexit__(*nothing))
+
+    def _start_and_stop(self, store: Any, args: Sequence[Any], named: Mapping[str, Any]) -> None:
+        if self._loop is None:
+            store.start_cleanup_scheduler(*args, **named)
+            store.stop_cleanup_scheduler()
+            return
+
+        async def run() -> None:
+            store.start_cleanup_scheduler(*args, **named)
+            await store.stop_cleanup_scheduler()
+
+        self._loop.run_until_complete(run())
 
     def _wait(self, result: Any) -> Any:
         return self._loop.run_until_complete(result) if inspect.isawaitable(result) and self._loop else result

@@ -63,9 +63,12 @@ ON_MANY = {
     "get_many", "update_many", "list", "count", "events", "peek_events", "forget_events", "archive", "create",
     "create_many", "tokens", "mcp", "administered", "tenant_limits", "set_tenant_limits", "usage",
     "metrics",
+    "expire_due", "cleanup_inactive", "start_cleanup_scheduler",  # these in cleanup/test_tenants.py
 }  # fmt: skip
 """Those that do not; each has a test below."""
-OF_NOBODY = {"acting", "owned_by", "close", "for_tenant", "model", "tenant"}
+OF_NOBODY = {
+    "acting", "owned_by", "close", "for_tenant", "model", "tenant", "cleanup_scheduler", "stop_cleanup_scheduler",
+}  # fmt: skip
 
 
 def edited(store: Any, session_id: str) -> None:
@@ -266,9 +269,10 @@ def test_every_row_bears_its_tenant(planted: Planted, postgres_url: str) -> None
 
 COMMANDS = (
     ("get", "{id}"), ("update", "{id}", "--set", "limit=1"), ("touch", "{id}"), ("end", "{id}"),
-    ("delete", "{id}", "--yes"), ("history", "{id}"), ("restore", "{id}"),
-    ("restore", "{id}", "--live"), ("rehydrate", "{id}"),
-    ("append", "{id}", "lines", "x"),
+    ("delete", "{id}"), ("delete", "{id}", "--dry-run"), ("history", "{id}"), ("restore", "{id}"),
+    ("restore", "{id}", "--live"), ("restore", "{id}", "--live", "--dry-run"), ("rehydrate", "{id}"),
+    ("append", "{id}", "lines", "x"), ("get", "{id:.8}"), ("end", "{id:.8}"), ("archive", "get", "{id:.8}"),
+    ("history", "{id:.8}"), ("token", "issue", "{id:.8}"), ("restore", "{id:.8}"), ("rehydrate", "{id:.8}"),
 )  # fmt: skip
 
 

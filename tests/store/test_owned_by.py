@@ -58,12 +58,16 @@ OF_THE_TENANT: dict[str, Callable[[Any], Any]] = {
     "administered": lambda store: store.administered("noun.verb"),
     "set_tenant_limits": lambda store: store.set_tenant_limits(sessions=5),
     "metrics": lambda store: store.metrics(),
+    "expire_due": lambda store: store.expire_due(),
+    "start_cleanup_scheduler": lambda store: store.start_cleanup_scheduler(),
 }
 """What is not one owner's."""
 ELSEWHERE = {
     "create", "create_many", "get_many", "update_many", "list", "count", "usage",  # tested below
     "tenant_limits",  # which everybody may know
     "restore",  # tested with the archive
+    "cleanup_inactive",  # tested with the cleanup
+    "stop_cleanup_scheduler",  # there is none to stop
     "acting", "close", "for_tenant", "owned_by",
 }  # fmt: skip
 

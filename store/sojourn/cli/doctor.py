@@ -7,6 +7,7 @@ from typing import Final
 import click
 
 from sojourn.cli.output import Cell, print_json, print_line
+from sojourn.cli.shapes import Document, Text
 from sojourn.cli.shared import Command, State, pass_state
 
 __all__ = ["doctor"]
@@ -19,6 +20,7 @@ _CODES: Final = {"ok": 0, "warning": WARNED, "error": WRONG}
 
 @click.command(
     cls=Command,
+    output=Document("Findings"),
     examples=["sojourn doctor", "sojourn doctor --json"],
     epilog=f"Exit codes: 0 all is well, {WARNED} there are warnings, {WRONG} something is wrong.",
 )

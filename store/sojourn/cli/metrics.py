@@ -7,6 +7,7 @@ from typing import Final
 import click
 
 from sojourn.cli.output import Cell, print_json, print_line
+from sojourn.cli.shapes import Document, Text
 from sojourn.cli.shared import Command, State, pass_state
 
 __all__ = ["health", "metrics"]
@@ -19,6 +20,7 @@ _STYLES: Final = {"healthy": "green", "degraded": "yellow", "unhealthy": "red"}
 
 @click.command(
     cls=Command,
+    output=(Document("Metrics"), Text("the format that Prometheus scrapes", when="without --json")),
     examples=["sojourn metrics", "sojourn metrics --json", "sojourn metrics | grep sojourn_sessions_active"],
 )
 @pass_state
@@ -42,6 +44,7 @@ def metrics(state: State) -> None:
 
 @click.command(
     cls=Command,
+    output=Document("Health"),
     examples=["sojourn health", "sojourn health --json", "sojourn health || echo 'see to it'"],
     epilog=f"Exit codes: 0 healthy, {DEGRADED} degraded, {UNHEALTHY} unhealthy.",
 )

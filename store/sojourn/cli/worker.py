@@ -9,6 +9,7 @@ from typing import Final
 import click
 
 from sojourn.cli.extras import needs_worker_extra
+from sojourn.cli.shapes import Text
 from sojourn.cli.shared import Command, State, pass_state
 from sojourn.settings import Settings
 
@@ -38,7 +39,12 @@ def _address(context: click.Context, parameter: click.Parameter, value: str | No
 
 @click.command(
     cls=Command,
-    examples=["sojourn worker", "sojourn worker --role listen", "sojourn worker --http 127.0.0.1:9464"],
+    output=Text("logs"),
+    examples=[
+        "sojourn worker",
+        "sojourn worker --role listen --role dispatch",
+        "sojourn worker --http 127.0.0.1:9464",
+    ],
 )
 @click.option(
     "--role", "roles", multiple=True, type=click.Choice(tuple(_ROLES)), help="Only this role; may be repeated."

@@ -68,7 +68,10 @@ class Context:
     slide_gain: float
     tells_touches: bool
     actor: str = ""
-    trace: str = ""
+    given_trace: str = ""
+    """The trace that the store was told; '' for none."""
+    current_trace: Callable[[], str] = str
+    """Tells the one in which the caller is, where the store was told none."""
     keyring: Keyring | None = None
     """Seals and opens secrets; None: they cannot be written, and are read as unreadable."""
     owner: str = ""
@@ -78,6 +81,11 @@ class Context:
     def tenant(self) -> str:
         """The tenant."""
         return self.keys.tenant
+
+    @property
+    def trace(self) -> str:
+        """The trace, for events; '' for none."""
+        return self.given_trace or self.current_trace()
 
     def of(self, keys: TenantKeys) -> Context:
         """The same for another tenant."""

@@ -15,7 +15,7 @@ from sojourn.models import LIVE, Log, Session, Status
 from sojourn.operations.core import Argument, Context, Operation, call, new_operation_id, raise_for, registration
 from sojourn.operations.record import decode_written
 
-__all__ = ["append", "create", "end", "increment", "set_lifetime", "touch", "update"]
+__all__ = ["append", "create", "end", "ending", "increment", "set_lifetime", "touch", "update"]
 
 S = TypeVar("S", bound=Session)
 E = TypeVar("E")
@@ -189,15 +189,25 @@ def end(
 ) -> Operation[S]:
     """A final status."""
     keys, args = _start(context, session_id)
-    reason = _checked_reason(reason)
-    # Every session may be deleted, ended ones too.
-    allowed = "" if status is Status.DELETED else context.models.sources(model, status)
-    told = f'{{"status":"{status}"' + (f',"end_reason":{quoted(reason)}' if reason else "") + "}"
+    allowed, reason, told = ending(context, model, status, reason)
     args += [
         new_operation_id(), _kinds(context, model), _expected(version), status, allowed, reason, context.grace_ms,
         context.retention_ms, context.actor, context.trace, told,
     ]  # fmt: skip
     return call("end_session", keys, args, lambda reply: decode_written(context, model, reply, session_id))
+
+
+def ending(context: Context, model: type[Session], status: Status, reason: str | None) -> tuple[str, str, str]:
+    """What the scripts that end a session want to know: what may end so, the reason, and the changes as JSON.
+
+    Raises:
+        InvalidField: the reason is no good.
+    """
+    reason = _checked_reason(reason)
+    # Every session may be deleted, ended ones too.
+    allowed = "" if status is Status.DELETED else context.models.sources(model, status)
+    told = f'{{"status":"{status}"' + (f',"end_reason":{quoted(reason)}' if reason else "") + "}"
+    return allowed, reason, told
 
 
 def _checked_reason(reason: str | None) -> str:

@@ -227,6 +227,8 @@ class Settings(BaseSettings):
     """Where a worker serves ``/livez``, ``/readyz``, ``/health`` and ``/metrics``."""
     http_port: int | None = Field(default=None, ge=0, le=65535)
     """And at which port; 0: any that is free, None: it does not."""
+    operation_metrics: bool = False
+    """Whether clients count their calls, by result and duration, in Redis, so that a worker's ``/metrics`` tells."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["console", "json"] | None = None
     """How workers write their log lines to standard error; None: for a console on a terminal, else as JSON."""
@@ -398,7 +400,7 @@ class Settings(BaseSettings):
             slide_gain=self.slide_gain,
             tells_touches=self.touch_events,
             actor=actor,
-            trace=trace,
+            given_trace=trace,
             keyring=self.keyring,
         )
 

@@ -34,8 +34,8 @@ _FOR_WORKERS: Final = frozenset(
 """The scripts that no client runs; all others are the clients'."""
 _PLAIN: Final = (
     "CLIENT|SETINFO", "CLIENT|SETNAME", "DEL", "EVAL", "EVALSHA", "GET", "HGETALL", "HMGET", "LRANGE", "PEXPIRE",
-    "PING", "RPUSH", "TIME", "XACK", "XAUTOCLAIM", "XCLAIM", "XGROUP|CREATE", "XGROUP|DESTROY", "XRANGE",
-    "XREADGROUP", "XREVRANGE",
+    "PING", "RPUSH", "SMEMBERS", "TIME", "XACK", "XAUTOCLAIM", "XCLAIM", "XGROUP|CREATE", "XGROUP|DESTROY", "XRANGE",
+    "XREADGROUP", "XREVRANGE", "ZSCAN",
 )  # fmt: skip
 """What clients send as plain commands; a test runs their whole suite with no more than this."""
 _SHORTEST: Final = 16

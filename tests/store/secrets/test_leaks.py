@@ -206,6 +206,8 @@ def test_commands(
         "redis_url": settings.redis_url, "archive_url": settings.archive_url, "secret_keys": [FIRST],
         "secret_keys_file": "keys", "models": list(settings.models),
     }))  # fmt: skip
+    Path("typed").write_text(TYPED)
+    Path("in_base64").write_text(_IN_BASE64)
     session = _live(settings)
     archive_once(settings)
     printed: list[str] = []
@@ -220,13 +222,13 @@ def test_commands(
         ["config"], ["get", session.id], ["list"], ["list", "--kind", "vault"], ["history", session.id], ["doctor"],
         ["metrics"], ["archive", "list"], ["archive", "get", session.id], ["archive", "status"],
         ["restore", session.id, "--version", "1"], ["restore", session.id, "--version", "2", "--live"],
-        ["update", session.id, "--set", f"password={TYPED}"],
-        ["create", "--kind", "vault", "--set", f"blob={_IN_BASE64}"],
+        ["update", session.id, "--set", "password=@typed"], ["create", "--kind", "vault", "--set", "blob=@in_base64"],
         ["secrets", "status"], ["secrets", "reseal"], ["archive", "run"], ["secrets", "reseal"], ["rehydrate"],
         ["end", session.id],
     ):  # fmt: skip
         run(*command, codes=tuple(range(9)) if command[0] == "doctor" else (0, 3) if command[0] == "end" else (0,))
-    run("update", session.id, "--set", f"credentials={TYPED}", codes=(2, 3))
+    run("update", session.id, "--set", "credentials=@typed", codes=(2, 3))
+    run("update", session.id, "--set", f"password={TYPED}", codes=(2,))
     run("create", "--kind", "vault", "--set", f'password=["{TYPED}"]', "--set", f"credentials={TYPED}", codes=(2,))
     Path("keys").write_text("third:" + FIRST.partition(":")[2] + "A\n")
     run("config", codes=(2,))

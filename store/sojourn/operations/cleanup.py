@@ -1,0 +1,137 @@
+"""Cleaning up without a worker: claiming what is due of one tenant, and ending what nobody has used for long."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from sojourn.errors import SojournError
+from sojourn.events import ARCHIVE_GROUP
+from sojourn.models import Session, Status
+from sojourn.operations.core import Argument, Context, Operation, call, new_operation_id, raise_for
+from sojourn.operations.listing import Filters
+from sojourn.operations.write import ending
+
+__all__ = ["Inactive", "Step", "add_counts", "end_inactive", "expire_due", "purge_ended"]
+
+Failures = Sequence[tuple[str, SojournError]]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one script did, and where the next goes on; None: that was the end."""
+
+    counts: Mapping[str, int]
+    ids: Sequence[str]
+    failures: Failures
+    candidates: int
+    behind: tuple[str, str] | None
+
+
+@dataclass(frozen=True)
+class Inactive:
+    """Which sessions end, and how that is told."""
+
+    wanted: Filters
+    max_age_ms: int
+    reason: str
+    dry_run: bool
+
+
+def expire_due(context: Context, behind: tuple[str, str], limit: int, scan: int) -> Operation[Step]:
+    """Claim up to `limit` overdue sessions of the tenant, from behind a place on."""
+
+    def parse(reply: Any) -> Step:
+        raise_for(reply, "-", context.tenant)
+        expired, lost, damaged, score, last, complete, failures = reply
+        counts = {"expired": round(expired), "lost": lost, "damaged": damaged}
+        return Step(counts, (), _failures(context, failures), 0, None if complete else (score, last))
+
+    keys = context.keys
+    args = (
+        keys.partition.prefix, keys.tenant, new_operation_id(), limit, scan, *behind, context.grace_ms,
+        context.retention_ms,
+    )  # fmt: skip
+    return call("expire_due", [keys.partition.deadlines], args, parse)
+
+
+def purge_ended(context: Context, behind: tuple[str, str], limit: int, scan: int, *, archived: bool) -> Operation[Step]:
+    """Remove up to `limit` ended sessions of the tenant whose time is up, from behind a place on."""
+
+    def parse(reply: Any) -> Step:
+        raise_for(reply, "-", context.tenant)
+        removed, score, last, complete, failures = reply
+        return Step({"removed": removed}, (), _failures(context, failures), 0, None if complete else (score, last))
+
+    keys = context.keys
+    args = (
+        keys.partition.prefix, keys.tenant, new_operation_id(), limit, scan, *behind, context.grace_ms, int(archived),
+        ARCHIVE_GROUP,
+    )  # fmt: skip
+    return call("purge_ended", [keys.partition.removals], args, parse)
+
+
+def end_inactive(
+    context: Context, model: type[Session], inactive: Inactive, behind: tuple[str, str], limit: int
+) -> Operation[Step]:
+    """End up to `limit` sessions that were not used for so long, from behind a place on."""
+
+    def parse(reply: Any) -> Step:
+        raise_for(reply, "-", context.tenant)
+        candidates, skipped, newest, after, complete, ended, failures = reply
+        ids = ended if isinstance(ended, list) else []  # of a step that was sent again it is only known how many
+        counts = {"ended": len(ids) if isinstance(ended, list) else ended, "skipped": skipped}
+        return Step(
+            counts, ids, _failures(context, failures), candidates, None if complete else (newest, after)
+        )  # fmt: skip
+
+    keys, wanted = context.keys, inactive.wanted
+    kinds = ",".join(wanted.kinds)
+    allowed, reason, told = ending(context, model, Status.TERMINATED, inactive.reason)
+    args: list[Argument] = [
+        keys.partition.prefix, keys.tenant, new_operation_id(), f"{kinds}\n{context.owner}" if context.owner else kinds,
+        ",".join(wanted.statuses), inactive.max_age_ms, context.slide_gain if context.sliding else 0, *behind, limit,
+        int(inactive.dry_run), allowed, reason, context.grace_ms, context.retention_ms, context.actor, context.trace,
+        told,
+    ]  # fmt: skip
+    return call("end_inactive", [keys.kinds], args, parse)
+
+
+def _failures(context: Context, flat: Sequence[str]) -> Failures:
+    """Ids and errors in turn."""
+    each = iter(flat)
+    return [(session_id, _error(context, session_id, told)) for session_id, told in zip(each, each, strict=True)]
+
+
+def _error(context: Context, session_id: str, told: str) -> SojournError:
+    try:
+        raise_for(ResponseError(told), session_id, context.tenant)
+    except SojournError as error:
+        return error
+    raise AssertionError(told)
+
+
+def add_counts(
+    context: Context, key: str, counts: Mapping[str, int], *, stamp: str = "", operation: str = ""
+) -> Operation[bool]:
+    """Add to counts of the tenant; whether there is such a tenant. Sent again under one id it counts once.
+
+    Args:
+        context: of the tenant.
+        key: the hash that holds the counts.
+        counts: what is added, by name.
+        stamp: the name of one that gets the time.
+        operation: the id of this addition; by default a new one.
+    """
+
+    def parse(reply: Any) -> bool:
+        raise_for(reply, "-", context.tenant)
+        return bool(reply)
+
+    args: list[Argument] = [context.keys.partition.prefix, context.tenant, operation or new_operation_id(), stamp]
+    for pair in counts.items():
+        args += pair
+    return call("add_counts", [key], args, parse)
