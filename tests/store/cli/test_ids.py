@@ -78,19 +78,10 @@ def test_what_is_a_beginning() -> None:
     """At least four characters of what an id can be, and never a token."""
     for text in ("0b0e", UNKNOWN_ID[:-1], UNKNOWN_ID[:9]):
         assert check_beginning(text) == text
-    for text in (
-        "0b0",
-        "",
-        "0B0E",
-        "0b0e7f0e6",
-        "----",
-        UNKNOWN_ID[:9] + "6c1f-5",
-        "sjt_07_abcdef",
-        UNKNOWN_ID + "0",
-        7,
-    ):
+    wrong: tuple[Any, ...] = ("0b0", "", "0B0E", "0b0e7f0e6", "----", UNKNOWN_ID[:9] + "6c1f-5", "sjt_07_abc", 7)
+    for text in (*wrong, UNKNOWN_ID + "0"):
         with pytest.raises(InvalidId):
-            check_beginning(text)  # type: ignore[arg-type]
+            check_beginning(text)
 
 
 def test_find(store: Any, any_redis_url: str) -> None:
