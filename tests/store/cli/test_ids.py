@@ -16,18 +16,10 @@ from tests.drivers import snapshot
 from tests.store.cli.conftest import Run
 
 from sojourn import InvalidId, SessionStore, load_settings
-from sojourn.archive import archive_once, init
+from sojourn.archive import archive_once
 from sojourn.lookup import check_beginning, find, find_archived
 
 UNKNOWN_ID = "0b0e7f0e-6c1f-4c6e-9c53-0d4e5d6f7a8b"
-
-
-@pytest.fixture
-def archive_url(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Have an archive."""
-    init(postgres_url)
-    monkeypatch.setenv("SOJOURN_ARCHIVE_URL", postgres_url)
-    return postgres_url
 
 
 def with_one_beginning(store: Any, many: int = 2) -> list[str]:
