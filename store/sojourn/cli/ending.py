@@ -44,9 +44,10 @@ def _end_each(
 
     with state.telling(action, **detail) as told:
         try:
-            deal_with_each(state, ids, act_and_count, done=done, to_json=session_json, line=_line)
+            code = deal_with_each(state, ids, act_and_count, done=done, to_json=session_json, line=_line)
         finally:
             told |= {"sessions": count, "ids": first}
+    click.get_current_context().exit(code)
 
 
 def _line(session: Session) -> list[Cell]:
@@ -64,8 +65,9 @@ def _only_look(state: State, ids: Sequence[str], check: Callable[[Session], None
     def line(session: Session) -> list[Cell]:
         return [Cell(f"would be {would}:"), *(each for each in SESSIONS.row(session) if each.text != "-")]
 
-    deal_with_each(state, ids, look, done=f"would be {would}", to_json=session_json, line=line)
+    code = deal_with_each(state, ids, look, done=f"would be {would}", to_json=session_json, line=line)
     hint("nothing was changed")
+    click.get_current_context().exit(code)
 
 
 @click.command(
@@ -92,7 +94,8 @@ def touch(state: State, ids: tuple[str, ...]) -> None:
     def line(touched: tuple[str, datetime | None]) -> list[Cell]:
         return [Cell(touched[0]), Cell("never expires" if touched[1] is None else shown(touched[1]))]
 
-    deal_with_each(state, ids, act, done="kept alive", to_json=to_json, line=line)
+    context = click.get_current_context()
+    context.exit(deal_with_each(state, ids, act, done="kept alive", to_json=to_json, line=line))
 
 
 @click.command(

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-import click
-
 from sojourn.cli.failures import exit_code
 from sojourn.cli.ids import each_id, whole
 from sojourn.cli.output import Cell, complain, hint, on_terminal
@@ -23,10 +21,10 @@ T = TypeVar("T")
 def deal_with_each(
     state: State, ids: Sequence[str], act: Callable[[str], T], *, done: str, to_json: Callable[[T], Any],
     line: Callable[[T], Sequence[Cell]], resolve: Callable[[State, str], str] = whole,
-) -> None:  # fmt: skip
+) -> int:  # fmt: skip
     """Do it to each session, in bounded memory; a line for each, also for those with which it failed.
 
-    Ends the command where some failed, with the worst exit code.
+    The exit code is returned: that of the worst failure, 0 if there was none.
 
     Args:
         state: which format.
@@ -60,5 +58,4 @@ def deal_with_each(
     finally:
         if counts["failed"] and counts["done"] + counts["failed"] > 1:
             hint(f"{counts['done']} {done}, {counts['failed']} not")
-    if counts["code"]:
-        click.get_current_context().exit(counts["code"])
+    return counts["code"]

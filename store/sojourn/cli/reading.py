@@ -56,8 +56,7 @@ def get(state: State, ids: tuple[str, ...], log: str | None, start: int, count: 
     if len(ids) > 1 or ids == ("-",):
         if log is not None:
             raise click.UsageError("--entries goes with one ID", context)
-        deal_with_each(state, ids, state.store.get, done="shown", to_json=session_json, line=_line)
-        return
+        context.exit(deal_with_each(state, ids, state.store.get, done="shown", to_json=session_json, line=_line))
     session_id = whole(state, ids[0])
     session = state.store.get(session_id)
     if log is None:

@@ -35,7 +35,8 @@ Times whose names end in `_ms` are milliseconds since the epoch, all others ISO 
 in `_s` are seconds; those of a session's fields are ISO 8601 (`PT30M`).
 
 CSV is that of RFC 4180. Null is an empty cell, lists and objects are JSON. A text that a spreadsheet would take for a
-formula, as it begins with `=`, `+`, `-`, `@`, a tab or a carriage return, gets an apostrophe before it.
+formula, as it begins with `=`, `+`, `-`, `@`, a tab or a carriage return, gets an apostrophe before it. Of sessions of
+several kinds, fields that the first one has not are in the column `more`, as JSON.
 
 Errors are on stderr, a JSON object on a line each, with an [Error](#error) under `error`: `{"error": {"code":
 "session_not_found", "message": "...", "session": "...", "tenant": "..."}}`. What only people want to know is there as

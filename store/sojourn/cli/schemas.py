@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, NotRequired
 from pydantic import Field, TypeAdapter
 from typing_extensions import TypedDict
 
-__all__ = ["SCHEMAS", "adapter", "fields_of", "json_schema"]
+__all__ = ["OPEN", "SCHEMAS", "adapter", "fields_of", "json_schema"]
 
 D = Field
 
@@ -477,6 +477,8 @@ SCHEMAS: Final[dict[str, type]] = {
     name.removesuffix("Json"): found for name, found in list(globals().items()) if name.endswith("Json")
 }
 """By the names that commands declare."""
+OPEN: Final = frozenset({"Session", "Counters", "Entry", "Metrics"})
+"""Those of what has other fields, too."""
 
 
 @cache

@@ -12,7 +12,10 @@ import click
 from sojourn.cli.output import json_text
 from sojourn.cli.terminal import on_terminal, plain
 
-__all__ = ["Csv"]
+__all__ = ["MORE", "Csv"]
+
+MORE: Final = "more"
+"""The column for what has none of its own, as JSON: things of several kinds have fields of their own."""
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """What makes a spreadsheet take a text for a formula, which may send what is in other cells elsewhere; the wide forms
@@ -35,7 +38,8 @@ class Csv:
     def add(self, row: Mapping[str, Any]) -> None:
         """Print a row."""
         self.begin()
-        self._write([told(row.get(name)) for name in self._columns])
+        left = {name: value for name, value in row.items() if name not in self._columns}
+        self._write([told((left or None) if name == MORE else row.get(name)) for name in self._columns])
 
     def add_all(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Print rows; without any, the header alone."""

@@ -17,7 +17,7 @@ from sojourn.cli.grid import Table
 from sojourn.cli.output import Cell, Column, hint, json_text, print_json, print_line, print_table
 from sojourn.cli.shapes import Text
 from sojourn.cli.shared import Sharing, State
-from sojourn.cli.spreadsheet import Csv
+from sojourn.cli.spreadsheet import MORE, Csv
 from sojourn.cli.terminal import on_terminal
 
 __all__ = ["View", "pairs", "tell", "tell_each", "tell_list"]
@@ -115,7 +115,7 @@ def tell_each(
 def _csv(documents: Iterable[Mapping[str, Any]]) -> int:
     count, each = 0, iter(documents)
     first = next(each, None)
-    table = Csv(_columns(first))
+    table = Csv(_columns(first, several=True))
     if first is not None:
         table.add(first)
         count = 1
@@ -126,19 +126,24 @@ def _csv(documents: Iterable[Mapping[str, Any]]) -> int:
     return count
 
 
-def _columns(first: Mapping[str, Any] | None, *, declared: bool = True) -> Sequence[str]:
-    """The columns of CSV: what the command's schema declares, and what the first row has beyond that."""
-    from sojourn.cli.schemas import fields_of
+def _columns(first: Mapping[str, Any] | None, *, declared: bool = True, several: bool = False) -> Sequence[str]:
+    """The columns of CSV: what the command's schema declares, and what the first row has beyond that.
+
+    Of several things that may have other fields, one more.
+    """
+    from sojourn.cli.schemas import OPEN, fields_of
 
     command = click.get_current_context().command
     known: list[str] = []
+    last: list[str] = []
     if declared and isinstance(command, Sharing):
-        shapes = [each for each in command.outputs if not isinstance(each, Text)]
-        candidates = [fields_of(each.schema) for each in shapes]
+        schemas = [each.schema for each in command.outputs if not isinstance(each, Text)]
         if first is not None:
-            candidates.sort(key=lambda fields: len(set(fields) & set(first)), reverse=True)
-        known = list(candidates[0]) if candidates else []
-    return list(dict.fromkeys([*known, *(first or ())]))
+            schemas.sort(key=lambda schema: len(set(fields_of(schema)) & set(first)), reverse=True)
+        if schemas:
+            known = list(fields_of(schemas[0]))
+            last = [MORE] if several and schemas[0] in OPEN else []
+    return list(dict.fromkeys([*known, *(first or ()), *last]))
 
 
 def _json_list(name: str, documents: Iterator[Mapping[str, Any]], cursor: Callable[[], str | None]) -> None:

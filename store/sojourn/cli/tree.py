@@ -71,7 +71,8 @@ def walk() -> Iterator[Node]:
         >>> next(walk()).path
         ()
     """
-    yield from _nodes(cli, click.Context(cli, info_name="sojourn"), (), "")
+    # With its settings: click makes each command's help option by the first context that it is asked in, and keeps it.
+    yield from _nodes(cli, click.Context(cli, info_name="sojourn", **cli.context_settings), (), "")
 
 
 def _nodes(command: click.Command, context: click.Context, path: tuple[str, ...], section: str) -> Iterator[Node]:

@@ -15,6 +15,7 @@ import redis
 from click.testing import CliRunner
 
 from sojourn import SessionStore
+from sojourn.archive import init
 from sojourn.cli import cli
 
 MODELS = """
@@ -126,3 +127,11 @@ def client(any_redis_url: str) -> Any:
     """Give a plain client of the test's Redis."""
     with redis.Redis.from_url(any_redis_url, decode_responses=True) as opened:
         yield opened
+
+
+@pytest.fixture
+def archive_url(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Have an archive."""
+    init(postgres_url)
+    monkeypatch.setenv("SOJOURN_ARCHIVE_URL", postgres_url)
+    return postgres_url

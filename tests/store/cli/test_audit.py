@@ -12,18 +12,8 @@ import psycopg
 import pytest
 from tests.store.cli.conftest import Run
 
-from sojourn.archive import init
-
 USER = f"cli:{pwd.getpwuid(os.getuid()).pw_name}"
 UNKNOWN_ID = "0b0e7f0e-6c1f-4c6e-9c53-0d4e5d6f7a8b"
-
-
-@pytest.fixture
-def archive_url(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Have an archive."""
-    init(postgres_url)
-    monkeypatch.setenv("SOJOURN_ARCHIVE_URL", postgres_url)
-    return postgres_url
 
 
 def trail(run: Run, *args: str) -> list[dict[str, Any]]:

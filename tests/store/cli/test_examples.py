@@ -15,15 +15,13 @@ from tests.store.secrets.examples import FIRST
 
 from sojourn import DocumentationSession, McpSession, SessionStore, load_settings
 from sojourn.archive import archive_once, init
-from sojourn.cli.schemas import adapter, fields_of
+from sojourn.cli.schemas import OPEN, adapter, fields_of
 from sojourn.cli.shapes import Document, Lines, Listing, Shape, Text
 from sojourn.cli.tree import Node, walk
 from sojourn_worker.burial import bury_event
 from sojourn_worker.redis_link import RedisLink
 
 HOOKS = {"mail": {"events": ["created"], "function": "tests.worker.hook_functions:record"}}
-OPEN = ("Session", "Counters", "Entry", "Metrics")
-"""Schemas of what has fields of its own."""
 ELSEWHERE = {
     "worker": "runs until it is stopped: tests/worker",
     "--follow": "runs until it is stopped: test_processes.py",

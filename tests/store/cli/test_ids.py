@@ -16,18 +16,10 @@ from tests.drivers import snapshot
 from tests.store.cli.conftest import Run
 
 from sojourn import InvalidId, SessionStore, load_settings
-from sojourn.archive import archive_once, init
+from sojourn.archive import archive_once
 from sojourn.lookup import check_beginning, find, find_archived
 
 UNKNOWN_ID = "0b0e7f0e-6c1f-4c6e-9c53-0d4e5d6f7a8b"
-
-
-@pytest.fixture
-def archive_url(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Have an archive."""
-    init(postgres_url)
-    monkeypatch.setenv("SOJOURN_ARCHIVE_URL", postgres_url)
-    return postgres_url
 
 
 def with_one_beginning(store: Any, many: int = 2) -> list[str]:
@@ -78,19 +70,10 @@ def test_what_is_a_beginning() -> None:
     """At least four characters of what an id can be, and never a token."""
     for text in ("0b0e", UNKNOWN_ID[:-1], UNKNOWN_ID[:9]):
         assert check_beginning(text) == text
-    for text in (
-        "0b0",
-        "",
-        "0B0E",
-        "0b0e7f0e6",
-        "----",
-        UNKNOWN_ID[:9] + "6c1f-5",
-        "sjt_07_abcdef",
-        UNKNOWN_ID + "0",
-        7,
-    ):
+    wrong: tuple[Any, ...] = ("0b0", "", "0B0E", "0b0e7f0e6", "----", UNKNOWN_ID[:9] + "6c1f-5", "sjt_07_abc", 7)
+    for text in (*wrong, UNKNOWN_ID + "0"):
         with pytest.raises(InvalidId):
-            check_beginning(text)  # type: ignore[arg-type]
+            check_beginning(text)
 
 
 def test_find(store: Any, any_redis_url: str) -> None:

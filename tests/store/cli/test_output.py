@@ -41,6 +41,17 @@ def test_no_cell_is_a_formula(run: Run, store: Any) -> None:
     assert json.loads(row["version"]) == 1
 
 
+def test_fields_of_several_kinds(run: Run, store: Any) -> None:
+    """Nothing is left out of CSV: what has no column of its own is in the last one."""
+    run("create", "--kind", "documentation", "--set", "workspace_id=w1", "--set", "module_name=m")
+    store.create(owner="newest")
+    newest, older = csv.DictReader(io.StringIO(run("list", "-o", "csv").out, newline=""))
+    assert (newest["owner"], newest["more"]) == ("newest", "")
+    assert json.loads(older["more"])["workspace_id"] == "w1"
+    (only,) = csv.DictReader(io.StringIO(run("list", "--kind", "documentation", "-o", "csv").out, newline=""))
+    assert (only["workspace_id"], only["more"]) == ("w1", "")
+
+
 def test_no_csv_steers_a_terminal(run: Run, store: Any) -> None:
     """What is piped keeps its line breaks, quoted; nothing else of control survives JSON cells."""
     store.create(client_type='a"b,\nc', metadata={"x": "\x1b[31m"})
