@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import click
@@ -20,7 +19,6 @@ __all__ = ["events", "show_event"]
 
 _SHOWN: Final = 20
 _PAGE: Final = 10_000
-_POLL_S: Final = 0.2
 _LONGEST: Final = 100
 _SHORTEST_S: Final = 0.001
 _STYLES: Final = {
@@ -31,23 +29,23 @@ _STYLES: Final = {
 @click.command(
     cls=Command,
     examples=[
-        "sojourn events --follow",
+        "sojourn events",
         "sojourn events --from oldest --limit 1000 --json",
         "sojourn events --group billing --follow",
         "sojourn events --group billing --forget",
     ],
 )
 @click.option("--group", metavar="GROUP", help="Take events as one of this group: each goes to one of its members.")
-@click.option("--follow", "-f", is_flag=True, help="Wait for further events.")
+@click.option("--follow", "-f", is_flag=True, help="With --group: wait for further events.")
 @click.option("--from", "start", type=click.Choice(["oldest", "new"]),
               help="Where to begin. Without it: at the last ones; a new group: at new ones.")  # fmt: skip
-@click.option("--limit", type=click.IntRange(min=1), help=f"Events at most.  [default: {_SHOWN} where not following]")
+@click.option("--limit", type=click.IntRange(min=1), help=f"Events at most.  [default: {_SHOWN} without --group]")
 @click.option("--forget", is_flag=True, help="Remove the group, which else keeps its events from being trimmed.")
 @pass_state
 def events(state: State, group: str | None, follow: bool, start: str | None, limit: int | None, forget: bool) -> None:
     """Show what happened to sessions, oldest first. With --json: one JSON object per line.
 
-    Without a group this only looks: nothing is taken from anybody.
+    Without a group this only looks: nothing is taken from anybody. To see events as they come: sojourn watch.
     """
     if forget:
         _forget(state, group, others_given=bool(follow or start or limit))
@@ -58,7 +56,10 @@ def events(state: State, group: str | None, follow: bool, start: str | None, lim
         for event in state.store.events(group, start=begin, timeout=timeout, limit=limit):
             show_event(state, event)
         return
-    _look(state, start or "recent", follow=follow, limit=limit)
+    if follow:
+        raise click.UsageError("--follow goes with --group; to see events as they come: sojourn watch",
+                               click.get_current_context())  # fmt: skip
+    _look(state, start or "recent", limit)
 
 
 def _forget(state: State, group: str | None, *, others_given: bool) -> None:
@@ -70,25 +71,22 @@ def _forget(state: State, group: str | None, *, others_given: bool) -> None:
         hint(f"there is no group '{group}'")
 
 
-def _look(state: State, start: str, *, follow: bool, limit: int | None) -> None:
+def _look(state: State, start: str, limit: int | None) -> None:
     if start == "recent" and limit is not None and limit > _PAGE:
         raise click.UsageError(f"the last {_PAGE} at most; for more: --from oldest", click.get_current_context())
-    left = limit or (None if follow else _SHOWN)
-    first = _SHOWN if start == "recent" and limit is None else _PAGE
-    page = state.store.peek_events(start=cast("From", start), limit=min(left or first, first))
+    left = limit or _SHOWN
+    page = state.store.peek_events(start=cast("From", start), limit=min(left, _PAGE))
     while True:
         for event in page.events:
             show_event(state, event)
-        left = None if left is None else left - len(page.events)
-        if left == 0 or not (follow or (page.events and start == "oldest")):
+        left -= len(page.events)
+        if left == 0 or not (page.events and start == "oldest"):
             return
-        if not page.events:
-            time.sleep(_POLL_S)
-        page = state.store.peek_events(cursor=page.cursor, limit=min(left or _PAGE, _PAGE))
+        page = state.store.peek_events(cursor=page.cursor, limit=min(left, _PAGE))
 
 
-def show_event(state: State, event: Event) -> None:
-    """One event on one line."""
+def show_event(state: State, event: Event, *, with_tenant: bool = False) -> None:
+    """One event on one line; `with_tenant`: where events of several tenants are shown."""
     if state.as_json:
         print_json(event.to_json(), lines=True)
         return
@@ -97,6 +95,7 @@ def show_event(state: State, event: Event) -> None:
         [
             Cell(exact(event.at)),
             Cell(f"{event.type:<8}", _STYLES.get(event.type, "")),
+            *([Cell(event.tenant)] if with_tenant else []),
             Cell(event.session_id),
             Cell(event.kind),
             Cell(f"v{event.version}"),

@@ -27,6 +27,7 @@ from sojourn.cli.secrets import secrets
 from sojourn.cli.shared import Group, State
 from sojourn.cli.tenant import tenant
 from sojourn.cli.token import rotate, token
+from sojourn.cli.watch import watch
 from sojourn.cli.worker import worker
 from sojourn.cli.writing import append, create, update
 from sojourn.errors import SojournError
@@ -125,7 +126,7 @@ def cli(context: click.Context) -> None:
 
 
 for _command in (
-    create, get, list_, update, append, touch, end, delete, rotate, token, events, history, restore, rehydrate, mcp,
-    dead, worker, archive, audit, tenant, acl, doctor, metrics, secrets, config,
+    create, get, list_, update, append, touch, end, delete, rotate, token, events, watch, history, restore, rehydrate,
+    mcp, dead, worker, archive, audit, tenant, acl, doctor, metrics, secrets, config,
 ):  # fmt: skip
     cli.add_command(_command)

@@ -33,9 +33,10 @@ _FOR_WORKERS: Final = frozenset(
 )  # fmt: skip
 """The scripts that no client runs; all others are the clients'."""
 _PLAIN: Final = (
-    "CLIENT|SETINFO", "CLIENT|SETNAME", "DEL", "EVAL", "EVALSHA", "GET", "HGETALL", "HMGET", "LRANGE", "PEXPIRE",
-    "PING", "RPUSH", "TIME", "XACK", "XAUTOCLAIM", "XCLAIM", "XGROUP|CREATE", "XGROUP|DESTROY", "XRANGE",
-    "XREADGROUP", "XREVRANGE",
+    "CLIENT|SETINFO", "CLIENT|SETNAME", "DEL", "EVAL", "EVALSHA", "EXISTS", "GET", "HGET", "HGETALL", "HMGET", "LLEN",
+    "LRANGE", "MEMORY|USAGE", "PEXPIRE", "PING", "PTTL", "RPUSH", "SISMEMBER", "SMEMBERS", "TIME", "TYPE", "XACK",
+    "XAUTOCLAIM", "XCLAIM", "XGROUP|CREATE", "XGROUP|DESTROY", "XINFO|STREAM", "XRANGE", "XREAD", "XREADGROUP",
+    "XREVRANGE", "ZRANGE", "ZSCORE",
 )  # fmt: skip
 """What clients send as plain commands; a test runs their whole suite with no more than this."""
 _SHORTEST: Final = 16

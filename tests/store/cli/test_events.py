@@ -91,7 +91,9 @@ def test_forgetting_a_group(run: Run, client: Any, store: Any) -> None:
     assert "no group" in run("events", "--group", "g", "--forget").err
 
 
-@pytest.mark.parametrize("options", [["--forget"], ["--forget", "--group", "g", "--follow"], ["--group", "a b"]])
+@pytest.mark.parametrize(
+    "options", [["--forget"], ["--forget", "--group", "g", "--follow"], ["--group", "a b"], ["--follow"]]
+)
 def test_refused(run: Run, options: list[str]) -> None:
     """What makes no sense is a usage error."""
     assert run("events", *options, code=2).out == ""

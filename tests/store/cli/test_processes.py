@@ -80,10 +80,10 @@ def test_a_full_disk_is_told_on_one_line(start: Start, store: Any) -> None:
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("options", [[], ["--group", "g"]])
-def test_following_until_ctrl_c(start: Start, store: Any, options: list[str]) -> None:
+@pytest.mark.parametrize("command", [["watch"], ["events", "--follow", "--from", "new", "--group", "g"]])
+def test_following_until_ctrl_c(start: Start, store: Any, command: list[str]) -> None:
     """Events come as they happen; Ctrl-C ends it with 130 and no traceback."""
-    process = start("events", "--follow", "--from", "new", "--json", *options, preexec_fn=sigint_at_its_default)
+    process = start(*command, "--json", preexec_fn=sigint_at_its_default)
     lines: list[str] = []
     assert process.stdout is not None
     reader = threading.Thread(target=lambda out: lines.extend(iter(out.readline, "")), args=(process.stdout,))
