@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sojourn.events import Event, Start
     from sojourn.peek import From
 
-__all__ = ["events", "show_event"]
+__all__ = ["event_line", "events", "show_event"]
 
 _SHOWN: Final = 20
 _PAGE: Final = 10_000
@@ -85,24 +85,27 @@ def _look(state: State, start: str, limit: int | None) -> None:
         page = state.store.peek_events(cursor=page.cursor, limit=min(left, _PAGE))
 
 
-def show_event(state: State, event: Event, *, with_tenant: bool = False) -> None:
-    """One event on one line; `with_tenant`: where events of several tenants are shown."""
+def show_event(state: State, event: Event) -> None:
+    """One event on one line."""
     if state.as_json:
         print_json(event.to_json(), lines=True)
-        return
+    else:
+        print_line(event_line(event))
+
+
+def event_line(event: Event, *, with_tenant: bool = False) -> list[Cell]:
+    """What a line says of an event; `with_tenant`: where there are events of several tenants."""
     changes = " ".join(f"{name}={_was(event, name)}{_brief(value)}" for name, value in event.changes.items())
-    print_line(
-        [
-            Cell(exact(event.at)),
-            Cell(f"{event.type:<8}", _STYLES.get(event.type, "")),
-            *([Cell(event.tenant)] if with_tenant else []),
-            Cell(event.session_id),
-            Cell(event.kind),
-            Cell(f"v{event.version}"),
-            *([Cell(f"by {event.actor}")] if event.actor else []),
-            *([Cell(changes)] if changes else []),
-        ]
-    )
+    return [
+        Cell(exact(event.at)),
+        Cell(f"{event.type:<8}", _STYLES.get(event.type, "")),
+        *([Cell(event.tenant)] if with_tenant else []),
+        Cell(event.session_id),
+        Cell(event.kind),
+        Cell(f"v{event.version}"),
+        *([Cell(f"by {event.actor}")] if event.actor else []),
+        *([Cell(changes)] if changes else []),
+    ]
 
 
 def _was(event: Event, name: str) -> str:
