@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sojourn.events import Event, Start
     from sojourn.peek import From
 
-__all__ = ["event_line", "events", "show_event"]
+__all__ = ["event_json", "event_line", "events", "show_event"]
 
 _SHOWN: Final = 20
 _PAGE: Final = 10_000
@@ -88,18 +88,22 @@ def _look(state: State, start: str, limit: int | None) -> None:
 def show_event(state: State, event: Event) -> None:
     """One event on one line."""
     if state.as_json:
-        print_json(event.to_json(), lines=True)
+        print_json(event_json(event), lines=True)
     else:
         print_line(event_line(event))
 
 
-def event_line(event: Event, *, with_tenant: bool = False) -> list[Cell]:
-    """What a line says of an event; `with_tenant`: where there are events of several tenants."""
+def event_json(event: Event) -> dict[str, Any]:
+    """An event as JSON values."""
+    return event.to_json() | {"at": exact(event.at)}
+
+
+def event_line(event: Event) -> list[Cell]:
+    """What a line says of an event: the time, the type, the session, and who changed what."""
     changes = " ".join(f"{name}={_was(event, name)}{_brief(value)}" for name, value in event.changes.items())
     return [
         Cell(exact(event.at)),
         Cell(f"{event.type:<8}", _STYLES.get(event.type, "")),
-        *([Cell(event.tenant)] if with_tenant else []),
         Cell(event.session_id),
         Cell(event.kind),
         Cell(f"v{event.version}"),

@@ -21,6 +21,7 @@ from sojourn.cli.dead import dead
 from sojourn.cli.doctor import doctor, metrics
 from sojourn.cli.ending import delete, end, touch
 from sojourn.cli.events import events
+from sojourn.cli.inspect import inspect
 from sojourn.cli.mcp import mcp
 from sojourn.cli.output import complain
 from sojourn.cli.past import history, rehydrate, restore
@@ -154,7 +155,7 @@ def cli(context: click.Context) -> None:
 
 
 for _command in (
-    create, get, list_, update, append, touch, end, delete, rotate, token, events, watch, history, restore,
+    create, get, list_, update, append, touch, end, delete, rotate, token, events, watch, inspect, history, restore,
     rehydrate, mcp, dead, worker, archive, audit, tenant, acl, doctor, metrics, secrets, config, completion,
 ):  # fmt: skip
     cli.add_command(_command)

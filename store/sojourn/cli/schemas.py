@@ -89,6 +89,36 @@ class EventJson(TypedDict):
     before: Annotated[dict[str, Any] | None, D(description="what changed fields held; null where that was not kept")]
 
 
+class InspectedJson(TypedDict):
+    """A key, a row or a job that belongs to a session, or should."""
+
+    part: Annotated[str, D(description="record, marks, indexes, logs, tokens, limits, events, jobs or archive")]
+    what: str
+    where: Annotated[str, D(description="the key in Redis, or the table in PostgreSQL")]
+    value: Annotated[Any, D(description="what is there, without secrets; null: nothing")]
+    ttl_ms: Annotated[int | None, D(description="for how much longer; null: for ever, or as long as what it is in")]
+    drift: Annotated[str, D(description="what is wrong with it; '' where nothing is")]
+    command: Annotated[str, D(description="the line for a shell that shows the same")]
+    ttl_command: str | None
+
+
+class InspectionJson(TypedDict):
+    """A session, taken apart."""
+
+    session_id: str
+    tenant: str
+    state: Annotated[str, D(description="live, overdue, ended, archived, damaged or missing")]
+    status: str | None
+    version: int | None
+    partition: int
+    at_ms: Annotated[int, D(description="when, by Redis's clock")]
+    drift: Annotated[int, D(description="how many of the items are not as they should be")]
+    items: list[InspectedJson]
+    unseen: Annotated[list[str], D(description="what could not be looked at, and why")]
+    elsewhere: Annotated[list[str], D(description="where there is no such session: other tenants that have it")]
+    now_id: Annotated[str | None, D(description="under which id it goes on, where that was changed")]
+
+
 class ForgottenJson(TypedDict):
     """What forgetting a group of readers came to."""
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, get_args
 
 import click
 
 from sojourn.cli.completing import completes_id, completes_kind
-from sojourn.cli.events import event_line
+from sojourn.cli.events import event_json, event_line
 from sojourn.cli.ids import whole
-from sojourn.cli.output import complain
+from sojourn.cli.output import Cell, complain
 from sojourn.cli.parameters import moment
 from sojourn.cli.shapes import Lines
 from sojourn.cli.shared import Command, State, pass_state
@@ -26,6 +25,17 @@ if TYPE_CHECKING:
 __all__ = ["watch"]
 
 
+def _complete_types(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    del context, parameter
+    return [each for each in _all_types() if each.startswith(incomplete)]
+
+
+def _all_types() -> tuple[str, ...]:
+    from sojourn.settings import EventType
+
+    return get_args(EventType)
+
+
 @click.command(
     cls=Command,
     output=Lines("Event"),
@@ -36,7 +46,7 @@ __all__ = ["watch"]
     ],
 )
 @click.option(
-    "--type", "types", multiple=True, metavar="TYPE", shell_complete=lambda *given: [each for each in _all_types() if each.startswith(given[2])],
+    "--type", "types", multiple=True, metavar="TYPE", shell_complete=_complete_types,
     help="Only events of this type, such as created, ended or expired; may be repeated.",
 )  # fmt: skip
 @click.option("--kind", "kinds", multiple=True, metavar="KIND", shell_complete=completes_kind,
@@ -64,14 +74,13 @@ def watch(
     wanted = Wanted(types=types, kinds=kinds, session_ids=tuple(whole(state, each) for each in ids), owner=owner)
     tenant = state.arguments.get("tenant")
     with Watch(state.settings, tenant=tenant, since=begin, wanted=wanted) as watching:
-        line = partial(event_line, with_tenant=tenant is None)
-        tell_each(state, islice(_events(watching), limit), lambda event: event.to_json(), line)
+        line = event_line if tenant is not None else _line_with_tenant
+        tell_each(state, islice(_events(watching), limit), event_json, line)
 
 
-def _all_types() -> tuple[str, ...]:
-    from sojourn.settings import EventType
-
-    return get_args(EventType)
+def _line_with_tenant(event: Event) -> list[Cell]:
+    when, type_, *rest = event_line(event)
+    return [when, type_, Cell(event.tenant), *rest]
 
 
 def _check_types(types: Iterable[str]) -> None:
