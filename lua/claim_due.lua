@@ -11,6 +11,7 @@
 -- @include include/keys
 -- @include include/claim
 -- @include include/purge
+-- @include include/sweeps
 local deadlines = KEYS[1]
 local prefix, limit = ARGV[1], tonumber(ARGV[2])
 local grace, retention, archived = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5] == '1'
@@ -19,7 +20,10 @@ local group = ARGV[6]
 local now = now_ms()
 local looked_at, expired, lost = 0, 0, 0
 if redis.call('EXISTS', deadlines) == 1 then
-  looked_at, expired, lost = claim_due(prefix, now, limit, grace, retention)
+  looked_at, expired, lost = claim_due(prefix, now, limit, grace, retention, 'sweep')
 end
 local _, removed = purge_due(prefix, now, limit, grace, archived, group)
+if looked_at > 0 or removed > 0 then
+  note_sweep(prefix .. '/sweeps', now, 'runs')
+end
 return { looked_at, expired, lost, removed }

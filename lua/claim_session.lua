@@ -18,4 +18,4 @@ local k = session_keys(prefix, tenant, id)
 if not redis.call('ZSCORE', k.deadlines, k.member) and redis.pcall('HEXISTS', session, 'expires_at_ms') ~= 1 then
   return 'unknown'
 end
-return claim(k, now_ms(), grace, retention)
+return claim(k, now_ms(), grace, retention, 'notification')

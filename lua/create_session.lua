@@ -24,6 +24,7 @@
 -- @include include/purge
 -- @include include/trim
 -- @include include/admit
+-- @include include/tally
 local session = KEYS[1]
 local prefix, tenant, id, operation = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local kind, status, indexes = ARGV[5], ARGV[6], ARGV[7]
@@ -89,8 +90,9 @@ end
 redis.call('ZADD', k.dirty, 'NX', created, k.member)
 remember(k, operation, now)
 emit(k, 'created', kind, 1, now, actor, trace, '', '')
+tally(k, 'created|', kind, values.client_type or '', 1)
 
-claim_due(prefix, now, CLAIMS_PER_CREATE, grace, retention)
+claim_due(prefix, now, CLAIMS_PER_CREATE, grace, retention, 'create')
 purge_due(prefix, now, CLAIMS_PER_CREATE, grace, true)
 trim_unread(k.events, events_cap)
 return { now, deadline or false }

@@ -4,7 +4,7 @@
 -- ARGV[1]  from       string  that partition's prefix
 -- ARGV[2]  to         string  the other's
 -- ARGV[3]  tenant     string
--- ARGV[4...] id       string  the sessions
+-- ARGV[4...] id       string  the sessions; none once all are gone: then its counts leave, too
 -- Returns  how many records were moved; -1 where nothing was announced, and so nothing is moved
 -- Errors   none
 -- @include include/keys
@@ -45,6 +45,32 @@ local function move_indexes(old, new, raw)
   end
 end
 
+-- Counts go first, so that the new place knows all labels before anything is counted there. The old one keeps them, at
+-- zero, while sessions are there.
+local function move_counts(old, new, done)
+  local counts = redis.pcall('HGETALL', old)
+  for i = 1, counts.err and 0 or #counts, 2 do
+    local field, number = counts[i], tonumber(counts[i + 1])
+    if string.find(field, '^label|') then
+      if redis.pcall('HSETNX', new, field, 1) == 1 then
+        redis.pcall('HINCRBY', new, 'labels', 1)
+      end
+    elseif string.find(field, '|last_ms$') then
+      local held = redis.pcall('HGET', new, field)
+      redis.pcall('HSET', new, field, text(math.max(tonumber(held) or 0, number or 0)))
+    elseif number and number ~= 0 and field ~= 'labels' then
+      redis.pcall('HINCRBY', new, field, text(number))
+      redis.pcall('HSET', old, field, 0)
+    end
+  end
+  if done then
+    redis.call('DEL', old)
+  end
+end
+
+for _, name in ipairs({ 'stats', 'calls' }) do
+  move_counts(session_keys(from, tenant, '')[name], session_keys(to, tenant, '')[name], #ARGV == 3)
+end
 local moved = 0
 for i = 4, #ARGV do
   local old, new = session_keys(from, tenant, ARGV[i]), session_keys(to, tenant, ARGV[i])

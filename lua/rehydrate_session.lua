@@ -101,4 +101,5 @@ if limits and limits.places then
 end
 redis.call('SREM', k.lost, k.member)
 emit(k, 'rehydrated', texts.kind, version, now, actor, trace, '', '')
+tally(k, 'shift|', texts.kind, texts.client_type or '', 1)
 return core and 'replaced' or 'loaded'

@@ -76,7 +76,7 @@ redis.call('HDEL', session, unpack(of_old_logs))
 core.logs = ''
 local bytes, owner = place_of(k)
 finish(k, core, now, grace, retention, { status = 'deleted', at = now, reason = 'rotated', event = 'rotated',
-  actor = actor, trace = trace,
+  goes_on = true, actor = actor, trace = trace,
   changes = cjson.encode({ status = 'deleted', end_reason = 'rotated', rotated_to = new_id }) })
 if bytes then
   take_place(heir, now, bytes, owner)

@@ -25,6 +25,7 @@
 -- @include include/event
 -- @include include/slide
 -- @include include/room
+-- @include include/tally
 local session = KEYS[1]
 local prefix, tenant, id, operation = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local kinds, expected, status, allowed, slides = ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9] == '1'
@@ -111,4 +112,8 @@ end
 keep_place(k, limits, now, bytes, owner)
 remember(k, operation, now)
 emit(k, 'updated', core.kind, core.version + 1, now, actor, trace, changes, told(before))
+if before.client_type ~= nil then
+  tally(k, 'shift|', core.kind, core.client_type, -1)
+  tally(k, 'shift|', core.kind, new.client_type or '', 1)
+end
 return redis.call('HGETALL', session)

@@ -31,7 +31,7 @@ local function make_room(k, limits, now, prefix, grace, retention, wanted, most)
       return nil
     end
     if redis.call('ZCOUNT', k.deadlines, '-inf', text(now)) > 0 then
-      claim_due(prefix, now, 1, grace, retention)
+      claim_due(prefix, now, 1, grace, retention, 'create')
     elseif limits.policy ~= 'evict_lru' or wanted[limit] > bound
       or not evict(k, now, prefix, grace, retention, limit == 'owner_sessions' and wanted.owner or '') then
       return limit, bound, count, false

@@ -2,8 +2,9 @@
 -- @include include/finish
 -- @include include/lose
 -- Turns one session past its deadline into `expired`. The hash's own deadline decides; an index that says otherwise is
--- repaired. Returns 'expired', 'lost' (the hash is gone: evicted, or deleted by hand), 'damaged', 'moved' or 'ended'.
-local function claim(k, now, grace, retention)
+-- repaired. `by` tells how one came to it: 'notification', 'sweep', 'create' (on the way of a write) or 'call'. Returns
+-- 'expired', 'lost' (the hash is gone: evicted, or deleted by hand), 'damaged', 'moved' or 'ended'.
+local function claim(k, now, grace, retention, by)
   local core, damage = load_core(k)
   if not core then
     return lose(k, now, damage and 'damaged' or 'lost')
@@ -19,11 +20,12 @@ local function claim(k, now, grace, retention)
   end
   finish(k, core, now, grace, retention, { status = 'expired', at = core.expires, reason = 'deadline',
     event = 'expired', actor = 'sojourn', trace = '', changes = '{"status":"expired","end_reason":"deadline"}' })
+  tally_claim(k, by, now - core.expires)
   return 'expired'
 end
 
 -- Claims what is due in a partition, oldest deadline first. Returns how many were looked at, and the counts.
-local function claim_due(prefix, now, limit, grace, retention)
+local function claim_due(prefix, now, limit, grace, retention, by)
   local due = redis.call('ZRANGEBYSCORE', prefix .. 'deadlines', '-inf', text(now), 'LIMIT', 0, limit)
   local expired, lost = 0, 0
   for _, member in ipairs(due) do
@@ -31,7 +33,7 @@ local function claim_due(prefix, now, limit, grace, retention)
     if not k then
       redis.call('ZREM', prefix .. 'deadlines', member)
     else
-      local outcome = claim(k, now, grace, retention)
+      local outcome = claim(k, now, grace, retention, by)
       if outcome == 'expired' then
         expired = expired + 1
       elseif outcome == 'lost' or outcome == 'damaged' then

@@ -4,10 +4,11 @@
 -- @include include/record
 -- @include include/event
 -- @include include/place
+-- @include include/tally
 -- @include include/token
 -- Ends a record that was read and checked. Shrinking writes come first: a server out of memory refuses a script whose
 -- first write may grow, and ends and claims must go through then as well.
--- ending: status, at (ms), reason ('' for none), event, actor, trace, changes (JSON).
+-- ending: status, at (ms), reason ('' for none), event, actor, trace, changes (JSON), goes_on (it is no end to count).
 local function finish(k, core, now, grace, retention, ending)
   local before = { status = core.status, ended_at_ms = false, end_reason = false }
   if not core.live then
@@ -30,4 +31,7 @@ local function finish(k, core, now, grace, retention, ending)
   place_removal(k, now, retention, grace, core.logs)
   emit(k, ending.event, core.kind, core.version, now, ending.actor, ending.trace, ending.changes,
     told(before))
+  if core.live and not ending.goes_on then
+    tally_end(k, ending.status, core, ending.at)
+  end
 end

@@ -19,6 +19,8 @@ local function session_keys(prefix, tenant, id)
     places = own .. 'places',
     rate = own .. 'rate:',
     told = own .. 'told:',
+    stats = own .. 'stats',
+    calls = own .. 'calls',
     deadlines = prefix .. 'deadlines',
     dirty = prefix .. 'dirty',
     removals = prefix .. 'removals',
@@ -26,6 +28,7 @@ local function session_keys(prefix, tenant, id)
     counts = prefix .. 'counts',
     guard = prefix .. '/guard',
     removed = prefix .. '/removed',
+    sweeps = prefix .. '/sweeps',
     operations = prefix .. 'operations',
     events = prefix .. 'events',
   }

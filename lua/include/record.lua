@@ -31,7 +31,8 @@ end
 -- Returns the core of the record, or nil where there is none, or nil and an error reply where it is damaged.
 local function load_core(k)
   local raw = redis.pcall('HMGET', k.session, 'status', 'version', 'created_at_ms', 'expires_at_ms', 'ttl_ms',
-    'max_lifetime_ms', 'kind', '_logs', '_indexes', 'updated_at_ms', 'accessed_at_ms', 'id', 'tenant', 'owner')
+    'max_lifetime_ms', 'kind', '_logs', '_indexes', 'updated_at_ms', 'accessed_at_ms', 'id', 'tenant', 'owner',
+    'client_type')
   if raw.err then
     return nil, redis.error_reply('CORRUPT session')
   end
@@ -51,6 +52,7 @@ local function load_core(k)
     updated = positive(raw[10]),
     accessed = positive(raw[11]),
     owner = raw[14] or '',
+    client_type = raw[15] or '',
   }
   local damaged = (not (LIVE[core.status] or ENDED[core.status]) and 'status') or (not core.version and 'version')
     or (not core.created and 'created_at_ms') or (raw[4] and not core.expires and 'expires_at_ms')

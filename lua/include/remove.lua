@@ -3,6 +3,7 @@
 -- @include include/place
 -- @include include/record
 -- @include include/token
+-- @include include/tally
 -- Removes a record with everything that belongs to it. Without the hash only what needs no field of it can go; `lost`
 -- keeps the session in mind until a worker has combed the other indexes, and the logs, for it.
 local function forget(k)
@@ -28,9 +29,11 @@ end
 -- Takes a record out of everything that lists it, and returns the names of its logs.
 local function unlist(k)
   forget(k)
-  local raw = redis.call('HMGET', k.session, 'kind', 'status', '_logs', '_indexes')
+  local raw = redis.call('HMGET', k.session, 'kind', 'status', '_logs', '_indexes', 'client_type')
   if raw[1] and raw[2] then
-    redis.call('ZREM', status_index(k, raw[1], raw[2]), k.id)
+    if redis.call('ZREM', status_index(k, raw[1], raw[2]), k.id) == 1 and LIVE[raw[2]] then
+      tally(k, 'shift|', raw[1], raw[5] or '', -1)
+    end
   else
     forget_status(k)
   end

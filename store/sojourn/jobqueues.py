@@ -15,9 +15,11 @@ from sojourn.keys import queue_counts
 from sojourn.operations.core import is_of_another_type
 from sojourn.settings import Settings
 
-__all__ = ["LONGEST_COUNT", "JobQueues", "read_job_queues", "whole"]
+__all__ = ["LONGEST_COUNT", "SCHEDULER_SEEN", "JobQueues", "read_job_queues", "whole"]
 
 KINDS: Final = ("hooks", "archive")
+SCHEDULER_SEEN: Final = "scheduler_seen_ms"
+"""The field beside the counts that says when the scheduler last told that it is there."""
 LONGEST_COUNT: Final = 19
 """Digits of the largest number that Redis counts up to."""
 _ALIVE_S: Final = 30.0
@@ -33,6 +35,8 @@ class JobQueues:
     """Jobs in each queue, by the queue's name."""
     workers: Mapping[str, int] = field(default_factory=dict)
     """Workers of each queue that are alive."""
+    scheduled_at_s: float | None = None
+    """When a scheduler last told that it is there, by that Redis's clock; None: never."""
     odd_keys: tuple[str, ...] = ()
     """Keys of another type than they should be."""
 
@@ -73,10 +77,12 @@ def _read(client: Any, prefix: str) -> JobQueues:
     lengths, registered = replies[: len(names)], replies[len(names) :]
     beats = [_ask(client, [("HGET", each, "last_heartbeat") for each in sorted(own or ())], odd) for own in registered]
     numbers = {name: whole(text) for name, text in (counts or {}).items()}
+    seen_ms = numbers.pop(SCHEDULER_SEEN, None)
     return JobQueues(
         counts={name: number for name, number in numbers.items() if number is not None},
         waiting={name: length or 0 for name, length in zip(names, lengths, strict=True)},
         workers={name: sum(_is_alive(each, seconds) for each in own) for name, own in zip(names, beats, strict=True)},
+        scheduled_at_s=None if seen_ms is None else seen_ms / 1000,
         odd_keys=tuple(dict.fromkeys(odd)),
     )
 

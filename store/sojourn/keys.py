@@ -9,7 +9,8 @@ key                                                           type    holds
 ``sojourn:partition:<tenant>``                                string  its own partition, for a client confined to it
 ``sojourn:tenants:changed``                                   set     tenants of which the archive wants a new copy
 ``sojourn:tenants:copied``                                    set     ``<run>/<tenant>``: those of which a run makes one
-``sojourn:archive``                                           hash    how the last archive run ended
+``sojourn:archive``                                           hash    how the last archive run ended; rows and runs
+``sojourn:/noted:<queue prefix>``                             hash    what a deployment's workers did, and when last
 ``sojourn:rehydrating``                                       string  how far filling Redis from the archive came
 ``sojourn:checked``                                           string  the server's run that was held against the archive
 ``sojourn:{NN}:<tenant>:session:<id>``                        hash    the record
@@ -24,6 +25,8 @@ key                                                           type    holds
 ``sojourn:{NN}:<tenant>:places``                              hash    their bytes and owners by id; ``/bytes``: the sum
 ``sojourn:{NN}:<tenant>:rate:<rate>[:<owner>]``               string  when that bucket will be full again
 ``sojourn:{NN}:<tenant>:told:<limit>``                        string  there for a minute after a refusal was told
+``sojourn:{NN}:<tenant>:stats``                               hash    counts of its sessions; see ``counts.py``
+``sojourn:{NN}:<tenant>:calls``                               hash    calls of its clients that tell them, likewise
 ``sojourn:{NN}:<tenant>:index:status:<kind>:<status>``        zset    ids by creation time
 ``sojourn:{NN}:<tenant>:index:<field>:<value>``               zset    ids by creation time
 ``sojourn:{NN}:deadlines``                                    zset    ``<tenant>/<id>`` by deadline
@@ -37,6 +40,7 @@ key                                                           type    holds
 ``sojourn:{NN}:/running:<hook>:<event>``                      string  the job in which the hook has the event in hand
 ``sojourn:{NN}:/tries:<hook>:<event>``                        string  how often the hook failed on the event
 ``sojourn:{NN}:/batches``                                     hash    how many batches the archive took, the last when
+``sojourn:{NN}:/sweeps``                                      hash    how many sweeps claimed, or failed, the last when
 ``sojourn:{NN}:/guard``                                       string  there while sessions come back from the archive
 ``sojourn:{NN}:/removed``                                     zset    ``<tenant>/<id>`` that went meanwhile, by time
 ``sojourn:{NN}:/staged:<token>:<log>``                        list    entries on their way back from the archive
@@ -88,6 +92,7 @@ __all__ = [
     "partition_note",
     "queue_counts",
     "session_pattern",
+    "worker_notes",
 ]
 
 LAYOUT: Final = 1
@@ -212,6 +217,16 @@ def queue_counts(queue_prefix: str) -> str:
     return f"{queue_prefix}:counts"
 
 
+def worker_notes(queue_prefix: str) -> str:
+    """The hash in the sessions' Redis where a deployment's workers count what they do.
+
+    Example:
+        >>> worker_notes("sojourn")
+        'sojourn:/noted:sojourn'
+    """
+    return f"sojourn:/noted:{queue_prefix}"
+
+
 @dataclass(frozen=True)
 class PartitionKeys:
     """The keys of one partition.
@@ -295,6 +310,11 @@ class PartitionKeys:
         """How many batches the archive has taken, and when it took the last."""
         return self.prefix + "/batches"
 
+    @cached_property
+    def sweeps(self) -> str:
+        """How the sweeps of the partition went."""
+        return self.prefix + "/sweeps"
+
     def staged(self, token: str, log: str) -> str:
         """Entries of a log on their way back from the archive; `token` is of those who bring them."""
         return f"{self.prefix}/staged:{token}:{log}"
@@ -371,6 +391,16 @@ class TenantKeys:
     def told(self, limit: str) -> str:
         """There for a while after a refusal was told."""
         return f"{self.prefix}told:{limit}"
+
+    @cached_property
+    def stats(self) -> str:
+        """How many sessions were created, ended and claimed, and how long they took."""
+        return self.prefix + "stats"
+
+    @cached_property
+    def calls(self) -> str:
+        """How many calls clients made, with what result, and how long these took."""
+        return self.prefix + "calls"
 
     def session(self, session_id: str) -> str:
         """The record."""

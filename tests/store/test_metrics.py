@@ -233,5 +233,5 @@ def test_jobs_without_a_worker_are_told(redis_url: str) -> None:
         client.lpush("rq:queue:sojourn-archive", "d")
         assert "1 jobs wait in sojourn-archive" in _found(settings)["jobs"].found
     found = read_metrics(settings)
-    assert _sample(found, "sojourn_jobs_waiting", queue="sojourn-hooks") == 2
-    assert _sample(found, "sojourn_workers", queue="sojourn-hooks") == 1
+    assert _sample(found, "sojourn_queue_depth", queue="sojourn-hooks") == 2
+    assert _sample(found, "sojourn_queue_workers", queue="sojourn-hooks") == 1

@@ -26,7 +26,7 @@ TOLD: Final = "told"
 
 
 def move_sessions(old: TenantKeys, new: TenantKeys, ids: Sequence[str]) -> Operation[int]:
-    """Move sessions from one partition to another, each as a whole; how many were there."""
+    """Move sessions from one partition to another, each as a whole; how many were there. None: what is counted."""
 
     def parse(reply: Any) -> int:
         raise_for(reply, "-", old.tenant)

@@ -213,6 +213,20 @@ class Settings(BaseSettings):
     environment: a JSON list, or several separated by commas or white space."""
     secret_keys_file: Path | None = None
     """A file with such keys, one a line; they come after those of `secret_keys`."""
+    metrics_tenants: Annotated[Annotated[int, Field(ge=0, le=1000)] | tuple[str, ...], NoDecode] = 20
+    """Which tenants metrics tell apart: so many of the largest, or those named. The others are told as ``other``."""
+    health_sessions: int = Field(default=1000, ge=1)
+    """Live sessions of one tenant past which the deployment is told as degraded."""
+    health_memory_mb: int = Field(default=100, ge=1)
+    """The same for what the records of one tenant take, in MB of 2**20 bytes."""
+    health_cleanup_failures: float = Field(default=0.05, ge=0, le=1)
+    """The same for the part of the recent cleanup runs that failed."""
+    health_scheduler_silence: Seconds = 300.0
+    """For how long the scheduler, or all sweepers, may be silent before the deployment is told as degraded."""
+    http_host: str = "127.0.0.1"
+    """Where a worker serves ``/livez``, ``/readyz``, ``/health`` and ``/metrics``."""
+    http_port: int | None = Field(default=None, ge=0, le=65535)
+    """And at which port; 0: any that is free, None: it does not."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @classmethod
@@ -238,6 +252,19 @@ class Settings(BaseSettings):
         if not isinstance(value, list | tuple) or not all(isinstance(each, str | SecretStr) for each in value):
             raise SettingsError("secret_keys is not a list of keys, nor text with keys in it")
         return value
+
+    @field_validator("metrics_tenants", mode="before")
+    @classmethod
+    def _are_tenants(cls, value: object) -> object:
+        """A number, or names: in the environment as text."""
+        if isinstance(value, str):
+            return int(value) if value.strip().isdecimal() else _listed(value)
+        return value
+
+    @field_validator("metrics_tenants")
+    @classmethod
+    def _are_named(cls, value: int | tuple[str, ...]) -> int | tuple[str, ...]:
+        return value if isinstance(value, int) else tuple(map(check_tenant, value))
 
     @field_validator("redis_url", "queue_url")
     @classmethod

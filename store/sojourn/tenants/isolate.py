@@ -153,8 +153,9 @@ class _Move:
             for key in keys:
                 if _counts_places(old, key):
                     link.ask(("DEL", key))  # what is left there is of records that are gone
-                elif key not in (old.limits, old.kinds):
+                elif key not in (old.limits, old.kinds, old.stats, old.calls):
                     report.keys += self._rename(key, new.prefix + key.removeprefix(old.prefix))
+        link.run(move_sessions(old, new, []))
         kinds = self._link.ask(("SMEMBERS", old.kinds))[0]
         if kinds:
             self._link.ask(("SADD", new.kinds, *kinds), ("DEL", old.kinds))

@@ -171,7 +171,7 @@ def test_ended_sessions_leave_no_key(settings: Settings, store: Store, raw: redi
     assert (report.sessions, report.entries, report.removed, report.settled) == (3, 3, 3, 0)
     left = {str(key).split("}:")[-1] for key in raw.scan_iter(count=1000)}
     shared = {f"sojourn:{name}" for name in ("meta", "tenants", "archive", "checked")}
-    assert left <= {"events", "operations", "/batches", "default:kinds", *shared}
+    assert left <= {"events", "operations", "/batches", "default:kinds", "default:stats", *shared}
     archive = Archive(settings)
     assert {each.status for each in archive.list().sessions} == {Status.COMPLETED, Status.FAILED, Status.DELETED}
     assert archive.counts() == {"documentation": {"completed": 1, "deleted": 1, "failed": 1}}
