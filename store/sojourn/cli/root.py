@@ -28,8 +28,10 @@ from sojourn.cli.past import history, rehydrate, restore
 from sojourn.cli.reading import get, list_
 from sojourn.cli.secrets import secrets
 from sojourn.cli.shared import Group, State
+from sojourn.cli.shell import shell
 from sojourn.cli.tenant import tenant
 from sojourn.cli.token import rotate, token
+from sojourn.cli.top import top
 from sojourn.cli.watch import watch
 from sojourn.cli.worker import worker
 from sojourn.cli.writing import append, create, update
@@ -155,7 +157,8 @@ def cli(context: click.Context) -> None:
 
 
 for _command in (
-    create, get, list_, update, append, touch, end, delete, rotate, token, events, watch, inspect, history, restore,
-    rehydrate, mcp, dead, worker, archive, audit, tenant, acl, doctor, metrics, secrets, config, completion,
+    create, get, list_, update, append, touch, end, delete, rotate, token, events, watch, inspect, top, history,
+    restore, rehydrate, mcp, dead, worker, archive, audit, tenant, acl, doctor, metrics, secrets, config, shell,
+    completion,
 ):  # fmt: skip
     cli.add_command(_command)

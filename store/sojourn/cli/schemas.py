@@ -119,6 +119,70 @@ class InspectionJson(TypedDict):
     now_id: Annotated[str | None, D(description="under which id it goes on, where that was changed")]
 
 
+class TopRowJson(TypedDict):
+    """One tenant's sessions, or those of one kind, at one moment."""
+
+    at: str | None
+    by: Annotated[str, D(description="tenant or kind")]
+    name: str
+    live: int
+    pending: int
+    in_progress: int
+    overdue: Annotated[int | None, D(description="past their deadline, awaiting cleanup; null: not known by kind")]
+    completed: Annotated[int, D(description="this and the next four: ended so, since they are counted")]
+    failed: int
+    terminated: int
+    expired: int
+    deleted: int
+    created_per_s: float | None
+    ended_per_s: float | None
+    memory_bytes: int | None
+
+
+class TopSummaryJson(TypedDict):
+    """A deployment as a whole."""
+
+    live: int
+    overdue: int
+    created_per_s: float | None
+    ended_per_s: float | None
+    expiry_lag_s: Annotated[float | None, D(description="how long after the deadline sessions were claimed, on average")]
+    expiry_lag_p99_s: Annotated[float | None, D(description="null: none, or more than the last bucket")]
+    dirty: Annotated[int, D(description="sessions that wait for the archive")]
+    archive_lag_s: Annotated[float, D(description="for how long the first of them has been waiting")]
+    outbox: int
+    slowest_group: str | None
+    group_lag_s: float
+    queues: Annotated[dict[str, int], D(description="jobs that wait, by queue")]
+    workers: Annotated[dict[str, int], D(description="workers that are alive, by queue")]
+    queues_answer: bool
+    dead_letters: int
+    lost: int
+    redis_memory_bytes: int | None
+    redis_memory_limit_bytes: Annotated[int | None, D(description="0: none")]
+
+
+class TopHookJson(TypedDict):
+    """A hook."""
+
+    name: str
+    runs_per_s: float | None
+    failed: int
+    average_s: float | None
+    p95_s: Annotated[float | None, D(description="null: none, or more than the last bucket")]
+    dead_letters: int
+
+
+class TopJson(TypedDict):
+    """A frame of the live view."""
+
+    at: Annotated[str | None, D(description="by Redis's clock; null: it has not answered yet")]
+    problem: Annotated[str | None, D(description="why the rest is not of this moment")]
+    summary: TopSummaryJson | None
+    rows: list[TopRowJson]
+    hooks: list[TopHookJson]
+
+
 class ForgottenJson(TypedDict):
     """What forgetting a group of readers came to."""
 
