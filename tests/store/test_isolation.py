@@ -252,9 +252,10 @@ def test_every_row_bears_its_tenant(planted: Planted, postgres_url: str) -> None
 
 COMMANDS = (
     ("get", "{id}"), ("update", "{id}", "--set", "limit=1"), ("touch", "{id}"), ("end", "{id}"),
-    ("delete", "{id}", "--yes"), ("history", "{id}"), ("restore", "{id}"),
-    ("restore", "{id}", "--live"), ("rehydrate", "{id}"),
-    ("append", "{id}", "lines", "x"),
+    ("delete", "{id}"), ("delete", "{id}", "--dry-run"), ("history", "{id}"), ("restore", "{id}"),
+    ("restore", "{id}", "--live"), ("restore", "{id}", "--live", "--dry-run"), ("rehydrate", "{id}"),
+    ("append", "{id}", "lines", "x"), ("get", "{id:.8}"), ("end", "{id:.8}"), ("archive", "get", "{id:.8}"),
+    ("history", "{id:.8}"), ("token", "issue", "{id:.8}"), ("restore", "{id:.8}"), ("rehydrate", "{id:.8}"),
 )  # fmt: skip
 
 

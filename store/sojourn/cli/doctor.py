@@ -7,6 +7,7 @@ from typing import Final
 import click
 
 from sojourn.cli.output import Cell, print_json, print_line
+from sojourn.cli.shapes import Document, Text
 from sojourn.cli.shared import Command, State, pass_state
 
 __all__ = ["doctor", "metrics"]
@@ -19,6 +20,7 @@ _CODES: Final = {"ok": 0, "warning": WARNED, "error": WRONG}
 
 @click.command(
     cls=Command,
+    output=Document("Findings"),
     examples=["sojourn doctor", "sojourn doctor --json"],
     epilog=f"Exit codes: 0 all is well, {WARNED} there are warnings, {WRONG} something is wrong.",
 )
@@ -41,7 +43,11 @@ def doctor(state: State) -> None:
     raise SystemExit(code)
 
 
-@click.command(cls=Command, examples=["sojourn metrics", "sojourn metrics --json"])
+@click.command(
+    cls=Command,
+    output=(Document("Metrics"), Text("the format that Prometheus scrapes", when="without --json")),
+    examples=["sojourn metrics", "sojourn metrics --json"],
+)
 @pass_state
 def metrics(state: State) -> None:
     """Print the numbers that Redis keeps of a deployment, in the format that Prometheus scrapes."""

@@ -27,14 +27,23 @@ _CHUNK: Final = 1_000
 
 
 class AmbiguousId(InvalidId):
-    """Several sessions' ids begin so. `candidates` tells of the first few."""
+    """Several sessions' ids begin so. `candidates` tells of the first few, as JSON values."""
 
     def __init__(self, beginning: str, candidates: Sequence[dict[str, Any]], *, more: bool) -> None:
         self.candidates = candidates
-        told = "; ".join(" ".join(str(value) for value in each.values() if value) for each in candidates)
+        told = "; ".join(map(_in_words, candidates))
         super().__init__(
-            f"{beginning} is the beginning of several ids: {told}{'; and others' if more else ''}. Give more of it"
+            f"{beginning} is the beginning of several ids: {told}{'; and others' if more else ''}: give more of it"
         )
+
+
+def _in_words(candidate: dict[str, Any]) -> str:
+    from sojourn.cli.words import ago
+
+    created = candidate.get("created_at")
+    when = f"created {ago(datetime.fromisoformat(created), datetime.now(UTC))}" if created else ""
+    owner = f"of {candidate['owner']}" if candidate.get("owner") else ""
+    return " ".join(filter(None, (candidate["id"], candidate.get("kind"), owner, when)))
 
 
 def whole(state: State, text: str) -> str:
@@ -97,19 +106,14 @@ def _only(
 
 
 def _candidate(session_id: str, session: Session | None) -> dict[str, Any]:
-    from sojourn.cli.words import ago
-
-    if session is None:
+    if session is None:  # past its deadline
         return {"id": session_id}
     return {
-        "id": session_id, "kind": session.kind, "owner": session.owner,
-        "created": ago(session.created_at, datetime.now(UTC)),
+        "id": session_id, "kind": session.kind, "owner": session.owner, "created_at": session.created_at.isoformat()
     }  # fmt: skip
 
 
-def each_id(
-    state: State, given: Iterable[str], resolve: Callable[[State, str], str] = whole
-) -> Iterator[str]:
+def each_id(state: State, given: Iterable[str], resolve: Callable[[State, str], str] = whole) -> Iterator[str]:
     """The ids that were given, whole; for ``-`` those on stdin, as they come.
 
     All that stand on the line are looked at before the first is dealt with, and those of a pipe a thousand at a time:

@@ -72,4 +72,3 @@ def inspect(state: State, ids: tuple[str, ...]) -> None:
 
 def _to_json(found: Inspection) -> dict[str, Any]:
     return found.to_json()
-

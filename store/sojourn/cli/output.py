@@ -30,6 +30,8 @@ __all__ = [
 ]
 
 _UNSAFE_IN_JSON: Final = re.compile(f"[{BEYOND_ASCII}]")
+_ABOUT: Final = {"session": "session_id", "tenant": "tenant", "candidates": "candidates"}
+"""What programs are told of an error, and the attribute that holds it."""
 _WORD: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
@@ -43,7 +45,7 @@ def problem_code(error: type[BaseException]) -> str:
     return _WORD.sub("_", error.__name__).lower()
 
 
-def complain(problem: str | SojournError, *, code: str = "problem", as_json: bool | None = None, **about: str) -> None:
+def complain(problem: str | SojournError, *, code: str = "problem", as_json: bool | None = None, **about: Any) -> None:
     """One line on stderr, or a JSON object where JSON is wanted. What click quotes of a command line may be a token.
 
     Args:
@@ -58,8 +60,8 @@ def complain(problem: str | SojournError, *, code: str = "problem", as_json: boo
         return
     if isinstance(problem, SojournError):
         code = problem_code(type(problem))
-        known = {"session": getattr(problem, "session_id", None), "tenant": getattr(problem, "tenant", None)}
-        about = {name: value for name, value in known.items() if isinstance(value, str)} | about
+        known = {name: getattr(problem, of, None) for name, of in _ABOUT.items()}
+        about = {name: value for name, value in known.items() if value} | about
     click.echo(json_text({"error": {"code": code, "message": text, **about}}), err=True)
 
 

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import click
 
-import sojourn.cli.transfer  # noqa: F401 (adds to the group `archive`)
+import sojourn.cli.migrating
+import sojourn.cli.transfer  # noqa: F401 (both add to the group `archive`)
 from sojourn.cli import failures
 from sojourn.cli.acl import acl
 from sojourn.cli.archive import archive
@@ -152,7 +153,7 @@ def _show_version(context: click.Context, _: click.Parameter, value: bool) -> No
 )
 @click.pass_context
 def cli(context: click.Context) -> None:
-    """Sessions in Redis: create, watch, change and end them, and run their workers."""
+    """Create, watch, change and end sessions in Redis, and run their workers."""
     context.call_on_close(context.ensure_object(State).close)
 
 

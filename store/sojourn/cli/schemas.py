@@ -1,8 +1,8 @@
 """The schemas of what commands print as JSON: what programs may rely on.
 
 Names and meanings stay; fields may be added. ``docs/reference/json.md`` is made of this, and a test holds the output of
-each command against it. Times that end in ``_ms`` are milliseconds since the epoch, all others ISO 8601 in UTC; durations
-that end in ``_s`` are seconds, those of a session's fields ISO 8601 (``PT30M``).
+each command against it. Times whose names end in ``_ms`` are milliseconds since the epoch, all others ISO 8601 in UTC;
+durations whose names end in ``_s`` are seconds, those of a session's fields ISO 8601 (``PT30M``).
 """
 
 from __future__ import annotations
@@ -146,7 +146,9 @@ class TopSummaryJson(TypedDict):
     overdue: int
     created_per_s: float | None
     ended_per_s: float | None
-    expiry_lag_s: Annotated[float | None, D(description="how long after the deadline sessions were claimed, on average")]
+    expiry_lag_s: Annotated[
+        float | None, D(description="how long after the deadline sessions were claimed, on average")
+    ]
     expiry_lag_p99_s: Annotated[float | None, D(description="null: none, or more than the last bucket")]
     dirty: Annotated[int, D(description="sessions that wait for the archive")]
     archive_lag_s: Annotated[float, D(description="for how long the first of them has been waiting")]
@@ -188,8 +190,10 @@ class ForgottenJson(TypedDict):
 
     group: str
     found: Annotated[bool, D(description="whether there was such a group")]
-    pending: Annotated[int, D(description="events that it had been given and had not acknowledged")]
-    lag_s: Annotated[float, D(description="the age of the oldest event that it had still to do with")]
+    pending: NotRequired[Annotated[int, D(description="of a dry run: events that it has in hand")]]
+    lag_s: NotRequired[
+        Annotated[float, D(description="of a dry run: the age of the oldest that it has not dealt with")]
+    ]
     dry_run: bool
 
 
@@ -231,8 +235,8 @@ class LetterJson(TypedDict):
     event_id: str
     at_ms: Annotated[int, D(description="when it was given up")]
     tries: int
-    error: str
-    event: Annotated[dict[str, Any] | None, D(description="as of sojourn events; null where it cannot be read")]
+    reason: Annotated[str, D(description="why it was given up")]
+    event: Annotated[dict[str, Any] | str, D(description="as of sojourn events; text where it cannot be read")]
 
 
 class ReplayedJson(TypedDict):
@@ -507,6 +511,12 @@ class FindingJson(TypedDict):
     found: str
     why: str
     mend: str
+
+
+class FindingsJson(TypedDict):
+    """All that doctor found."""
+
+    findings: list[FindingJson]
 
 
 class MetricsJson(TypedDict):

@@ -74,6 +74,7 @@ class Sharing(click.Command):
         return f"{found[1]}." if found else first
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Its own options, then the global ones."""
         own: list[tuple[str, str]] = []
         shared: list[tuple[str, str]] = []
         for each in self.get_params(ctx):
@@ -85,6 +86,7 @@ class Sharing(click.Command):
                 formatter.write_dl(records)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The examples, then the notes."""
         if self.examples:
             with formatter.section("Examples"):
                 for each in self.examples:
@@ -124,7 +126,10 @@ class Group(Sharing, click.Group):
         """The commands under their titles."""
         left = {name: each for name, each in self.commands.items() if not each.hidden}
         widest = max(map(len, left), default=0)
-        for title, names in {**self._sections, "More" if self._sections else "Commands": self.list_commands(ctx)}.items():
+        for title, names in {
+            **self._sections,
+            "More" if self._sections else "Commands": self.list_commands(ctx),
+        }.items():
             rows = [(name.ljust(widest), left.pop(name).get_short_help_str()) for name in names if name in left]
             if rows:
                 with formatter.section(title):

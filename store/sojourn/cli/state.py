@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Format", "State", "pass_state"]
 
 Format = Literal["table", "json", "csv"]
+_PASSWORD: Final = re.compile(r"://[^/@]*:[^/@]+@|password=", re.IGNORECASE)
 
 
 @dataclass
@@ -47,7 +50,19 @@ class State:
         from sojourn.settings import load_settings
 
         _find_modules_of_the_working_directory()
-        return load_settings(**self.arguments)
+        found = load_settings(**self.arguments)
+        self._warn_of_passwords()
+        return found
+
+    def _warn_of_passwords(self) -> None:
+        """Others can read a command line, such as with ps: tell whoever typed it."""
+        from sojourn.cli.output import hint
+
+        if not sys.stderr.isatty():
+            return
+        for name, text in self.arguments.items():
+            if name.endswith("_url") and _PASSWORD.search(text):
+                hint(f"others can read the password in --{name.replace('_', '-')}: put it into SOJOURN_{name.upper()}")
 
     @cached_property
     def models(self) -> Models:
@@ -125,8 +140,6 @@ def _user() -> str:
 
 def _find_modules_of_the_working_directory() -> None:
     """Let the settings name models and hooks of the project one stands in, as ``python -m`` would."""
-    import sys
-
     here = os.getcwd()  # noqa: PTH109 (sys.path holds strings)
     if here not in sys.path and "" not in sys.path:
         sys.path.append(here)  # last, so that nothing there stands in for a library

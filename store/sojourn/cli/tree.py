@@ -1,4 +1,4 @@
-"""The tree of commands as data: for the reference in the docs, and for the test that holds all commands to one manner."""
+"""The tree of commands as data: for the reference in the docs, and for the test of their one manner."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def read_keys(path: Path) -> list[Key]:
         SettingsError: it cannot be read, or a line is malformed. What is written there is not told.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()  # some editors begin a file with a mark
     except OSError as error:
         raise SettingsError(f"secret_keys_file {path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

@@ -36,7 +36,7 @@ _PLAIN: Final = (
     "CLIENT|SETINFO", "CLIENT|SETNAME", "DEL", "EVAL", "EVALSHA", "EXISTS", "GET", "HGET", "HGETALL", "HMGET", "LLEN",
     "LRANGE", "MEMORY|USAGE", "PEXPIRE", "PING", "PTTL", "RPUSH", "SISMEMBER", "SMEMBERS", "TIME", "TYPE", "XACK",
     "XAUTOCLAIM", "XCLAIM", "XGROUP|CREATE", "XGROUP|DESTROY", "XINFO|STREAM", "XRANGE", "XREAD", "XREADGROUP",
-    "XREVRANGE", "ZRANGE", "ZSCORE",
+    "XREVRANGE", "ZRANGE", "ZSCAN", "ZSCORE",
 )  # fmt: skip
 """What clients send as plain commands; a test runs their whole suite with no more than this."""
 _SHORTEST: Final = 16
