@@ -58,8 +58,8 @@ def events(
 ) -> None:  # fmt: skip
     """Show what happened to sessions, oldest first.
 
-    Without a group this only looks: nothing is taken from anybody. To see events as they come: sojourn watch. --forget removes a group, with the note of what it
-    has still to read: --dry-run tells how much that is.
+    Without a group this only looks: nothing is taken from anybody. To see events as they come: sojourn watch. --forget
+    removes a group, with the note of what it has still to read: --dry-run tells how much that is.
     """
     if forget:
         _forget(state, group, others_given=bool(follow or start or limit), dry_run=dry_run, yes=yes)
