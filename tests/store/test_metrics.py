@@ -103,7 +103,7 @@ def test_counts_become_findings(redis_url: str) -> None:
     assert _sample(found, "sojourn_lost_payloads_total") == 2
     assert _sample(found, "sojourn_jobs_refused_total") == 3
     told = _found(settings)
-    for check in ("lost records", "damaged records", "older copies", "jobs"):
+    for check in ("lost", "damaged", "restored", "jobs"):
         assert told[check].severity == "warning"
         assert told[check].why
         assert told[check].mend
@@ -140,13 +140,13 @@ def test_dead_letters_are_one_s_own(redis_url: str) -> None:
             _dead_letter(client, hook_scope(prefix, "mail"))
         found = read_metrics(settings)
         assert (found.dead_letters, found.counts.get("dead_letters", 0)) == ({}, 0)
-        assert _found(settings)["dead letters"].severity == "ok"
+        assert _found(settings)["dead-letters"].severity == "ok"
         _dead_letter(client, hook_scope("sojourn", "mail"))
     found = read_metrics(settings)
     assert (found.dead_letters, found.counts["dead_letters"]) == ({"mail": 1}, 1)
     assert _sample(found, "sojourn_dead_letters", hook="mail") == 1
     assert _sample(found, "sojourn_dead_lettered_events_total") == 1
-    assert _found(settings)["dead letters"].severity == "warning"
+    assert _found(settings)["dead-letters"].severity == "warning"
     assert json.loads(json.dumps(found.to_json()))["dead_letters"] == {"mail": 1}
 
 
@@ -172,7 +172,7 @@ def test_a_key_of_another_type_is_named(redis_url: str, key: str) -> None:
     assert [each.severity for each in findings if each.check == "keys"] == ["error"]
     found = {each.check: each for each in findings}
     assert key in found["keys"].found
-    assert found["lost records"].found.startswith("4 records")
+    assert found["lost"].found.startswith("4 records")
     assert found["jobs"].severity == "ok"
 
 

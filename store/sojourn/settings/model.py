@@ -213,6 +213,9 @@ class Settings(BaseSettings):
     environment: a JSON list, or several separated by commas or white space."""
     secret_keys_file: Path | None = None
     """A file with such keys, one a line; they come after those of `secret_keys`."""
+    tells_settings: bool = False
+    """Whether a store tells in Redis, once, which of its settings must agree with others', for ``sojourn doctor`` to
+    compare; it holds no secret. Workers always do. A login that is confined to a tenant cannot."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @classmethod
