@@ -17,7 +17,7 @@ _AT_ONCE: Final = 1_000
 
 def layout(look: Look) -> Iterator[Finding]:
     """Whether this Redis is laid out as the settings say."""
-    found, tenants = look.ask(("HMGET", META, "layout", "partitions"), ("EXISTS", TENANTS))
+    (found,) = look.ask(("HMGET", META, "layout", "partitions"))
     ours = [str(LAYOUT), str(look.settings.partitions)]
     if found is None:
         yield error(
@@ -26,7 +26,7 @@ def layout(look: Look) -> Iterator[Finding]:
         )  # fmt: skip
     elif found == ours:
         yield ok(f"layout {LAYOUT} with {ours[1]} partitions, as the settings say")
-    elif found == [None, None] and not tenants:
+    elif found == [None, None] and look.ask(("EXISTS", TENANTS)) == [0]:
         yield ok("nothing is there yet: the first client lays it out")
     elif None in found:
         yield error(

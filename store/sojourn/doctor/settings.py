@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from pydantic.fields import FieldInfo
-
-from sojourn.codec import Models
 from sojourn.doctor.finding import Finding, error, info, ok, warning
 from sojourn.doctor.look import Look
 from sojourn.errors import SojournError
@@ -114,7 +111,7 @@ def _models(own: Settings) -> Finding | None:
     try:
         models = own.load_models()
         secret = sorted(
-            kind for kind in models.kinds if any(holds_secret(each.annotation) for each in _fields(models, kind))
+            kind for kind in models.kinds if holds_secret(models.codec(kind).model.__pydantic_core_schema__)
         )
     except SojournError as problem:
         return error(str(problem), "make it importable for workers and command line, or leave it out of models")
@@ -126,10 +123,6 @@ def _models(own: Settings) -> Finding | None:
         "written nor read",
         "make a key, and give it to every process",
     )
-
-
-def _fields(models: Models, kind: str) -> list[FieldInfo]:
-    return list(models.codec(kind).model.model_fields.values())
 
 
 _ALL: Final[tuple[Callable[[Settings], Finding | None], ...]] = (

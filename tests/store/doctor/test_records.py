@@ -117,7 +117,7 @@ def test_found_and_mended(any_world: World, any_redis_url: str, name: str) -> No
 
 
 def test_nothing_is_wrong_with_what_is_not_broken(world: World, redis_url: str) -> None:
-    """Sessions that live, have ended, or never end, with logs, tokens and limits: not one finding, nor of the census."""
+    """Live, ended and endless sessions with logs, tokens and limits: not one finding, nor one of the census."""
     assert strays(redis_url) == []
     assert [each for each in world.examine(*DRIFT) if each.severity != "ok"] == []
     assert [each for each in world.examine(*DRIFT, full=False) if each.severity != "ok"] == []
