@@ -158,7 +158,7 @@ def _contradiction(name: str, told: str, ours: list[Client]) -> str:
         return ""
     shown = (
         f"{value} ({', '.join(each.name if each.pid else 'these settings' for each in some[:_SHOWN])})"
-        for value, some in sorted(by_value.items())
+        for value, some in by_value.items()
     )
     return f"{told}: {' against '.join(shown)}"
 

@@ -11,10 +11,10 @@ from redis.exceptions import ResponseError
 
 from sojourn.clients import Client, clients
 from sojourn.codec import Models
-from sojourn.errors import StoreError
+from sojourn.errors import SessionCorrupt, StoreError
 from sojourn.keys import TENANTS, Homes
 from sojourn.metrics import Metrics, read_metrics
-from sojourn.operations.core import Command, Context, Operation, raise_for
+from sojourn.operations.core import Command, Context, Operation, is_of_another_type, raise_for
 from sojourn.operations.homes import homes
 from sojourn.settings import Settings
 from sojourn.transport.blocking import Transport
@@ -79,7 +79,7 @@ class Look:
         for operation, replies in zip(operations, found, strict=True):
             for command, reply in zip(operation.commands, replies, strict=True):
                 _refuse(command, reply)
-        return [operation.parse(replies) for operation, replies in zip(operations, found, strict=True)]
+        return [_parsed(operation, replies) for operation, replies in zip(operations, found, strict=True)]
 
     def ask(self, *commands: Command) -> list[Any]:
         """The replies to plain commands; None for a key that is of another type.
@@ -165,6 +165,17 @@ def _refuse(command: Command, reply: Any) -> None:
     if isinstance(reply, ResponseError) and _REFUSED.search(str(reply)):
         words = [str(each) for each in command[: 2 if command[0] in ("CONFIG", "ACL", "SCRIPT", "XINFO") else 1]]
         raise NotAllowed(f"this login may not {' '.join(words)}, or not on that key") from None
+
+
+def _parsed(operation: Operation[T], replies: list[Any]) -> T:
+    try:
+        return operation.parse(replies)
+    except SessionCorrupt:
+        odd = [command for command, reply in zip(operation.commands, replies, strict=True) if is_of_another_type(reply)]
+        if not odd:
+            raise
+        key = odd[0][3 if odd[0][0] == "EVALSHA" else 1]
+        raise StoreError(f"the key {key!s} is not of the type that it should be: other hands wrote it") from None
 
 
 def _is_odd(reply: Any) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from sojourn.doctor.checks import CHECKS
 from sojourn.doctor.finding import REDIS_CLI, Check, Finding, error, info
 from sojourn.doctor.look import Look, NotAllowed, Progress
-from sojourn.errors import ArchiveError, InvalidInput, LayoutMismatch, SojournError, StoreError, StoreUnavailable
+from sojourn.errors import InvalidInput, LayoutMismatch, SojournError, StoreError, StoreUnavailable
 from sojourn.settings import Settings
 
 __all__ = ["Mended", "examine", "mend"]
@@ -112,7 +112,7 @@ def _made(check: Check, look: Look, reached: int) -> Iterator[Finding]:
         return  # somebody laid it out in this moment
     except StoreUnavailable as problem:
         found = [error(str(problem), "start Redis", f"{REDIS_CLI} PING")]
-    except (StoreError, ArchiveError) as problem:
+    except SojournError as problem:
         found = [error(f"could not be looked at: {problem}", "see what Redis says", f"{REDIS_CLI} INFO server")]
     except ImportError as problem:
         found = [info(f"could not be looked at: {problem}", "", "pip install 'sojourn[worker]'")]

@@ -176,8 +176,7 @@ class Walk:
                     self._entries(keys, key, members)
             elif what == "places" and whole:
                 for members in self._scanned("HSCAN", key):
-                    sessions.setdefault(keys, []).extend(each for each in members if is_id(each))
-                    self._sessions(sessions)
+                    self._sessions({keys: self._without_record(keys, [each for each in members if is_id(each)])})
                 self._total(keys)
         self._sessions(sessions)
         for keys, named in others.items():

@@ -81,6 +81,6 @@ def _made(url: str) -> Iterator[World]:
     client: Any = redis.Redis.from_url(url, decode_responses=True, protocol=2)
     with SessionStore(settings=settings, model=JobSession) as store, client:
         made = World(settings, store, client)
-        store.set_tenant_limits(sessions=1000, owner_sessions=50, bytes=10**6)
+        store.set_tenant_limits(sessions=1000, owner_sessions=500, bytes=10**6)
         _ = made.live, made.ended, store.persist(store.create(owner="eve").id)
         yield made

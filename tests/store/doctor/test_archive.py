@@ -122,24 +122,21 @@ def test_dead_rows(archived: World, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (found.severity, "VACUUM sojourn.sessions" in found.commands[0]) == ("info", True)
 
 
-LAST = "(SELECT max(seq) FROM sojourn.audit)"
-COLUMNS = "at, recorded_at, actor, action, session_id, trace_id, 'x', detail, previous, hash"
-
-
 @pytest.mark.parametrize(
     "spoil",
     [
-        f"DELETE FROM sojourn.audit WHERE seq = {LAST}",
-        f"UPDATE sojourn.audit SET hash = decode(repeat('00', 32), 'hex') WHERE seq = {LAST}",
-        f"INSERT INTO sojourn.audit SELECT tenant, seq + 1, {COLUMNS} FROM sojourn.audit WHERE seq = {LAST}",
+        "DELETE FROM sojourn.audit WHERE seq = LAST",
+        "UPDATE sojourn.audit SET hash = decode(repeat('00', 32), 'hex') WHERE seq = LAST",
+        "UPDATE sojourn.audit SET seq = seq + 1 WHERE seq = LAST",
     ],
-    ids=["cut off", "changed", "added"],
+    ids=["cut off", "changed", "moved"],
 )
 def test_an_audit_trail_that_does_not_end_as_noted(archived: World, spoil: str) -> None:
     """An error that names the tenant, and how to look at the whole chain."""
     with _sql(archived) as connection:
         connection.execute("SET session_replication_role = replica")
-        assert connection.execute(spoil).rowcount == 1
+        last = "(SELECT max(seq) FROM sojourn.audit)"
+        assert connection.execute(spoil.replace("LAST", last)).rowcount == 1
     (found,) = archived.find("audit")
     assert (found.severity, found.commands) == ("error", ("sojourn audit verify --tenant default",))
 
