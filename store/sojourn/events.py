@@ -29,6 +29,7 @@ __all__ = [
     "event_flow",
     "forget_flow",
     "forget_group",
+    "group_name",
     "join_group",
     "read_new",
     "read_pending",
@@ -334,9 +335,22 @@ def tenant_group(context: Context, group: str) -> str:
     Raises:
         InvalidName: not a group's name.
     """
+    return group_name(context.tenant, group)
+
+
+def group_name(tenant: str, group: str) -> str:
+    """The same of any tenant: as Redis and `Metrics.groups` have it.
+
+    Raises:
+        InvalidName: not a group's name.
+
+    Example:
+        >>> group_name("acme", "billing")
+        'acme:billing'
+    """
     if not isinstance(group, str) or not _GROUP.fullmatch(group):
         raise InvalidName(f"a group's name matches {_GROUP.pattern}")
-    return f"{context.tenant}:{str.__str__(group)}"
+    return f"{tenant}:{str.__str__(group)}"
 
 
 def event_flow(

@@ -13,7 +13,8 @@ from sojourn.archive.staging import archived_entries, stage_logs
 from sojourn.codec import Models
 from sojourn.errors import SojournError
 from sojourn.keys import Homes, TenantKeys, check_id, check_tenant
-from sojourn.operations.core import Operation
+from sojourn.models import LIVE
+from sojourn.operations.core import Operation, all_of
 from sojourn.operations.flows import Ask
 from sojourn.operations.homes import homes
 from sojourn.operations.revival import guard, new_token, rehydrate
@@ -36,10 +37,14 @@ class Loader:
         execute: executes operations on Redis.
         connection: to the archive, in autocommit mode.
         actor: who, for the events.
+        dry_run: change nothing, and tell what would become of each.
     """
 
-    def __init__(self, settings: Settings, execute: Execute, connection: Connection, actor: str) -> None:
+    def __init__(
+        self, settings: Settings, execute: Execute, connection: Connection, actor: str, *, dry_run: bool = False
+    ) -> None:
         self._settings = settings
+        self._dry_run = dry_run
         self._execute = execute
         self._connection = connection
         self._context = settings.context(Models([]), actor=actor, trace=settings.trace_id)
@@ -51,8 +56,9 @@ class Loader:
         """The sessions that the statement `name` finds; `load` them within a minute."""
         where = homes(self._settings.partitions)
         self._homes = where.parse(self._execute([where])[0])
-        operation = guard(self._homes.partitions)
-        self._read_at_ms = operation.parse(self._execute([operation])[0])
+        if not self._dry_run:
+            operation = guard(self._homes.partitions)
+            self._read_at_ms = operation.parse(self._execute([operation])[0])
         found = self._connection.execute(statement(name), values)
         return [
             (tenant, str(session_id), {field: from_jsonb(text) for field, text in (stored or {}).items()})
@@ -70,6 +76,8 @@ class Loader:
             StoreUnavailable, StoreFull: Redis could not take them all; do it again.
             psycopg.Error: the archive could not be read.
         """
+        if self._dry_run:
+            return self._foreseen(rows)
         outcomes = self._load(rows)
         for _ in range(_TRIES):
             again = [index for index, outcome in enumerate(outcomes) if outcome in ("outdated", "unstaged")]
@@ -91,6 +99,24 @@ class Loader:
         for index, outcome in zip(sound, first, strict=True):
             outcomes[index] = self._with_logs(rows[index]) if outcome == "unstaged" else outcome
         return outcomes
+
+    def _foreseen(self, rows: Sequence[Row]) -> list[str]:
+        """What would become of them, by the script itself: told that they were read long ago, it writes nothing.
+
+        Of ended ones it would remove older live states, so those are not put to it.
+        """
+        put = [index for index, row in enumerate(rows) if _is_named(row) and row[2].get("status") in LIVE]
+        told = dict(zip(put, self._put([(rows[index], {}) for index in put]), strict=True))
+        held = self._held([rows[index] for index in put])
+        outcomes = ["ended" if _is_named(row) else "damaged" for row in rows]
+        for index, is_held in zip(put, held, strict=True):
+            would = "replaced" if is_held else "loaded"
+            outcomes[index] = would if told[index] in ("outdated", "unstaged") else told[index]
+        return outcomes
+
+    def _held(self, rows: Sequence[Row]) -> list[bool]:
+        looks = [all_of((("EXISTS", self._keys(tenant).session(session_id)),)) for tenant, session_id, _ in rows]
+        return [bool(look.parse(own)[0]) for look, own in zip(looks, self._execute(looks), strict=True)]
 
     def _with_logs(self, row: Row) -> str:
         keys, told = self._stage(row)

@@ -55,6 +55,8 @@ class RehydrateReport:
     """Asked for by id, but not in the archive."""
     resumed: bool = False
     """Whether this went on where an earlier call was cut short; the counts are those of both."""
+    dry_run: bool = False
+    """Whether this only tells what would become of them."""
     duration_s: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
@@ -73,6 +75,7 @@ def rehydrate(
     ids: Iterable[str] | None = None,
     tenant: str | None = None,
     restart: bool = False,
+    dry_run: bool = False,
     progress: Progress | None = None,
 ) -> RehydrateReport:
     """Put sessions that were live when they were last archived back into Redis, with the time that they have left.
@@ -85,6 +88,7 @@ def rehydrate(
         ids: only these sessions, of `tenant` or else the tenant of the settings.
         tenant: only this tenant's sessions; None: those of all tenants.
         restart: begin anew, not where an earlier call was cut short.
+        dry_run: put nothing back, but tell what would become of each.
         progress: is told how many are done, and how many there are in all, after each batch.
 
     Raises:
@@ -113,18 +117,19 @@ def rehydrate(
                 break
         with connected(settings.archive_url, settings.archive_timeout) as connection:
             check_schema(connection, settings.archive_url)
-            if wanted is None:
+            if wanted is None and not dry_run:
                 bring_back(settings, transport.execute, connection, tenant, settings.actor or "rehydrate")
-            loader = Loader(settings, transport.execute, connection, settings.actor or "rehydrate")
+            loader = Loader(settings, transport.execute, connection, settings.actor or "rehydrate", dry_run=dry_run)
             tell = progress or (lambda done, total: None)
             if wanted is not None:
                 report = _named(loader, wanted, tell)
             else:
                 total = connection.execute(statement("count_live_sessions"), {"tenant": tenant}).fetchall()[0][0]
-                report = _All(loader, transport.execute, tenant, total, tell).run(restart=restart)
+                report = _All(loader, transport.execute, tenant, total, tell).run(restart=restart, dry_run=dry_run)
     finally:
         transport.close()
     report.duration_s = time.monotonic() - began
+    report.dry_run = dry_run
     return report
 
 
@@ -152,8 +157,14 @@ class _All:
     done: int = 0
     report: RehydrateReport = field(default_factory=RehydrateReport)
 
-    def run(self, *, restart: bool) -> RehydrateReport:
-        """Do it."""
+    def run(self, *, restart: bool, dry_run: bool = False) -> RehydrateReport:
+        """Do it; a dry run neither goes on from anywhere nor notes how far it came."""
+        if dry_run:
+            while rows := self._next():
+                self.report.add(self.loader.load(rows))
+                self.done += len(rows)
+                self.tell(self.done, max(self.total, self.done))
+            return self.report
         if not restart:
             self._resume()
         self.tell(self.done, self.total)

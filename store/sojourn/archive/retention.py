@@ -7,7 +7,7 @@ anywhere, and several may work at once. The decision is in ``docs/adr/0010-reten
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import Any, Final
@@ -26,6 +26,7 @@ __all__ = ["RetentionReport", "RuleReport", "apply_retention"]
 _BATCH: Final = 1_000
 """Sessions that one transaction removes at most."""
 _FIRST: Final = ("", "00000000-0000-0000-0000-000000000000")
+Progress = Callable[[int], None]
 
 
 @dataclass
@@ -74,7 +75,9 @@ class RetentionReport:
         return asdict(self)
 
 
-def apply_retention(settings: Settings, *, max_seconds: float = 60.0, dry_run: bool = False) -> RetentionReport:
+def apply_retention(
+    settings: Settings, *, max_seconds: float = 60.0, dry_run: bool = False, progress: Progress | None = None
+) -> RetentionReport:
     """Remove from the archive what the settings ``archive_retention`` and ``audit_retention`` no longer keep.
 
     Only ended sessions go, with their log entries, events and older states. Events of sessions that the archive does
@@ -85,6 +88,7 @@ def apply_retention(settings: Settings, *, max_seconds: float = 60.0, dry_run: b
         settings: where the archive is, and the rules.
         max_seconds: after so many seconds no further batch is begun; the next run goes on from there.
         dry_run: remove nothing, but tell what would be removed.
+        progress: called after each batch with how many sessions were removed so far.
 
     Raises:
         SettingsError: no archive is set, or its URL is malformed.
@@ -103,7 +107,7 @@ def apply_retention(settings: Settings, *, max_seconds: float = 60.0, dry_run: b
         return RetentionReport(dry_run=dry_run)
     with connected(settings.archive_url, settings.archive_timeout) as connection:
         check_schema(connection, settings.archive_url)
-        run = _Run(connection, rules, began + max_seconds, dry_run=dry_run)
+        run = _Run(connection, rules, began + max_seconds, progress, dry_run=dry_run)
         run.sessions()
         run.strays()
         if settings.audit_retention is not None:
@@ -114,9 +118,11 @@ def apply_retention(settings: Settings, *, max_seconds: float = 60.0, dry_run: b
 
 class _Run:
     def __init__(
-        self, connection: Connection, rules: Sequence[ArchiveRetention], deadline_s: float, *, dry_run: bool
-    ) -> None:
+        self, connection: Connection, rules: Sequence[ArchiveRetention], deadline_s: float,
+        progress: Progress | None = None, *, dry_run: bool,
+    ) -> None:  # fmt: skip
         self._connection = connection
+        self._progress = progress
         self._rules = rules
         self._deadline_s = deadline_s
         told = [
@@ -152,6 +158,8 @@ class _Run:
             told.entries += entries
             told.events += events
             told.snapshots += snapshots
+            if self._progress is not None:
+                self._progress(self.report.sessions)
             if sessions < limit:
                 return
 

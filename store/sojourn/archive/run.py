@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from typing import Any, Final
@@ -60,11 +60,14 @@ _DAMAGED_AGAIN_MS: Final = 60_000
 _ANOTHER_STATE: Final = ""
 """No session has this version, so settling with it notes the archived log entries and leaves the session dirty."""
 log = logging.getLogger("sojourn.archive")
+Progress = Callable[[int], None]
 Rows = Sequence[tuple[Any, str]]
 """What names each row, and the row."""
 
 
-def archive_once(settings: Settings, *, models: Models | None = None, max_seconds: float = 60.0) -> ArchiveReport:
+def archive_once(
+    settings: Settings, *, models: Models | None = None, max_seconds: float = 60.0, progress: Progress | None = None
+) -> ArchiveReport:
     """Copy to PostgreSQL what has changed until now: sessions, log entries and events; then tell Redis so.
 
     Any number of runs may work at once, and each may be killed at any moment.
@@ -73,6 +76,7 @@ def archive_once(settings: Settings, *, models: Models | None = None, max_second
         settings: where Redis and the archive are, and how large a batch is.
         models: the known models; by default those that the settings name. Sessions of other kinds are archived too.
         max_seconds: after so many seconds no further batch is begun; the next run goes on from there.
+        progress: called after each batch with how many sessions were written so far.
 
     Raises:
         SettingsError: no archive is set, or its URL is malformed.
@@ -95,7 +99,7 @@ def archive_once(settings: Settings, *, models: Models | None = None, max_second
         if partitions or run.tenants_wait:
             with connected(settings.archive_url, settings.archive_timeout) as connection:
                 check_schema(connection, settings.archive_url)
-                run.work(connection, partitions)
+                run.work(connection, partitions, progress)
         run.report.duration_s = time.monotonic() - began
         note_success(run.report)
     return run.report
@@ -153,7 +157,7 @@ class _Run:
                 self._with_events -= {each.number for each in newcomers}
         return [each for each, own in zip(partitions, waiting, strict=True) if own.sessions or own.events]
 
-    def work(self, connection: Connection, partitions: list[PartitionKeys]) -> None:
+    def work(self, connection: Connection, partitions: list[PartitionKeys], progress: Progress | None = None) -> None:
         """Take turns between the partitions, so that none starves behind a long one.
 
         Those that another run holds come last, and are then waited for.
@@ -172,6 +176,8 @@ class _Run:
             except PartitionBusy:
                 self.report.busy += 1
                 continue
+            if progress is not None:
+                progress(self.report.sessions)
             if batch is None:
                 turns.append((partition, True))
             elif batch.more:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -19,13 +21,14 @@ if TYPE_CHECKING:
     from alembic.config import Config
     from sqlalchemy.engine import Connection as Engaged
 
-__all__ = ["HEAD", "check_schema", "goes_down", "held_version", "init", "migrate", "read_version"]
+__all__ = ["HEAD", "Migration", "check_schema", "foresee", "held_version", "init", "migrate", "read_version"]
 
 HEAD: Final = "0003"
 """The version of the tables that this code works with; the last migration's."""
 _BASE: Final = ""
 """No tables at all: the version before the first."""
 _TIMEOUT_S: Final = 60.0
+_DROPPED: Final = re.compile(r"DROP TABLE sojourn\.([a-z_]+)")
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _LOCK: Final = 0x50_4A_52_4E
 """The advisory lock under which one migration at a time runs; any number, but always the same."""
@@ -91,6 +94,20 @@ def migrate(url: str, to: str = "head", *, sql: bool = False, timeout_s: float =
     return target or "base"
 
 
+@dataclass(frozen=True)
+class Migration:
+    """What a migration would do."""
+
+    held: str | None
+    """The version of the tables now; None: there are none."""
+    to: str
+    """The version that they would have; ``base`` for none."""
+    goes_down: bool
+    """Whether that drops data."""
+    tables: Mapping[str, int]
+    """Going down: the tables that would go, and the rows that each has."""
+
+
 def held_version(url: str, *, timeout_s: float = _TIMEOUT_S) -> str | None:
     """The version of the tables that the archive holds; None where there are none.
 
@@ -106,14 +123,27 @@ def held_version(url: str, *, timeout_s: float = _TIMEOUT_S) -> str | None:
         return read_version(connection)
 
 
-def goes_down(url: str, to: str, *, timeout_s: float = _TIMEOUT_S) -> bool:
-    """Whether `migrate` to that version would go down, and so drop data.
+def foresee(url: str, to: str, *, timeout_s: float = _TIMEOUT_S) -> Migration:
+    """What `migrate` to that version would do; nothing is changed.
 
     Raises:
         What `migrate` raises.
+
+    Example:
+        >>> foresee("postgresql://localhost/sojourn", "base").tables  # doctest: +SKIP
+        {'sessions': 12000, 'events': 48211}
     """
     target = _known(to)
-    return target < _checked(url, held_version(url, timeout_s=timeout_s))
+    with connected(url, timeout_s) as connection:
+        held = read_version(connection)
+        first = _checked(url, held)
+        tables: dict[str, int] = {}
+        if target < first:
+            script = _script(first, target)
+            for name in dict.fromkeys(_DROPPED.findall(script)):
+                row = connection.execute(f"SELECT count(*) FROM sojourn.{name}".encode()).fetchone()  # noqa: S608
+                tables[name] = int(row[0]) if row else 0
+    return Migration(held, target or "base", target < first, tables)
 
 
 def read_version(connection: Connection) -> str | None:

@@ -6,26 +6,31 @@ import sys
 
 import click
 
-from sojourn.cli.output import hint, plain, print_json
+from sojourn.cli.completing import completes_tenant
+from sojourn.cli.output import hint, plain
+from sojourn.cli.shapes import Document
 from sojourn.cli.shared import Command, State, pass_state
+from sojourn.cli.telling import tell
 
 __all__ = ["acl"]
 
 
 @click.command(
     cls=Command,
-    examples=["sojourn acl acme", "sojourn acl acme --apply", "sojourn acl acme --apply --password-stdin < FILE"],
+    output=Document("Confinement"),
+    examples=["sojourn acl acme", "sojourn acl acme --apply", "sojourn acl acme --apply --password-stdin < password"],
 )
-@click.argument("name", metavar="TENANT")
+@click.argument("name", metavar="TENANT", shell_complete=completes_tenant)
 @click.option("--user", metavar="NAME", help="The user's name; by default sojourn-TENANT.")
 @click.option("--apply", is_flag=True, help="Set the user, and give the tenant its own partition if it has none.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from stdin, instead of making one.")
 @click.option("--rewrite", is_flag=True, help="Have Redis keep the user in its configuration file.")
 @pass_state
 def acl(state: State, name: str, user: str | None, apply: bool, password_stdin: bool, rewrite: bool) -> None:
-    """Print the rule that confines a Redis user to one tenant: its keys, and the commands that clients need.
+    """Print the rule that confines a Redis user to a tenant.
 
-    With --apply the user is set. A password that was made for it is printed once; Redis keeps its SHA-256 only.
+    To its keys, and to the commands that clients need. With --apply the user is set. A password that was made for it is
+    printed once; Redis keeps its SHA-256 only.
     """
     from sojourn import tenants
 
@@ -33,10 +38,7 @@ def acl(state: State, name: str, user: str | None, apply: bool, password_stdin: 
         if password_stdin or rewrite:
             raise click.UsageError("--password-stdin and --rewrite go with --apply", click.get_current_context())
         found = tenants.confinement(state.settings, name, user=user)
-        if state.as_json:
-            print_json(found.to_json())
-        else:
-            click.echo(plain(found.command))
+        tell(state, found.to_json(), lambda: click.echo(plain(found.command)))
         if found.partition is None:
             hint(
                 f"tenant '{name}' shares a partition with others, which no rule can tell apart: 'sojourn acl {name} "
@@ -49,14 +51,15 @@ def acl(state: State, name: str, user: str | None, apply: bool, password_stdin: 
         state.settings, name, user=user, password=password, actor=state.acting.actor, rewrite=rewrite
     )
     made = {} if password_stdin else {"password": password}
-    if state.as_json:
-        print_json(done.to_json() | made)
-    else:
+
+    def people() -> None:
         click.echo(plain(done.command))
         click.echo(f"user: {done.user}")
         if made:
             click.echo(f"password: {password}")
             hint("the password is shown this once")
+
+    tell(state, done.to_json() | made, people)
     _warn(done.weakened)
     if done.persisted is None:
         hint("a restart of Redis forgets this user: set aclfile in its configuration, or add --rewrite")

@@ -1,4 +1,4 @@
-"""``sojourn archive``."""
+"""``sojourn archive``: how it is doing, filling and reading it."""
 
 from __future__ import annotations
 
@@ -9,41 +9,45 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sojourn.cli.events import show_event
+from sojourn.cli.events import show_events
 from sojourn.cli.extras import needs_worker_extra
 from sojourn.cli.failures import DAMAGED, UNAVAILABLE
 from sojourn.cli.fields import log_named, parsed
-from sojourn.cli.output import Cell, Column, complain, hint, print_json, print_table
+from sojourn.cli.ids import ID, whole_archived
+from sojourn.cli.output import Cell, Column, complain, hint, print_table
 from sojourn.cli.pages import (
     ENTRY_OPTIONS,
     FILTER_OPTIONS,
     PAGE_OPTIONS,
     WHERE_OPTION,
-    options,
     show,
     show_entries,
     show_pages,
 )
-from sojourn.cli.parameters import Assigned
+from sojourn.cli.parameters import DRY_RUN, Assigned, options
+from sojourn.cli.progress import bar
+from sojourn.cli.shapes import Document, Lines, Listing
 from sojourn.cli.shared import Group, State, pass_state
 from sojourn.cli.tables import shown
+from sojourn.cli.telling import pairs, tell
 from sojourn.cli.words import duration
 from sojourn.errors import SettingsError
 
 if TYPE_CHECKING:
     from sojourn.archive import ArchiveStatus, RetentionReport
 
-__all__ = ["archive"]
-
-_LONGEST = 100
+__all__ = ["archive", "archive_url"]
 
 
-@click.group(cls=Group)
+@click.group(cls=Group, examples=["sojourn archive init", "sojourn archive status", "sojourn archive list --owner ada"])
 def archive() -> None:
-    """The archive in PostgreSQL: make, fill and read it."""
+    """Make, fill, read and empty the archive in PostgreSQL.
+
+    A worker fills it all the time, and empties it of what the settings no longer keep.
+    """
 
 
-def _url(state: State) -> str:
+def archive_url(state: State) -> str:
     """The archive's URL.
 
     Raises:
@@ -55,76 +59,20 @@ def _url(state: State) -> str:
     return url
 
 
-@archive.command(
-    examples=[
-        "sojourn archive init --archive-url postgresql://ada@localhost/sojourn",
-        "sojourn archive init --sql > review.sql",
-    ]
-)
-@click.option("--sql", is_flag=True, help="Change nothing; print the SQL for an empty database, for review.")
-@pass_state
-def init(state: State, sql: bool) -> None:
-    """Make the archive's tables, or bring them to this version."""
-    with needs_worker_extra():
-        from sojourn import archive as library
-    url = _url(state)
-    if sql:
-        click.echo(library.init(url, sql=True))
-        return
-    with state.telling("archive.init") as told:
-        told["version"] = library.init(url)
-    _show_version(state, told["version"])
-
-
-@archive.command(
-    examples=[
-        "sojourn archive migrate --sql > review.sql",
-        "sojourn archive migrate --to 0001",
-        "sojourn archive migrate --to base --yes",
-    ]
-)
-@click.option("--to", default="head", show_default=True, metavar="REV", help="A version, head, or base for no tables.")
-@click.option("--sql", is_flag=True, help="Change nothing; print the SQL that leads there from now, for review.")
-@click.option("--timeout", "timeout_s", type=click.FloatRange(min=1), default=60, show_default=True, metavar="SECONDS",
-              help="How long one statement may take.")  # fmt: skip
-@click.option("--yes", is_flag=True, help="Do not ask before going down, which drops data.")
-@pass_state
-def migrate(state: State, to: str, sql: bool, timeout_s: float, yes: bool) -> None:
-    """Bring the archive's tables up or down to a version."""
-    with needs_worker_extra():
-        from sojourn.archive import schema
-    url = _url(state)
-    if not (sql or yes) and schema.goes_down(url, to, timeout_s=timeout_s):
-        dropped = "all that is archived" if to == "base" else f"what version {to} has no place for"
-        click.confirm(f"This drops {dropped}. Go on?", abort=True, err=True)
-    if sql:
-        click.echo(schema.migrate(url, to, sql=True, timeout_s=timeout_s))
-        return
-    with state.telling("archive.migrate", to=to[:_LONGEST]) as told:
-        told["version"] = schema.migrate(url, to, timeout_s=timeout_s)
-    _show_version(state, told["version"])
-
-
-def _show_version(state: State, version: str) -> None:
-    if state.as_json:
-        print_json({"version": version})
-    else:
-        click.echo(f"the archive's tables are at version {version}")
-
-
-@archive.command(examples=["sojourn archive status", "sojourn archive status --json"])
+@archive.command(output=Document("ArchiveStatus"), examples=["sojourn archive status", "sojourn archive status --json"])
 @pass_state
 @click.pass_context
 def status(context: click.Context, state: State) -> None:
-    """Show what waits for the archive, and how its last run went."""
+    """Show what waits for the archive, and how its last run went.
+
+    The exit code is 4 where Redis or the archive is away.
+    """
     with needs_worker_extra():
         from sojourn import archive as library
-    _url(state)
+    archive_url(state)
     found = library.status(state.settings)
-    if state.as_json:
-        print_json(found.to_json())
-    else:
-        print_table((Column("WHAT"), Column("VALUE", folds=True)), _status_rows(found), headed=False)
+    columns = (Column("WHAT"), Column("VALUE", folds=True))
+    tell(state, found.to_json(), lambda: print_table(columns, _status_rows(found), headed=False))
     if not found.is_fine:
         context.exit(UNAVAILABLE)
 
@@ -160,37 +108,46 @@ def _problems(found: ArchiveStatus) -> tuple[str, ...]:
     return tuple(each for each in (found.redis_problem, found.archive_problem) if each)
 
 
-@archive.command(examples=["sojourn archive retention --dry-run"])
-@click.option("--dry-run", is_flag=True, help="Remove nothing; tell what would be removed.")
+@archive.command(
+    output=Document("Retention"), examples=["sojourn archive retention --dry-run", "sojourn archive retention"]
+)
+@DRY_RUN
 @pass_state
 def retention(state: State, dry_run: bool) -> None:
-    """Remove what archive_retention and audit_retention no longer keep; a worker does so hourly.
+    """Remove what is no longer to be kept.
 
-    The exit code is 5 where an audit trail is damaged: nothing of it is removed then.
+    The settings archive_retention and audit_retention say what that is; a worker does so hourly. The exit code is 5
+    where an audit trail is damaged: nothing of it is removed then.
     """
     with needs_worker_extra():
         from sojourn import archive as library
-    _url(state)
+    archive_url(state)
     if dry_run:
         report = library.apply_retention(state.settings, max_seconds=inf, dry_run=True)
     else:
-        with state.telling("archive.retention") as told:
-            report = library.apply_retention(state.settings, max_seconds=inf)
+        with state.telling("archive.retention") as told, bar("removing", "sessions") as progress:
+            report = library.apply_retention(
+                state.settings, max_seconds=inf, progress=progress and partial(progress, total=None)
+            )
             told |= {
                 "sessions": report.sessions, "stray_events": report.stray_events, "audit_rows": report.audit_rows
             }  # fmt: skip
     _show_retention(state, report)
     for tenant in report.audit_damaged:
-        complain(f"the audit trail of tenant '{tenant}' is damaged, and kept: see sojourn audit verify")
+        complain(
+            f"the audit trail of tenant '{tenant}' is damaged, and kept: see sojourn audit verify",
+            code="audit_damaged", tenant=tenant,
+        )  # fmt: skip
     if report.audit_damaged:
         click.get_current_context().exit(DAMAGED)
 
 
 def _show_retention(state: State, report: RetentionReport) -> None:
+    tell(state, report.to_json(), lambda: _print_retention(report))
+
+
+def _print_retention(report: RetentionReport) -> None:
     dry_run = report.dry_run
-    if state.as_json:
-        print_json(report.to_json())
-        return
     would = "would remove" if dry_run else "removed"
     if report.audit_rows:
         hint(f"{would} {report.audit_rows} rows of the audit trail")
@@ -212,45 +169,54 @@ def _show_retention(state: State, report: RetentionReport) -> None:
         hint(f"{would} {report.stray_events} events of sessions not in the archive")
 
 
-@archive.command(examples=["sojourn archive run --json"])
+@archive.command(output=Document("ArchiveRun"), examples=["sojourn archive run", "sojourn archive run --all"])
 @click.option("--all", "everything", is_flag=True, help="All that is in Redis, also what has not changed.")
 @pass_state
 def run(state: State, everything: bool) -> None:
-    """Archive what has changed, once; a worker does so all the time."""
+    """Archive what has changed, once.
+
+    A worker does so all the time. With --all everything that is in Redis is archived again, as after the archive was
+    lost.
+    """
     with needs_worker_extra():
         from sojourn import archive as library
-    _url(state)
+    archive_url(state)
     if everything:
         with state.telling("archive.run") as told:
             told["again"] = library.archive_again(state.settings)
         hint(f"{told['again']} sessions are archived again")
-    report = library.archive_once(state.settings).to_json()
-    if state.as_json:
-        print_json(report)
-        return
-    columns = (Column("WHAT"), Column("COUNT"))
-    print_table(columns, [[Cell(name), Cell(shown(value))] for name, value in report.items()], headed=False)
+    with bar("archiving", "sessions") as progress:
+        report = library.archive_once(state.settings, progress=progress and partial(progress, total=None)).to_json()
+    tell(state, report, lambda: pairs(report))
 
 
-@archive.command(examples=["sojourn archive get ID --json", "sojourn archive get ID --events"])
-@click.argument("session_id", metavar="ID")
+@archive.command(
+    output=(
+        Document("Session"), Lines("Entry", when="with --entries"), Lines("Event", when="with --events")
+    ),
+    examples=["sojourn archive get 0b0e7f --json", "sojourn archive get 0b0e7f --events"],
+)  # fmt: skip
+@ID
 @options(*ENTRY_OPTIONS)
 @click.option("--events", "history", is_flag=True, help="Print what happened to it instead.")
 @pass_state
 def get(state: State, session_id: str, log: str | None, start: int, count: int | None, history: bool) -> None:
-    """Show a session as it was when it was last archived."""
+    """Show a session as it was when it was last archived.
+
+    Expired and deleted ones are there, too.
+    """
     if (log is None and (start or count)) or (history and log is not None):
         raise click.UsageError(
             "--start and --count go with --entries, and --events goes without", click.get_current_context()
         )
     with needs_worker_extra():
         from sojourn.archive import Archive
-    _url(state)
+    archive_url(state)
     source = Archive(state.settings, state.models)
+    session_id = whole_archived(state, session_id)
     session = source.get(session_id)
     if history:
-        for event in source.history(session_id):
-            show_event(state, event)
+        show_events(state, source.history(session_id))
     elif log is None:
         show(state, session)
     else:
@@ -259,6 +225,7 @@ def get(state: State, session_id: str, log: str | None, start: int, count: int |
 
 @archive.command(
     name="list",
+    output=Listing("sessions", "Session"),
     examples=[
         "sojourn archive list --status expired --created-after 24h",
         "sojourn archive list --kind documentation --where workspace_id=w1",
@@ -270,10 +237,13 @@ def list_(
     state: State, /, kind: str | None, status: tuple[str, ...], where: tuple[Assigned, ...], limit: int | None,
     cursor: str | None, everything: bool, ids: bool, **filters: Any,
 ) -> None:  # fmt: skip
-    """List archived sessions, newest first; expired and deleted ones too."""
+    """List archived sessions, newest first.
+
+    Expired and deleted ones are there, too.
+    """
     with needs_worker_extra():
         from sojourn.archive import Archive
-    _url(state)
+    archive_url(state)
     exact = parsed(state.models.codec(kind or "session"), where)
     source = Archive(state.settings, state.models)
     fetch = partial(source.list, kind=kind, status=status or None, where=exact, **filters)

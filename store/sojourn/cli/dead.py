@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from sojourn.cli import failures
+from sojourn.cli.asking import confirm
+from sojourn.cli.completing import completes_hook
 from sojourn.cli.extras import needs_worker_extra
-from sojourn.cli.output import Cell, Column, complain, hint, print_json, print_table
-from sojourn.cli.pages import options
+from sojourn.cli.output import Cell, Column, complain, hint, print_json
+from sojourn.cli.parameters import CURSOR, DRY_RUN, YES, options
+from sojourn.cli.shapes import Document, Lines, Listing
 from sojourn.cli.shared import Group, State, pass_state
-from sojourn.cli.words import exact
+from sojourn.cli.telling import View, pairs, tell, tell_each, tell_list
+from sojourn.cli.words import both, exact
 
 if TYPE_CHECKING:
     from sojourn.dead import DeadLetter, DeadLetters
@@ -29,16 +34,17 @@ _LONGEST_ID: Final = 100
 
 _WHICH: Final[tuple[Callable[..., object], ...]] = (
     click.argument("letter_ids", metavar="[ID]...", nargs=-1),
-    click.option("--hook", metavar="NAME", help="All of this hook's."),
+    click.option("--hook", metavar="NAME", help="All of this hook's.", shell_complete=completes_hook),
     click.option("--all", "everything", is_flag=True, help="All there are."),
 )
 
 
-@click.group(cls=Group)
+@click.group(cls=Group, examples=["sojourn dead list", "sojourn dead replay --hook mail"])
 def dead() -> None:
-    """Events that hooks were given up on: list, look, replay, drop.
+    """List, replay and drop events that hooks were given up on.
 
-    They are those of all tenants, unless --tenant is on the command line.
+    A hook that fails as often as it may leaves its event here. They are those of all tenants, unless --tenant is on the
+    command line.
     """
 
 
@@ -58,11 +64,15 @@ def _tenant(state: State) -> str | None:
     return None if tenant is None else check_tenant(tenant)
 
 
-@dead.command(name="list", examples=["sojourn dead list", "sojourn dead list --hook mail --oldest --json"])
-@click.option("--hook", metavar="NAME", help="Only this hook's.")
+@dead.command(
+    name="list",
+    output=Listing("letters", "Letter"),
+    examples=["sojourn dead list", "sojourn dead list --hook mail --oldest --json"],
+)
+@click.option("--hook", metavar="NAME", help="Only this hook's.", shell_complete=completes_hook)
 @click.option("--oldest", is_flag=True, help="Oldest first.")
 @click.option("--limit", type=click.IntRange(1, _LONGEST), default=_SHOWN, show_default=True, help="At most so many.")
-@click.option("--cursor", metavar="CURSOR", help="Go on where the page before left off.")
+@CURSOR
 @pass_state
 def list_(state: State, hook: str | None, oldest: bool, limit: int, cursor: str | None) -> None:
     """List dead letters, those given up last first."""
@@ -70,57 +80,53 @@ def list_(state: State, hook: str | None, oldest: bool, limit: int, cursor: str 
         page = letters.list(
             hook=hook, tenant=_tenant(state), limit=limit, cursor=cursor, newest_first=not oldest
         )  # fmt: skip
-    if state.as_json:
-        print_json({"letters": [each.to_json() for each in page.letters], "cursor": page.cursor})
-        return
-    if not page.letters:
-        hint("no dead letters")
-        return
     columns = (Column("ID"), Column("EVENT"), Column("SESSION"), Column("GIVEN UP"), Column("TRIES"),
                Column("REASON", flexible=True))  # fmt: skip
-    print_table(columns, [_row(each) for each in page.letters])
-    if page.cursor is not None:
+    view = View(lambda letter: letter.to_json(), columns, _row)
+    tell_list(state, "letters", page.letters, view, cursor=lambda: page.cursor, nothing="no dead letters")
+    if page.cursor is not None and not state.as_json:
         hint(f"there are more: add --cursor {page.cursor}")
 
 
 def _row(letter: DeadLetter) -> list[Cell]:
     event = letter.event
     what, whose = ("", "") if event is None else (event.type, f"{event.tenant}/{event.session_id}")
-    texts = (letter.id, what, whose, exact(letter.at), str(letter.tries), letter.reason)
-    return [Cell(each) for each in texts]
+    given_up = Cell(both(letter.at, datetime.now(UTC)), brief=exact(letter.at))
+    return [Cell(letter.id), Cell(what), Cell(whose), given_up, Cell(str(letter.tries)), Cell(letter.reason)]
 
 
-@dead.command(examples=["sojourn dead show mail/40-1750000000000-0"])
+@dead.command(output=Lines("Letter"), examples=["sojourn dead show mail/40-1750000000000-0"])
 @click.argument("letter_id", metavar="ID")
 @pass_state
 def show(state: State, letter_id: str) -> None:
-    """Show a dead letter with its event."""
+    """Show a dead letter with its event.
+
+    There are two where the event was given up again during a replay.
+    """
     with _letters(state) as letters:
         found = _found(state, letters, [letter_id])
     if not found:
         _end_not_found()
+    if state.output != "table":
+        tell_each(state, found, lambda letter: letter.to_json(), _row)
+        return
     for each in found:
-        if state.as_json:
-            print_json(each.to_json())
-        else:
-            told = each.to_json() | {"at_ms": exact(each.at)}
-            event = told.pop("event")
-            rows = [(name.removesuffix("_ms"), str(value)) for name, value in told.items()]
-            print_table(
-                (Column("WHAT"), Column("VALUE", folds=True)),
-                [[Cell(name), Cell(value)] for name, value in rows],
-                headed=False,
-            )
-            print_json(event)
+        told = each.to_json() | {"at_ms": exact(each.at)}
+        event = told.pop("event")
+        pairs({name.removesuffix("_ms"): value for name, value in told.items()})
+        print_json(event)
 
 
-@dead.command(examples=["sojourn dead replay mail/40-1750000000000-0", "sojourn dead replay --hook mail"])
+@dead.command(
+    output=Document("Replayed"),
+    examples=["sojourn dead replay mail/40-1750000000000-0", "sojourn dead replay --hook mail"],
+)
 @options(*_WHICH)
 @pass_state
 def replay(state: State, letter_ids: tuple[str, ...], hook: str | None, everything: bool) -> None:
-    """Have the hooks run again on these events, and take them off the list.
+    """Have the hooks run again on events.
 
-    Each gets all its tries again. What fails once more is listed once more.
+    The events leave the list. Each gets all its tries again. What fails once more is listed once more.
     """
     _check_which(letter_ids, hook, everything)
     with needs_worker_extra():
@@ -129,28 +135,45 @@ def replay(state: State, letter_ids: tuple[str, ...], hook: str | None, everythi
         chosen, missing = _chosen(state, letters, letter_ids, hook)
         replayed = replay_letters(state.settings, chosen)
         told["replayed"] = len(replayed.enqueued)
-    if state.as_json:
-        print_json({"enqueued": replayed.enqueued, "done": replayed.done, "refused": replayed.refused})
-    else:
+
+    def people() -> None:
         click.echo(f"replayed {len(replayed.enqueued)}")
         if replayed.done:
             click.echo(f"{len(replayed.done)} were done since, or given up anew, and are off the list")
+
+    tell(state, {"enqueued": replayed.enqueued, "done": replayed.done, "refused": replayed.refused}, people)
     for letter_id, reason in replayed.refused.items():
-        complain(f"{letter_id} cannot be replayed: {reason}")
+        complain(f"{letter_id} cannot be replayed: {reason}", code="refused", letter=letter_id)
     if missing:
         _end_not_found()
     if replayed.refused:
         click.get_current_context().exit(failures.USAGE)
 
 
-@dead.command(examples=["sojourn dead drop mail/40-1750000000000-0", "sojourn dead drop --all --yes"])
-@options(*_WHICH, click.option("--yes", is_flag=True, help="Needed with --hook and --all."))
+@dead.command(
+    output=(Document("Dropped"), Lines("Letter", when="with --dry-run")),
+    examples=[
+        "sojourn dead drop mail/40-1750000000000-0",
+        "sojourn dead drop --hook mail --dry-run",
+        "sojourn dead drop --all --yes",
+    ],
+)
+@options(*_WHICH, DRY_RUN, YES)
 @pass_state
-def drop(state: State, letter_ids: tuple[str, ...], hook: str | None, everything: bool, yes: bool) -> None:
-    """Take dead letters off the list for good: their hooks never run on those events any more."""
+def drop(
+    state: State, letter_ids: tuple[str, ...], hook: str | None, everything: bool, dry_run: bool, yes: bool
+) -> None:
+    """Take dead letters off the list for good.
+
+    Their hooks never run on those events any more. With --hook and --all it asks first.
+    """
     _check_which(letter_ids, hook, everything)
-    if not (letter_ids or yes):
-        raise click.UsageError("what is dropped cannot be brought back: add --yes", click.get_current_context())
+    if dry_run:
+        _foresee(state, letter_ids, hook)
+        return
+    if not letter_ids:
+        which = "all dead letters" if hook is None else f"all dead letters of hook '{hook}'"
+        confirm(f"Drop {which}? What is dropped cannot be brought back", yes=yes)
     dropped = 0
     with _letters(state) as letters, state.telling("dead.drop", **_told(letter_ids, hook)) as told:
         chosen, missing = _chosen(state, letters, letter_ids, hook)
@@ -158,10 +181,18 @@ def drop(state: State, letter_ids: tuple[str, ...], hook: str | None, everything
         while some := list(islice(each, _AT_ONCE)):
             dropped += letters.drop(some)
             told["dropped"] = dropped
-    if state.as_json:
-        print_json({"dropped": dropped})
-    else:
-        click.echo(f"dropped {dropped}")
+    tell(state, {"dropped": dropped, "dry_run": False}, lambda: click.echo(f"dropped {dropped}"))
+    if missing:
+        _end_not_found()
+
+
+def _foresee(state: State, letter_ids: Sequence[str], hook: str | None) -> None:
+    with _letters(state) as letters:
+        chosen, missing = _chosen(state, letters, letter_ids, hook)
+        count = tell_each(
+            state, chosen, lambda letter: letter.to_json(), lambda letter: [Cell("would drop"), *_row(letter)]
+        )
+    hint(f"nothing was changed: {count} would be dropped")
     if missing:
         _end_not_found()
 
@@ -194,7 +225,7 @@ def _found(state: State, letters: DeadLetters, letter_ids: Sequence[str]) -> lis
     for letter_id in dict.fromkeys(letter_ids):
         own = [each for each in letters.find(letter_id) if tenant is None or each.is_of(tenant)]
         if not own:
-            complain(f"there is no dead letter {letter_id}")
+            complain(f"there is no dead letter {letter_id}", code="letter_not_found", letter=letter_id)
         found += own
     return found
 

@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from sojourn.cli.asking import confirm
 from sojourn.cli.output import Cell, complain, hint, print_json, print_line
+from sojourn.cli.parameters import DRY_RUN, YES
 from sojourn.cli.progress import bar
+from sojourn.cli.shapes import Document, Text
 from sojourn.cli.shared import Command, State, pass_state
+from sojourn.cli.telling import tell
 
 if TYPE_CHECKING:
     from sojourn.doctor import Finding, Mended
@@ -25,6 +29,7 @@ _INDENT: Final = Cell(" " * 7)
 
 @click.command(
     cls=Command,
+    output=Document("Findings"),
     examples=[
         "sojourn doctor",
         "sojourn doctor --full",
@@ -38,46 +43,62 @@ _INDENT: Final = Cell(" " * 7)
 @click.option("--check", "names", multiple=True, metavar="NAME", help="Only this check; may be repeated.")
 @click.option("--full", is_flag=True, help="Look at every session, not only at some.")
 @click.option("--fix", is_flag=True, help="Mend what can be mended without losing anything; asks first.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--dry-run", is_flag=True, help="Mend nothing, but tell what --fix would do.")
+@YES
+@DRY_RUN
 @pass_state
 def doctor(state: State, names: tuple[str, ...], full: bool, fix: bool, yes: bool, dry_run: bool) -> None:
-    """Check a deployment: what is wrong, why it matters, and the command that mends it.
+    """Find what is wrong, and how to mend it.
 
-    Nothing is changed without --fix, and nothing is lost with it: what could lose data is left to you. Clients and
-    workers may go on meanwhile.
+    Of each thing it tells what was found, why it matters, and the command that mends it. Nothing is changed without
+    --fix, and nothing is lost with it: what could lose data is left to you. Clients and workers may go on meanwhile.
     """
-    from sojourn.doctor import examine
-
     if (yes or dry_run) and not fix:
         raise click.UsageError("--yes and --dry-run go with --fix", click.get_current_context())
-    findings: list[Finding] = []
+    findings = _examined(state, names, full=full)
+    if not fix:
+        _tell(state, findings)
+        raise SystemExit(_code(findings))
+    chosen = _chosen(findings)
+    if dry_run:
+        _tell(state, findings, [each.to_json() for each in _planned(state, chosen)])
+        raise SystemExit(_code(findings))
+    if chosen:
+        _ask(chosen, yes=yes)
+    mended = list(_mended(state, chosen))
+    _tell(state, findings, [each.to_json() for each in mended])
+    done = {each.check for each in mended}
+    left = [each for each in findings if not (each.fixable and each.check in done)]
+    raise SystemExit(_code([*left, *(finding for each in mended for finding in each.left)]))
+
+
+def _code(findings: Sequence[Finding]) -> int:
+    return max((_CODES[each.severity] for each in findings), default=0)
+
+
+def _examined(state: State, names: Sequence[str], *, full: bool) -> list[Finding]:
+    """Make the checks; people see each finding as it comes."""
+    from sojourn.doctor import examine
+
+    found = []
     with bar("keys", "keys", quiet=not full) as progress:
         for each in examine(state.settings, only=names, full=full, progress=progress):
-            findings.append(each)
-            if not state.as_json:
+            found.append(each)
+            if state.output == "table":
                 _print(each)
-    mended: list[Mended] | None = None
-    if fix:
-        mended = list(_mended(state, findings, yes=yes, dry_run=dry_run))
-        fixed = {each.check for each in mended}
-        left = [each for each in findings if not (each.fixable and each.check in fixed)]
-        left += [finding for each in mended for finding in each.left]
-        remaining = findings if dry_run else left
-    else:
-        remaining = findings
-    code = max((_CODES[each.severity] for each in remaining), default=0)
-    if state.as_json:
-        told: dict[str, Any] = {"findings": [each.to_json() for each in findings]}
-        if mended is not None:
-            told["fixes"] = [each.to_json() for each in mended]
-        print_json(told)
-    raise SystemExit(code)
+    return found
+
+
+def _tell(state: State, findings: Sequence[Finding], fixes: list[dict[str, Any]] | None = None) -> None:
+    """Tell programs; people were told already."""
+    rows = [each.to_json() for each in findings]
+    document: dict[str, Any] = {"findings": rows} if fixes is None else {"findings": rows, "fixes": fixes}
+    tell(state, document, lambda: None, rows=rows)
 
 
 def _print(finding: Finding) -> None:
-    style = _STYLES[finding.severity]
-    print_line([Cell(f"{finding.severity:<7}", style), Cell(f"{finding.check}:"), Cell(finding.found)])
+    print_line(
+        [Cell(f"{finding.severity:<7}", _STYLES[finding.severity]), Cell(f"{finding.check}:"), Cell(finding.found)]
+    )
     if finding.why:
         print_line([_INDENT, Cell(finding.why)])
     if finding.mend:
@@ -86,38 +107,63 @@ def _print(finding: Finding) -> None:
         print_line([_INDENT, Cell(f"$ {command}")])
 
 
-def _mended(state: State, findings: Sequence[Finding], *, yes: bool, dry_run: bool) -> Iterator[Mended]:
-    """Mend what may be mended, after asking."""
-    from sojourn.doctor import CHECKS, Mended, mend
+def _chosen(findings: Sequence[Finding]) -> list[Finding]:
+    """What --fix can mend."""
+    chosen = [each for each in findings if each.fixable]
+    if not chosen:
+        hint("there is nothing that --fix could mend")
+    return chosen
+
+
+def _plans(chosen: Sequence[Finding]) -> dict[str, str]:
+    """What would be done, by the names of the checks."""
+    from sojourn.doctor import CHECKS
 
     fixes = {each.name: each.fixes for each in CHECKS}
-    wanted = list(dict.fromkeys(each.check for each in findings if each.fixable))
-    chosen = []
-    for name in wanted:
-        if dry_run:
-            hint(f"{name}: would be mended: {fixes[name]}")
-            yield Mended(name, done="")
-        elif yes or click.confirm(f"{name}: --fix {fixes[name]}. Do it?", err=True):
-            chosen.append(name)
-    if not wanted:
-        hint("there is nothing that --fix could mend")
+    return {name: fixes[name] for name in dict.fromkeys(each.check for each in chosen)}
+
+
+def _planned(state: State, chosen: Sequence[Finding]) -> Iterator[Mended]:
+    from sojourn.doctor import Mended
+
+    for name, told in _plans(chosen).items():
+        if state.output == "table":
+            hint(f"{name}: --fix {told}")
+        yield Mended(name, done=told, left=tuple(each for each in chosen if each.check == name))
+
+
+def _ask(chosen: Sequence[Finding], *, yes: bool) -> None:
+    if not yes:
+        for name, told in _plans(chosen).items():
+            hint(f"{name}: --fix {told}")
+    confirm("Mend that", yes=yes)
+
+
+def _mended(state: State, chosen: Sequence[Finding]) -> Iterator[Mended]:
+    """Mend it, and tell the audit."""
+    from sojourn.doctor import mend
+
     if not chosen:
         return
-    with state.telling("doctor.fix", checks=chosen) as told, bar("keys", "keys") as progress:
-        told["done"] = []
-        for each in mend(state.settings, [f for f in findings if f.check in chosen], progress=progress):
-            told["done"].append(each.check)
+    with state.telling("doctor.fix") as told, bar("keys", "keys") as progress:
+        done: dict[str, str] = {}
+        told["checks"] = done
+        for each in mend(state.acting, chosen, progress=progress):
+            done[each.check] = each.done or "failed"
             if each.failed:
                 complain(f"{each.check} could not be mended: {each.failed}")
-            elif not state.as_json:
+            elif state.output == "table":
                 print_line([Cell("mended ", "green"), Cell(f"{each.check}:"), Cell(each.done)])
-            if not state.as_json:
                 for finding in each.left:
                     _print(finding)
             yield each
 
 
-@click.command(cls=Command, examples=["sojourn metrics", "sojourn metrics --json"])
+@click.command(
+    cls=Command,
+    output=(Document("Metrics"), Text("the format that Prometheus scrapes", when="without --json")),
+    examples=["sojourn metrics", "sojourn metrics --json"],
+)
 @pass_state
 def metrics(state: State) -> None:
     """Print the numbers that Redis keeps of a deployment, in the format that Prometheus scrapes."""

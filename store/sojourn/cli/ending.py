@@ -2,117 +2,160 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from sojourn.cli.failures import exit_code
-from sojourn.cli.fields import ids_from
-from sojourn.cli.output import Cell, complain, print_json, print_line
+from sojourn.cli.ids import IDS
+from sojourn.cli.many import deal_with_each
+from sojourn.cli.output import Cell, hint
+from sojourn.cli.parameters import DRY_RUN, REASON, VERSION
+from sojourn.cli.shapes import Lines
 from sojourn.cli.shared import Command, State, pass_state
-from sojourn.cli.tables import STATUS_STYLES, shown
-from sojourn.errors import SessionError
+from sojourn.cli.tables import SESSIONS, STATUS_STYLES, session_json, shown
+from sojourn.errors import SessionEnded, VersionConflict
 
 if TYPE_CHECKING:
     from sojourn.models import Session
 
 __all__ = ["delete", "end", "touch"]
 
-_IDS = click.argument("ids", nargs=-1, required=True, metavar="ID...")
-_REASON = click.option("--reason", metavar="TEXT", help="Why; kept with the session.")
 _TOLD: Final = 100
 """Ids that one event tells."""
 _METHODS: Final = {"completed": "complete", "failed": "fail", "terminated": "terminate"}
 
 
-def _for_each(ids: tuple[str, ...], act: Callable[[str], None]) -> int:
-    """Do it to each session; one that cannot be does not stop the others. The exit code, which tells the worst."""
-    worst = 0
-    for session_id in ids_from(ids):
-        try:
-            act(session_id)
-        except SessionError as error:
-            complain(str(error))
-            worst = max(worst, exit_code(error))
-    return worst
-
-
-def _end_each(state: State, action: str, ids: tuple[str, ...], act: Callable[[str], Session], **detail: str) -> None:
+def _end_each(
+    state: State, action: str, ids: Sequence[str], act: Callable[[str], Session], done: str, **detail: str
+) -> None:
     """Do it to each session, and tell the audit that an operator did: each session's event tells it of that one."""
-    done: list[str] = []
+    first: list[str] = []
+    count = 0
 
-    def act_and_tell(session_id: str) -> None:
+    def act_and_count(session_id: str) -> Session:
+        nonlocal count
         session = act(session_id)
-        done.append(session_id)
-        _tell(state, session)
+        count += 1
+        if count <= _TOLD:
+            first.append(session_id)
+        return session
 
     with state.telling(action, **detail) as told:
         try:
-            worst = _for_each(ids, act_and_tell)
+            deal_with_each(state, ids, act_and_count, done=done, to_json=session_json, line=_line)
         finally:
-            told |= {"sessions": len(done), "ids": done[:_TOLD]}
-    click.get_current_context().exit(worst)
+            told |= {"sessions": count, "ids": first}
 
 
-def _tell(state: State, session: Session) -> None:
-    if state.as_json:
-        print_json(session.model_dump(mode="json"), lines=True)
-    else:
-        print_line([Cell(session.id), Cell(session.status, STATUS_STYLES[session.status])])
+def _line(session: Session) -> list[Cell]:
+    return [Cell(session.id), Cell(session.status, STATUS_STYLES[session.status])]
 
 
-@click.command(cls=Command, examples=["sojourn touch ID"])
-@_IDS
-@pass_state
-def touch(state: State, ids: tuple[str, ...]) -> None:
-    """Move the deadlines of sessions to now + TTL.
+def _only_look(state: State, ids: Sequence[str], check: Callable[[Session], None], would: str) -> None:
+    """Tell of each session as it is now what would become of it."""
 
-    An ID of - reads ids from stdin.
-    """
-    from pydantic_core import to_jsonable_python
+    def look(session_id: str) -> Session:
+        session = state.store.get(session_id)
+        check(session)
+        return session
 
-    def act(session_id: str) -> None:
-        deadline = state.store.touch(session_id)
-        if state.as_json:
-            told = to_jsonable_python(deadline)
-            print_json({"id": session_id, "tenant": state.store.tenant, "expires_at": told}, lines=True)
-        else:
-            print_line([Cell(session_id), Cell("never expires" if deadline is None else shown(deadline))])
+    def line(session: Session) -> list[Cell]:
+        return [Cell(f"would be {would}:"), *(each for each in SESSIONS.row(session) if each.text != "-")]
 
-    click.get_current_context().exit(_for_each(ids, act))
+    deal_with_each(state, ids, look, done=f"would be {would}", to_json=session_json, line=line)
+    hint("nothing was changed")
 
 
 @click.command(
     cls=Command,
+    output=Lines("Deadline"),
+    examples=["sojourn touch 0b0e7f", "sojourn list --owner ada --ids | sojourn touch -"],
+)
+@IDS
+@pass_state
+def touch(state: State, ids: tuple[str, ...]) -> None:
+    """Keep sessions alive: their deadlines move to now + TTL.
+
+    An ID of - reads ids from stdin.
+    """
+
+    def act(session_id: str) -> tuple[str, datetime | None]:
+        return session_id, state.store.touch(session_id)
+
+    def to_json(touched: tuple[str, datetime | None]) -> dict[str, Any]:
+        from pydantic_core import to_jsonable_python
+
+        return {"id": touched[0], "tenant": state.store.tenant, "expires_at": to_jsonable_python(touched[1])}
+
+    def line(touched: tuple[str, datetime | None]) -> list[Cell]:
+        return [Cell(touched[0]), Cell("never expires" if touched[1] is None else shown(touched[1]))]
+
+    deal_with_each(state, ids, act, done="kept alive", to_json=to_json, line=line)
+
+
+@click.command(
+    cls=Command,
+    output=Lines("Session"),
     examples=[
-        'sojourn end ID --status failed --reason "out of disk"',
+        'sojourn end 0b0e7f --status failed --reason "out of disk"',
         "sojourn list --owner ada --all --ids | sojourn end -",
+        "sojourn list --created-before 7d --all --ids | sojourn end - --dry-run",
     ],
 )
-@_IDS
+@IDS
 @click.option("--status", type=click.Choice(tuple(_METHODS)), default="completed", show_default=True, help="How.")
-@_REASON
-@click.option("--version", type=click.IntRange(min=1), metavar="N", help="Only if it still has this version.")
+@REASON
+@VERSION
+@DRY_RUN
 @pass_state
-def end(state: State, ids: tuple[str, ...], status: str, reason: str | None, version: int | None) -> None:
-    """End sessions. An ID of - reads ids from stdin."""
+def end(
+    state: State, ids: tuple[str, ...], status: str, reason: str | None, version: int | None, dry_run: bool
+) -> None:
+    """End sessions, as completed, failed or terminated.
+
+    Nobody is asked: naming the sessions says it. An ID of - reads ids from stdin. With --dry-run each is told as it is.
+    """
+
+    def check(session: Session) -> None:
+        if not session.is_live:
+            raise SessionEnded(session.id, session.tenant, session.status)
+        if version is not None and session.version != version:
+            raise VersionConflict(session.id, session.tenant, str(session.version))
 
     def act(session_id: str) -> Session:
         ended: Session = getattr(state.store, _METHODS[status])(session_id, version=version, reason=reason)
         return ended
 
-    _end_each(state, "session.end", ids, act, status=status)
+    if dry_run:
+        _only_look(state, ids, check, status)
+    else:
+        _end_each(state, "session.end", ids, act, "ended", status=status)
 
 
-@click.command(cls=Command, examples=["sojourn delete ID"])
-@_IDS
-@_REASON
+@click.command(
+    cls=Command,
+    output=Lines("Session"),
+    examples=[
+        "sojourn delete 0b0e7f --dry-run",
+        "sojourn delete 0b0e7f --reason 'asked by its owner'",
+        "sojourn list --owner ada --all --ids | sojourn delete -",
+    ],
+)
+@IDS
+@REASON
+@DRY_RUN
 @pass_state
-def delete(state: State, ids: tuple[str, ...], reason: str | None) -> None:
+def delete(state: State, ids: tuple[str, ...], reason: str | None, dry_run: bool) -> None:
     """Delete sessions, live or ended.
 
-    Nobody finds them any more; the archive keeps their last state.
-    An ID of - reads ids from stdin.
+    Nobody finds them any more; the archive keeps their last state. Nobody is asked: naming the sessions says it.
+    An ID of - reads ids from stdin. With --dry-run each is told as it is.
     """
-    _end_each(state, "session.delete", ids, lambda session_id: state.store.delete(session_id, reason=reason))
+    if dry_run:
+        _only_look(state, ids, lambda _: None, "deleted")
+        return
+    _end_each(
+        state, "session.delete", ids, lambda session_id: state.store.delete(session_id, reason=reason), "deleted"
+    )  # fmt: skip

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import click
 
-from sojourn.cli.output import Cell, hint, print_json, print_line
+from sojourn.cli.asking import confirm
+from sojourn.cli.completing import completes_group
+from sojourn.cli.output import Cell, hint
+from sojourn.cli.parameters import DRY_RUN, YES
+from sojourn.cli.shapes import Document, Lines
 from sojourn.cli.shared import Command, State, pass_state
+from sojourn.cli.telling import tell, tell_each
 from sojourn.cli.words import exact
 
 if TYPE_CHECKING:
     from sojourn.events import Event, Start
     from sojourn.peek import From
 
-__all__ = ["events", "show_event"]
+__all__ = ["event_json", "events", "show_events"]
 
 _SHOWN: Final = 20
 _PAGE: Final = 10_000
@@ -30,55 +36,86 @@ _STYLES: Final = {
 
 @click.command(
     cls=Command,
+    output=(Lines("Event"), Document("Forgotten", when="with --forget")),
     examples=[
+        "sojourn events --limit 5",
         "sojourn events --follow",
         "sojourn events --from oldest --limit 1000 --json",
         "sojourn events --group billing --follow",
-        "sojourn events --group billing --forget",
+        "sojourn events --group billing --forget --dry-run",
     ],
 )
-@click.option("--group", metavar="GROUP", help="Take events as one of this group: each goes to one of its members.")
+@click.option("--group", metavar="GROUP", shell_complete=completes_group,
+              help="Take events as one of this group: each goes to one of its members.")  # fmt: skip
 @click.option("--follow", "-f", is_flag=True, help="Wait for further events.")
 @click.option("--from", "start", type=click.Choice(["oldest", "new"]),
               help="Where to begin. Without it: at the last ones; a new group: at new ones.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(min=1), help=f"Events at most.  [default: {_SHOWN} where not following]")
 @click.option("--forget", is_flag=True, help="Remove the group, which else keeps its events from being trimmed.")
+@DRY_RUN
+@YES
 @pass_state
-def events(state: State, group: str | None, follow: bool, start: str | None, limit: int | None, forget: bool) -> None:
-    """Show what happened to sessions, oldest first. With --json: one JSON object per line.
+def events(
+    state: State, group: str | None, follow: bool, start: str | None, limit: int | None, forget: bool, dry_run: bool,
+    yes: bool,
+) -> None:  # fmt: skip
+    """Show what happened to sessions, oldest first.
 
-    Without a group this only looks: nothing is taken from anybody.
+    Without a group this only looks: nothing is taken from anybody. --forget removes a group, with the note of what it
+    has still to read: --dry-run tells how much that is.
     """
     if forget:
-        _forget(state, group, others_given=bool(follow or start or limit))
+        _forget(state, group, others_given=bool(follow or start or limit), dry_run=dry_run, yes=yes)
         return
+    if dry_run or yes:
+        raise click.UsageError("--dry-run and --yes go with --forget", click.get_current_context())
     if group is not None:
         begin: Start = "oldest" if start == "oldest" else "new"
         timeout = None if follow else _SHORTEST_S
-        for event in state.store.events(group, start=begin, timeout=timeout, limit=limit):
-            show_event(state, event)
+        show_events(state, state.store.events(group, start=begin, timeout=timeout, limit=limit))
         return
-    _look(state, start or "recent", follow=follow, limit=limit)
+    if start is None and limit is not None and limit > _PAGE:
+        raise click.UsageError(f"the last {_PAGE} at most; for more: --from oldest", click.get_current_context())
+    show_events(state, _look(state, start or "recent", follow=follow, limit=limit))
 
 
-def _forget(state: State, group: str | None, *, others_given: bool) -> None:
+def _forget(state: State, group: str | None, *, others_given: bool, dry_run: bool, yes: bool) -> None:
     if group is None or others_given:
         raise click.UsageError("--forget goes with --group and nothing else", click.get_current_context())
-    with state.telling("events.forget", group=group[:_LONGEST]) as told:
-        told["found"] = state.store.forget_events(group)
-    if not told["found"]:
-        hint(f"there is no group '{group}'")
+    told: dict[str, Any] = {"group": group, "dry_run": dry_run}
+    if dry_run:
+        told |= _standing(state, group)
+    else:
+        confirm(f"Remove group '{group}'? What it has not read it never will", yes=yes)
+        with state.telling("events.forget", group=group[:_LONGEST]) as detail:
+            told["found"] = detail["found"] = state.store.forget_events(group)
+
+    def people() -> None:
+        if not told["found"]:
+            hint(f"there is no group '{group}'")
+        elif dry_run:
+            hint(f"group '{group}' would be removed: pending {told['pending']}, behind by {told['lag_s']:.3g} s")
+
+    tell(state, told, people)
 
 
-def _look(state: State, start: str, *, follow: bool, limit: int | None) -> None:
-    if start == "recent" and limit is not None and limit > _PAGE:
-        raise click.UsageError(f"the last {_PAGE} at most; for more: --from oldest", click.get_current_context())
+def _standing(state: State, group: str) -> dict[str, Any]:
+    """How far a group is behind."""
+    from sojourn.events import group_name
+    from sojourn.metrics import read_metrics
+
+    behind = read_metrics(state.settings).groups.get(group_name(state.store.tenant, group))
+    if behind is None:
+        return {"found": False, "pending": 0, "lag_s": 0.0}
+    return {"found": True, "pending": behind.pending, "lag_s": round(behind.lag_s, 3)}
+
+
+def _look(state: State, start: str, *, follow: bool, limit: int | None) -> Iterator[Event]:
     left = limit or (None if follow else _SHOWN)
     first = _SHOWN if start == "recent" and limit is None else _PAGE
     page = state.store.peek_events(start=cast("From", start), limit=min(left or first, first))
     while True:
-        for event in page.events:
-            show_event(state, event)
+        yield from page.events
         left = None if left is None else left - len(page.events)
         if left == 0 or not (follow or (page.events and start == "oldest")):
             return
@@ -87,23 +124,27 @@ def _look(state: State, start: str, *, follow: bool, limit: int | None) -> None:
         page = state.store.peek_events(cursor=page.cursor, limit=min(left or _PAGE, _PAGE))
 
 
-def show_event(state: State, event: Event) -> None:
-    """One event on one line."""
-    if state.as_json:
-        print_json(event.to_json(), lines=True)
-        return
+def show_events(state: State, events: Iterable[Event]) -> int:
+    """Events on a line each, as they come; how many there were."""
+    return tell_each(state, events, event_json, _line)
+
+
+def event_json(event: Event) -> dict[str, Any]:
+    """An event as JSON values."""
+    return event.to_json() | {"at": exact(event.at)}
+
+
+def _line(event: Event) -> list[Cell]:
     changes = " ".join(f"{name}={_was(event, name)}{_brief(value)}" for name, value in event.changes.items())
-    print_line(
-        [
-            Cell(exact(event.at)),
-            Cell(f"{event.type:<8}", _STYLES.get(event.type, "")),
-            Cell(event.session_id),
-            Cell(event.kind),
-            Cell(f"v{event.version}"),
-            *([Cell(f"by {event.actor}")] if event.actor else []),
-            *([Cell(changes)] if changes else []),
-        ]
-    )
+    return [
+        Cell(exact(event.at)),
+        Cell(f"{event.type:<8}", _STYLES.get(event.type, "")),
+        Cell(event.session_id),
+        Cell(event.kind),
+        Cell(f"v{event.version}"),
+        *([Cell(f"by {event.actor}")] if event.actor else []),
+        *([Cell(changes)] if changes else []),
+    ]
 
 
 def _was(event: Event, name: str) -> str:

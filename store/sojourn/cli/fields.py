@@ -1,10 +1,11 @@
-"""From what was typed to what a session's own model calls for; and lists of ids and entries, ``-`` for stdin."""
+"""From what was typed to what a session's own model calls for; and entries of logs, ``-`` for stdin."""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sojourn.cli.parameters import Assigned
@@ -20,7 +21,6 @@ __all__ = [
     "defaults",
     "entries_from",
     "given",
-    "ids_from",
     "json_or_text",
     "log_named",
     "parsed",
@@ -48,16 +48,43 @@ def json_or_text(text: str) -> Any:
 def parsed(codec: Codec[Any], assigned: Iterable[Assigned]) -> dict[str, Any]:
     """The values of assignments to a model's fields; the last one to a field counts.
 
-    A text field takes ``42`` as text: whoever sets one cannot have meant a number.
+    ``@PATH`` stands for what a file holds, ``-`` for what stdin does, without the end of the last line. A text field
+    takes ``42`` as text: whoever sets one cannot have meant a number.
+
+    Raises:
+        InvalidField: a secret stands on the command line, where others can read it; or a file cannot be read.
     """
     found = {}
     for each in assigned:
-        value = json_or_text(each.text)
         field = codec.fields.get(each.name)
+        text = _from_elsewhere(each)
+        if text is None and field is not None and field.secret is not None:
+            raise InvalidField(
+                each.name, f"is a secret, which others could read on the command line: {each.name}=@FILE, or "
+                f"{each.name}=- for stdin"
+            )  # fmt: skip
+        text = each.text if text is None else text
+        value = json_or_text(text)
         if field is not None and field.is_text and not isinstance(value, str | None):
-            value = each.text
+            value = text
         found[each.name] = value
     return found
+
+
+def _from_elsewhere(assigned: Assigned) -> str | None:
+    """What a file or stdin holds; None where the value stands on the line itself."""
+    if assigned.text == "-":
+        return _stdin().removesuffix("\n").removesuffix("\r")
+    if not assigned.text.startswith("@"):
+        return None
+    try:
+        return Path(assigned.text[1:]).read_text(encoding="utf-8-sig").removesuffix("\n").removesuffix("\r")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise InvalidField(
+            assigned.name, f"the file {assigned.text[1:]} cannot be read: {reason} (a text that begins with @ is "
+            f"""written '"@..."')"""
+        ) from None  # fmt: skip
 
 
 def check_settable(codec: Codec[Any], names: Iterable[str]) -> None:
@@ -128,22 +155,6 @@ def entries_from(arguments: Iterable[str]) -> list[Any]:
         lines = _stdin().splitlines() if each == "-" else [each]
         found += [json_or_text(line) for line in lines]
     return found
-
-
-def ids_from(arguments: Iterable[str]) -> list[str]:
-    """The ids that were given, and for ``-`` those on stdin.
-
-    Each is checked, so that a typing error stops a command before it has done anything.
-
-    Raises:
-        InvalidId: one of them is not an id.
-    """
-    from sojourn.keys import check_id
-
-    found: list[str] = []
-    for each in arguments:
-        found += _stdin().split() if each == "-" else [each]
-    return [check_id(each) for each in found]
 
 
 def _stdin() -> str:

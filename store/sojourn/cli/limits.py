@@ -8,8 +8,11 @@ from typing import Any, Final
 import click
 from click import BadParameter
 
-from sojourn.cli.output import Cell, Column, print_json, print_table
+from sojourn.cli.completing import completes_tenant
+from sojourn.cli.output import Cell, Column, print_table
+from sojourn.cli.shapes import Document
 from sojourn.cli.shared import Command, State, pass_state
+from sojourn.cli.telling import tell
 
 __all__ = ["limits"]
 
@@ -43,6 +46,7 @@ def rate(text: str) -> str | None:
 
 @click.command(
     cls=Command,
+    output=Document("Limits"),
     examples=[
         "sojourn tenant limits acme",
         "sojourn tenant limits acme --sessions 1000 --owner-sessions 20 --policy evict_lru",
@@ -50,7 +54,7 @@ def rate(text: str) -> str | None:
         "sojourn tenant limits acme --bytes none",
     ],
 )
-@click.argument("name", metavar="TENANT")
+@click.argument("name", metavar="TENANT", shell_complete=completes_tenant)
 @click.option("--sessions", type=amount, metavar="N", help="Live sessions of the tenant.")
 @click.option("--owner-sessions", type=amount, metavar="N", help="Live sessions of one owner.")
 @click.option("--bytes", "bytes_", type=amount, metavar="SIZE", help="Bytes of the tenant's live sessions.")
@@ -61,9 +65,10 @@ def rate(text: str) -> str | None:
 @click.option("--owner-operations", type=rate, metavar="RATE", help="Calls on one owner's sessions.")
 @pass_state
 def limits(state: State, /, name: str, **options: Any) -> None:
-    """Show a tenant's limits and what it takes of them; with options, set those first. ``none`` removes a limit.
+    """Show a tenant's limits and what it takes of them.
 
-    They hold for every client from then on, and exactly. Sessions that are there count; what is over a limit stays.
+    With options, those are set first; none removes a limit. They hold for every client from then on, and exactly.
+    Sessions that are there count; what is over a limit stays.
     """
     context = click.get_current_context()
     given = {
@@ -76,14 +81,12 @@ def limits(state: State, /, name: str, **options: Any) -> None:
         store.set_tenant_limits(**given)
     usage = store.usage()
     taken = {"sessions": usage.sessions, "bytes": usage.bytes}
-    if state.as_json:
-        print_json({"tenant": name, "limits": usage.limits.model_dump(mode="json"), "usage": taken})
-        return
     rows = [
         [Cell(limit), Cell("none" if value is None else str(value)), Cell(_shown(taken.get(limit)))]
         for limit, value in usage.limits
     ]
-    print_table((Column("LIMIT"), Column("BOUND"), Column("TAKEN")), rows)
+    told = {"tenant": name, "limits": usage.limits.model_dump(mode="json"), "usage": taken}
+    tell(state, told, lambda: print_table((Column("LIMIT"), Column("BOUND"), Column("TAKEN")), rows))
 
 
 def _shown(count: int | None) -> str:

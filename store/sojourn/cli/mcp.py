@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from sojourn.cli.extras import needs_worker_extra
-from sojourn.cli.output import Cell, Column, hint, print_json, print_table
-from sojourn.cli.pages import options, show
+from sojourn.cli.ids import ID, whole, whole_anywhere
+from sojourn.cli.output import Cell, Column, hint, print_table
+from sojourn.cli.pages import show
+from sojourn.cli.parameters import REASON, options
+from sojourn.cli.shapes import Document, Lines
 from sojourn.cli.shared import Group, State, pass_state
 from sojourn.cli.tables import print_entries
+from sojourn.cli.telling import tell, tell_each
 from sojourn.errors import SessionNotFound
 
 if TYPE_CHECKING:
@@ -20,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["mcp"]
 
-_ID: Final = click.argument("session_id", metavar="ID")
 _OWNER: Final = click.option("--owner", metavar="OWNER", help="Only if it is this owner's.")
 _COLUMNS: Final = (
     Column("TOOL", flexible=True), Column("TOTAL"), Column("FAILED"), Column("SUCCESS"), Column("AVERAGE"),
@@ -28,9 +31,9 @@ _COLUMNS: Final = (
 )  # fmt: skip
 
 
-@click.group(cls=Group)
+@click.group(cls=Group, examples=["sojourn mcp metrics 0b0e7f", "sojourn mcp executions 0b0e7f"])
 def mcp() -> None:
-    """Sessions of MCP servers: executions of tools, and what came of them."""
+    """Look at executions of tools in MCP sessions."""
 
 
 def _calls(state: State) -> McpCalls:
@@ -39,18 +42,26 @@ def _calls(state: State) -> McpCalls:
     return state.store_of(McpSession).mcp
 
 
-@mcp.command(examples=["sojourn mcp metrics ID", "sojourn mcp metrics ID --owner ada --json"])
-@options(_ID, _OWNER)
+@mcp.command(
+    output=Document("ExecutionMetrics"),
+    examples=["sojourn mcp metrics 0b0e7f", "sojourn mcp metrics 0b0e7f --owner ada --json"],
+)
+@options(ID, _OWNER)
 @pass_state
 def metrics(state: State, session_id: str, owner: str | None) -> None:
-    """Show how many executions a session has had, how many failed, and how long they took, per tool."""
-    found = _calls(state).metrics(session_id, owner=owner)
-    if state.as_json:
-        print_json(found.model_dump(mode="json"))
-        return
+    """Show how many executions a session has had, per tool.
+
+    And how many of them failed, and how long they took.
+    """
+    found = _calls(state).metrics(whole(state, session_id), owner=owner)
     others = [("(others)", found.others)] if found.others else []
     rows: list[tuple[str, ExecutionMetrics]] = [*found.tools.items(), *others, ("(all)", found)]
-    print_table(_COLUMNS, [_row(tool, each) for tool, each in rows])
+    own = ("tool", "total", "failed", "success_rate", "duration", "average_duration")
+    spread = [{"tool": tool} | each.model_dump(mode="json", include=set(own)) for tool, each in rows]
+    tell(
+        state, found.model_dump(mode="json"), lambda: print_table(_COLUMNS, [_row(tool, each) for tool, each in rows]),
+        rows=spread,
+    )  # fmt: skip
     if found.log_dropped:
         hint(f"{found.log_dropped} entries of its log had to leave Redis before the archive was known to have them")
 
@@ -64,20 +75,24 @@ def _row(tool: str, own: ExecutionMetrics) -> list[Cell]:
     ]  # fmt: skip
 
 
-@mcp.command(examples=["sojourn mcp executions ID --count 20", "sojourn mcp executions ID --json"])
+@mcp.command(
+    output=Lines("Execution"),
+    examples=["sojourn mcp executions 0b0e7f --count 20", "sojourn mcp executions 0b0e7f --output csv"],
+)
 @options(
-    _ID, _OWNER,
+    ID, _OWNER,
     click.option("--start", type=click.IntRange(min=0), default=0, help="First execution; 0 is the session's first."),
     click.option("--count", type=click.IntRange(min=1), help="Executions at most."),
 )  # fmt: skip
 @pass_state
 def executions(state: State, session_id: str, owner: str | None, start: int, count: int | None) -> None:
-    """List executions, oldest first. With --json: one object per line.
+    """Show a session's executions, oldest first.
 
     Those that Redis has let go come from the archive, where there is one.
     """
     from sojourn.models import McpSession
 
+    session_id = whole_anywhere(state, session_id)
     try:
         page = _calls(state).executions(session_id, start=start, count=count, owner=owner)
         missing: int | None = page.start - start
@@ -91,9 +106,8 @@ def executions(state: State, session_id: str, owner: str | None, start: int, cou
             archive = state.store_of(McpSession).archive
         found = [*archive.entries(session_id, McpSession.tool_executions, start=start, count=missing), *found]
         missing = 0
-    if state.as_json:
-        for each in found:
-            print_json(each.model_dump(mode="json"), lines=True)
+    if state.output != "table":
+        tell_each(state, found, lambda each: each.model_dump(mode="json"), lambda _: [])
     elif found:
         print_entries(found, None)
     else:
@@ -102,9 +116,12 @@ def executions(state: State, session_id: str, owner: str | None, start: int, cou
         hint(f"{missing} earlier ones are no longer in Redis, and no archive is set")
 
 
-@mcp.command(examples=["sojourn mcp terminate ID --owner ada --reason signed-out"])
-@options(_ID, _OWNER, click.option("--reason", metavar="TEXT", help="Why; kept with the session."))
+@mcp.command(output=Document("Session"), examples=["sojourn mcp terminate 0b0e7f --owner ada --reason signed-out"])
+@options(ID, _OWNER, REASON)
 @pass_state
 def terminate(state: State, session_id: str, owner: str | None, reason: str | None) -> None:
-    """End a session as terminated."""
-    show(state, _calls(state).terminate(session_id, owner=owner, reason=reason))
+    """End a session as terminated.
+
+    As 'sojourn end --status terminated' does, but only if it is an MCP session, and the owner's.
+    """
+    show(state, _calls(state).terminate(whole(state, session_id), owner=owner, reason=reason))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import click
 
-from sojourn.cli.output import hint, print_json
-from sojourn.cli.parameters import assignment, moment
+from sojourn.cli.completing import completes_kind
+from sojourn.cli.output import Cell, complain, hint
+from sojourn.cli.parameters import CURSOR, assignment, moment
 from sojourn.cli.shared import State
-from sojourn.cli.tables import print_entries, print_session, print_sessions
+from sojourn.cli.tables import SESSIONS, print_entries, print_session, session_json
+from sojourn.cli.telling import tell, tell_each, tell_list
 
 if TYPE_CHECKING:
     from sojourn.errors import SessionCorrupt
@@ -23,23 +25,21 @@ __all__ = [
     "PAGE_OPTIONS",
     "WHERE_OPTION",
     "HasEntries",
-    "options",
     "show",
     "show_entries",
     "show_pages",
 ]
 
-F = TypeVar("F", bound=Callable[..., Any])
 _STATUSES: Final = ("pending", "in_progress", "completed", "failed", "terminated", "expired", "deleted")
 
 FILTER_OPTIONS: Final = (
     click.option("--status", multiple=True, type=click.Choice(_STATUSES), help="Only these; may be repeated."),
-    click.option("--kind", metavar="KIND", help="Only this kind."),
+    click.option("--kind", metavar="KIND", help="Only this kind.", shell_complete=completes_kind),
     click.option("--owner", metavar="OWNER", help="Only this owner's."),
     click.option("--client-type", metavar="TYPE", help="Only of this client type."),
     click.option("--tag", metavar="TAG", help="Only those with this tag."),
-    click.option("--created-after", type=moment, metavar="TIME", help="Created at or after: a time, or 2h for 2h ago."),
-    click.option("--created-before", type=moment, metavar="TIME", help="Created at or before."),
+    click.option("--created-after", type=moment, metavar="TIME", help="Created then or later; 2h: two hours ago."),
+    click.option("--created-before", type=moment, metavar="TIME", help="Created then or before."),
 )
 WHERE_OPTION: Final = click.option(
     "--where", multiple=True, type=assignment, metavar="FIELD=VALUE",
@@ -47,7 +47,7 @@ WHERE_OPTION: Final = click.option(
 )  # fmt: skip
 PAGE_OPTIONS: Final = (
     click.option("--limit", type=click.IntRange(min=1), help="Sessions at most.  [default: 100]"),
-    click.option("--cursor", metavar="CURSOR", help="Go on where the page before left off."),
+    CURSOR,
     click.option("--all", "everything", is_flag=True, help="All pages."),
     click.option("--ids", is_flag=True, help="Print ids only, for pipes."),
 )
@@ -58,23 +58,9 @@ ENTRY_OPTIONS: Final = (
 )
 
 
-def options(*several: Callable[[F], F]) -> Callable[[F], F]:
-    """Several options as one decorator, in the order of the help page."""
-
-    def add(function: F) -> F:
-        for each in reversed(several):
-            function = each(function)
-        return function
-
-    return add
-
-
 def show(state: State, session: Session) -> None:
     """One session."""
-    if state.as_json:
-        print_json(session.model_dump(mode="json"))
-    else:
-        print_session(session)
+    tell(state, session_json(session), lambda: print_session(session))
 
 
 class HasEntries(Protocol):
@@ -87,14 +73,20 @@ class HasEntries(Protocol):
 def show_entries(
     state: State, source: HasEntries, session_id: str, log: Log[Any], start: int, count: int | None
 ) -> None:
-    """Entries of a session's log."""
+    """Entries of a session's log. With JSON, one on a line."""
     entries = source.entries(session_id, log, start=start, count=count)
-    if state.as_json:
-        print_json([log.adapter.dump_python(each, mode="json") for each in entries])
-    elif entries:
-        print_entries(entries, None if log.keep else start)  # where a bounded one begins is not told
-    else:
-        hint(f"no entries in log '{log.name}'")
+    if state.output == "table":
+        if entries:
+            print_entries(entries, None if log.keep else start)  # where a bounded one begins is not told
+        else:
+            hint(f"no entries in log '{log.name}'")
+        return
+
+    def told(entry: Any) -> Any:
+        value = log.adapter.dump_python(entry, mode="json")
+        return value if state.as_json or isinstance(value, dict) else {"entry": value}
+
+    tell_each(state, entries, told, lambda _: [Cell("")])
 
 
 def show_pages(
@@ -107,48 +99,40 @@ def show_pages(
         UsageError: two of the options exclude each other.
         SessionCorrupt: some sessions cannot be read; the others were shown.
     """
-    for one, other, names in ((everything, limit, "--all and --limit"), (ids, state.as_json, "--ids and --json")):
-        if one and other:
-            raise click.UsageError(f"{names} exclude each other", click.get_current_context())
-    pages = _pages(fetch, limit or 100, cursor, everything)
-    last: str | None = None
-    damaged: list[SessionCorrupt] = []
+    context = click.get_current_context()
+    if everything and limit:
+        raise click.UsageError("--all and --limit exclude each other", context)
+    if ids and state.output != "table":
+        raise click.UsageError(f"--ids and --{'json' if state.as_json else 'output csv'} exclude each other", context)
+    pages = _Pages(fetch, limit or 100, cursor, everything)
     if ids:
-        for page in pages:
-            for session in page.sessions:
-                click.echo(session.id)
-            last = page.cursor
-            damaged += page.damaged
+        for session in pages:
+            click.echo(session.id)
     else:
-        sessions: list[Session] = []
-        for page in pages:
-            sessions += page.sessions
-            last = page.cursor
-            damaged += page.damaged
-        _show_all(state, sessions, last)
-    if last is not None and not state.as_json:
-        hint(f"there are more: add --all, or --cursor {last}")
-    for each in damaged[1:]:
-        hint(str(each))
-    if damaged:
-        raise damaged[0]
+        tell_list(state, "sessions", pages, SESSIONS, cursor=lambda: pages.cursor, nothing="no sessions")
+    if pages.cursor is not None and not state.as_json:
+        hint(f"there are more: add --all, or --cursor {pages.cursor}")
+    for each in pages.damaged[1:]:
+        complain(each)
+    if pages.damaged:
+        raise pages.damaged[0]
 
 
-def _pages(
-    fetch: Callable[..., Page[Session]], limit: int, cursor: str | None, everything: bool
-) -> Iterator[Page[Session]]:
-    while True:
-        page = fetch(limit=limit, cursor=cursor)
-        yield page
-        cursor = page.cursor
-        if cursor is None or not everything:
-            return
+class _Pages:
+    """The sessions of one page or of all, as they come; then where they go on, and which of them could not be read."""
 
+    def __init__(self, fetch: Callable[..., Page[Session]], limit: int, cursor: str | None, everything: bool) -> None:
+        self.cursor = cursor
+        self.damaged: list[SessionCorrupt] = []
+        self._fetch = fetch
+        self._limit = limit
+        self._everything = everything
 
-def _show_all(state: State, sessions: list[Session], cursor: str | None) -> None:
-    if state.as_json:
-        print_json({"sessions": [each.model_dump(mode="json") for each in sessions], "cursor": cursor})
-    elif sessions:
-        print_sessions(sessions)
-    else:
-        hint("no sessions")
+    def __iter__(self) -> Iterator[Session]:
+        while True:
+            page = self._fetch(limit=self._limit, cursor=self.cursor)
+            self.cursor = page.cursor
+            self.damaged += page.damaged
+            yield from page.sessions
+            if page.cursor is None or not self._everything:
+                return

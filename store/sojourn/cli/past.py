@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from sojourn.cli.events import show_event
+from sojourn.cli.completing import completes_id
+from sojourn.cli.events import show_events
 from sojourn.cli.extras import needs_worker_extra
-from sojourn.cli.output import Cell, Column, hint, print_json, print_table
+from sojourn.cli.failures import NOT_FOUND
+from sojourn.cli.ids import ID, whole_anywhere, whole_archived
+from sojourn.cli.output import hint
 from sojourn.cli.pages import show
-from sojourn.cli.parameters import Lifetime, lifetime, moment
+from sojourn.cli.parameters import DRY_RUN, Lifetime, lifetime, moment
 from sojourn.cli.progress import bar
+from sojourn.cli.shapes import Document, Lines
 from sojourn.cli.shared import Command, State, pass_state
-from sojourn.cli.tables import shown
+from sojourn.cli.telling import tell
 from sojourn.errors import SessionNotFound
 
 if TYPE_CHECKING:
@@ -26,26 +30,21 @@ __all__ = ["history", "rehydrate", "restore"]
 _PAGE = 10_000
 
 
-@click.command(cls=Command, examples=["sojourn history ID", "sojourn history ID --json"])
-@click.argument("session_id", metavar="ID")
+@click.command(cls=Command, output=Lines("Event"), examples=["sojourn history 0b0e7f", "sojourn history 0b0e7f --json"])
+@ID
 @pass_state
 def history(state: State, session_id: str) -> None:
-    """Show all that happened to a session: when, by whom, which fields became what. With --json: one object per line.
+    """Show all that happened to a session.
 
-    From the archive, where there is one, and from what is on its way there.
+    When, by whom, and which fields became what: from the archive, where there is one, and from what is on its way
+    there.
     """
-    told = False
-    for event in _history(state, session_id):
-        told = True
-        show_event(state, event)
-    if not told:
+    session_id = whole_anywhere(state, session_id)
+    if not show_events(state, _history(state, session_id)):
         raise SessionNotFound(session_id, state.store.tenant)
 
 
 def _history(state: State, session_id: str) -> Iterator[Event]:
-    from sojourn.keys import check_id
-
-    session_id = check_id(session_id)
     known = set()
     if state.settings.archive_url is not None:
         with needs_worker_extra():
@@ -61,31 +60,38 @@ def _history(state: State, session_id: str) -> Iterator[Event]:
 
 @click.command(
     cls=Command,
+    output=Document("Session"),
     examples=[
-        "sojourn restore ID --version 3",
-        "sojourn restore ID --at 2h --live --ttl 30m",
-        "sojourn restore ID --live",
+        "sojourn restore 0b0e7f --version 3",
+        "sojourn restore 0b0e7f --at 2h --live --ttl 30m",
+        "sojourn restore 0b0e7f --live --dry-run",
     ],
 )
-@click.argument("session_id", metavar="ID")
-@click.option("--version", type=click.IntRange(min=1), help="As it was at this version (see sojourn history).")
+@ID
+@click.option("--version", type=click.IntRange(min=1), metavar="N", help="As it was at this version (see history).")
 @click.option("--at", type=moment, metavar="TIME", help="As it was at this time; also as in 2h, for two hours ago.")
 @click.option("--live", is_flag=True, help="Make that its newest version, live, even if it has ended.")
-@click.option("--ttl", type=lifetime, metavar="TIME", help="With --live: how long it lives.  [default: as then]")
+@click.option("--ttl", type=lifetime, metavar="DURATION", help="With --live: how long it lives.  [default: as then]")
+@DRY_RUN
 @pass_state
 def restore(
-    state: State, session_id: str, version: int | None, at: datetime | None, live: bool, ttl: Lifetime | None
-) -> None:
-    """Show a session as it once was, from the archive; with --live make it so again.
+    state: State, session_id: str, version: int | None, at: datetime | None, live: bool, ttl: Lifetime | None,
+    dry_run: bool,
+) -> None:  # fmt: skip
+    """Show a session as it once was, or make it so again.
 
-    Without --version and --at: as it was last archived.
+    As the archive has it; without --version and --at as it was last archived. With --live it becomes the session's
+    newest version; with --dry-run, too, it is only shown.
     """
-    if ttl is not None and not live:
-        raise click.UsageError("--ttl goes with --live", click.get_current_context())
+    if (ttl is not None or dry_run) and not live:
+        raise click.UsageError("--ttl and --dry-run go with --live", click.get_current_context())
     with needs_worker_extra():
         from sojourn.archive import Archive
-    if not live:
+    session_id = whole_archived(state, session_id)
+    if dry_run or not live:
         show(state, Archive(state.settings, state.models).restore(session_id, version=version, at=at))
+        if dry_run:
+            hint("nothing was changed: so it would be again")
         return
     from sojourn.facade import DEFAULT
 
@@ -98,36 +104,45 @@ def restore(
 
 @click.command(
     cls=Command,
-    examples=["sojourn rehydrate", "sojourn rehydrate --tenant acme", "sojourn rehydrate ID ID"],
+    output=Document("Rehydrated"),
+    examples=[
+        "sojourn rehydrate --dry-run",
+        "sojourn rehydrate",
+        "sojourn rehydrate --tenant acme",
+        "sojourn rehydrate 0b0e7f 5d2c91",
+    ],
 )
-@click.argument("ids", metavar="[ID]...", nargs=-1)
+@click.argument("ids", metavar="[ID]...", nargs=-1, shell_complete=completes_id)
 @click.option("--restart", is_flag=True, help="Begin anew, not where it was cut short the last time.")
+@DRY_RUN
 @pass_state
-def rehydrate(state: State, ids: tuple[str, ...], restart: bool) -> None:
-    """Fill Redis from the archive, after a disaster: live sessions, with the time that they have left.
+def rehydrate(state: State, ids: tuple[str, ...], restart: bool, dry_run: bool) -> None:
+    """Fill Redis from the archive, after a disaster.
 
-    Of all tenants, or of the one given with --tenant. Nothing is overwritten by something older; sessions past their
-    deadline come back too, so that their hooks run. Cut short, it goes on where it was.
+    Live sessions come back, with the time that they have left. Of all tenants, or of the one given with --tenant.
+    Nothing is overwritten by something older; sessions past their deadline come back too, so that their hooks run. Cut
+    short, it goes on where it was.
     """
     with needs_worker_extra():
         from sojourn import archive as library
-    with (
-        state.telling("session.rehydrate", all_tenants=not (ids or "tenant" in state.arguments)) as told,
-        bar("sessions") as progress,
-    ):
-        report = library.rehydrate(
-            state.acting,
-            ids=ids or None,
-            tenant=state.arguments.get("tenant"),
-            restart=restart,
-            progress=progress,
-        ).to_json()
-        told |= report
-    if state.as_json:
-        print_json(report)
+    wanted = [whole_archived(state, each) for each in ids] or None
+
+    def do() -> dict[str, Any]:
+        with bar("sessions") as progress:
+            return library.rehydrate(
+                state.acting, ids=wanted, tenant=state.arguments.get("tenant"), restart=restart, dry_run=dry_run,
+                progress=progress,
+            ).to_json()  # fmt: skip
+
+    if dry_run:
+        report = do()
     else:
-        rows = [[Cell(name), Cell(shown(value))] for name, value in report.items()]
-        print_table((Column("WHAT"), Column("COUNT")), rows, headed=False)
+        with state.telling("session.rehydrate", all_tenants=not (ids or "tenant" in state.arguments)) as told:
+            report = do()
+            told |= report
+    tell(state, report)
+    if dry_run:
+        hint("nothing was changed: that is what would become of them")
     if report["missing"]:
         hint(f"{report['missing']} of them are not in the archive")
-        raise SystemExit(1)
+        click.get_current_context().exit(NOT_FOUND)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, Final
 
 import click
 
-import sojourn.cli.transfer  # noqa: F401 (adds to the group `archive`)
+import sojourn.cli.migrating
+import sojourn.cli.transfer  # noqa: F401 (both add to the group `archive`)
 from sojourn.cli import failures
 from sojourn.cli.acl import acl
 from sojourn.cli.archive import archive
 from sojourn.cli.audit import audit
+from sojourn.cli.completion import completion
 from sojourn.cli.config import config
 from sojourn.cli.dead import dead
 from sojourn.cli.doctor import doctor, metrics
@@ -31,7 +34,17 @@ from sojourn.cli.worker import worker
 from sojourn.cli.writing import append, create, update
 from sojourn.errors import SojournError
 
-__all__ = ["cli"]
+__all__ = ["SECTIONS", "cli"]
+
+SECTIONS: Final[Mapping[str, Sequence[str]]] = {
+    "Sessions": ("create", "get", "list", "update", "append", "touch", "end", "delete", "rotate", "mcp"),
+    "Watching": ("events", "watch", "inspect", "top", "history"),
+    "Tokens and tenants": ("token", "tenant", "acl"),
+    "Archive": ("archive", "audit", "restore", "rehydrate", "secrets"),
+    "Operation": ("worker", "doctor", "metrics", "health", "dead", "cleanup"),
+    "This machine": ("config", "shell", "completion"),
+}
+"""Under which title the help lists each command."""
 
 
 class _ClosedPipe(Exception):
@@ -47,17 +60,19 @@ class Root(Group):
         sys.exit(code)
 
     def _run(self, args: Sequence[str] | None, *rest: Any, **options: Any) -> int:
+        args = sys.argv[1:] if args is None else list(args)
+        as_json = partial(_json_is_wanted, args)
         try:
             code = super().main(args, *rest, **options)
         except SojournError as error:
-            complain(str(error))
+            complain(error, as_json=as_json())
             return failures.exit_code(error)
         except click.UsageError as error:
             where = f" (see {error.ctx.command_path} --help)" if error.ctx is not None else ""
-            complain(error.format_message() + where)
+            complain(error.format_message() + where, code="usage", as_json=as_json())
             return failures.USAGE
         except click.ClickException as error:
-            complain(error.format_message())
+            complain(error.format_message(), code="usage", as_json=as_json())
             return failures.USAGE
         except (click.Abort, KeyboardInterrupt):
             return failures.INTERRUPTED
@@ -65,7 +80,7 @@ class Root(Group):
             _discard_output()
             return failures.CLOSED_PIPE
         except OSError as error:  # such as a full disk under the output; the library's own are SojournErrors
-            complain(str(error))
+            complain(str(error), code="output", as_json=as_json())
             _discard_output()
             return failures.UNAVAILABLE
         return code if isinstance(code, int) else 0
@@ -78,6 +93,17 @@ class Root(Group):
         except BrokenPipeError:
             raise _ClosedPipe from None
         return result
+
+
+def _json_is_wanted(args: Sequence[str]) -> bool:
+    """Whether the line asks for JSON; by its words, for it may be the line itself that is no good."""
+    wanted = False
+    for before, word in zip(("", *args), args, strict=False):
+        if word == "--":
+            break
+        if word == "--json" or word in ("--output=json", "-ojson") or (before in ("-o", "--output") and word == "json"):
+            wanted = True
+    return wanted
 
 
 def _discard_output() -> None:
@@ -111,21 +137,24 @@ def _show_version(context: click.Context, _: click.Parameter, value: bool) -> No
         ),
     ],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    sections=SECTIONS,
     examples=[
         "id=$(sojourn create --owner ada --ttl 30m)",
         "sojourn get $id",
         "sojourn list --status pending --ids | sojourn end -",
     ],
-    epilog="Exit codes: 0 done, 1 not found, 2 usage or settings, 3 conflict, 4 unavailable, 5 damaged.",
+    epilog="Exit codes: 0 done, 1 not found, 2 usage or settings, 3 conflict, 4 unavailable, 5 damaged.\n\n"
+    "An ID may be the beginning of one, of at least four characters. A TIME is 2026-01-31T12:00:00Z, or how long ago: "
+    "2h, 7d. A DURATION is 45s, 30m, 1h30m, 7d or PT1H30M. Times are shown in UTC.",
 )
 @click.pass_context
 def cli(context: click.Context) -> None:
-    """Sessions in Redis: create, watch, change and end them, and run their workers."""
+    """Create, watch, change and end sessions in Redis, and run their workers."""
     context.call_on_close(context.ensure_object(State).close)
 
 
 for _command in (
     create, get, list_, update, append, touch, end, delete, rotate, token, events, history, restore, rehydrate, mcp,
-    dead, worker, archive, audit, tenant, acl, doctor, metrics, secrets, config,
+    dead, worker, archive, audit, tenant, acl, doctor, metrics, secrets, config, completion,
 ):  # fmt: skip
     cli.add_command(_command)

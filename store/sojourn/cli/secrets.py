@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from sojourn.cli.failures import CONFLICT, DAMAGED
-from sojourn.cli.output import Cell, Column, hint, print_json, print_table
+from sojourn.cli.output import Cell, Column, hint, print_table
+from sojourn.cli.parameters import DRY_RUN
 from sojourn.cli.progress import bar
+from sojourn.cli.shapes import Document, Text
 from sojourn.cli.shared import Group, State, pass_state
+from sojourn.cli.telling import tell
 
 if TYPE_CHECKING:
     from sojourn.secrets import ResealReport
@@ -22,30 +25,37 @@ _COLUMNS = (Column("KEY"), Column("REDIS"), Column("ARCHIVE"), Column("EVENTS"),
 _TOLD = 10
 
 
-@click.group(cls=Group)
+@click.group(cls=Group, examples=["sojourn secrets keygen >> keys", "sojourn secrets status"])
 def secrets() -> None:
-    """Keys of secret fields: make them, and move to the newest."""
+    """Make keys for secret fields, and move to the newest."""
 
 
-@secrets.command(examples=["sojourn secrets keygen", "sojourn secrets keygen >> keys"])
+@secrets.command(
+    output=Text("a key"), examples=["sojourn secrets keygen", "(umask 077; sojourn secrets keygen >> keys)"]
+)
 def keygen() -> None:
-    """Print a fresh key, as secret_keys and the file named by secret_keys_file take it."""
+    """Print a fresh key.
+
+    As the setting secret_keys and the file that secret_keys_file names take it.
+    """
     from sojourn.sealing import new_key
 
     click.echo(new_key())
 
 
 @secrets.command(
+    output=Document("Sealed"),
     examples=["sojourn secrets reseal", "sojourn secrets reseal --tenant acme", "sojourn secrets reseal --dry-run"],
     epilog=f"Exit codes: 0 done, {CONFLICT} some kept changing (run it again), {DAMAGED} some cannot be opened.",
 )
-@click.option("--dry-run", is_flag=True, help="Change nothing; show what there is, as 'sojourn secrets status' does.")
+@DRY_RUN
 @pass_state
 def reseal(state: State, dry_run: bool) -> None:
-    """Move all that is sealed to the newest key: what is in Redis, and what is archived.
+    """Move all that is sealed to the newest key.
 
-    Of all tenants, or of the one given with --tenant. First give the new key to all processes. Cut short, it does the
-    rest when it is run again. What is left under each key is shown; a key with nothing left can go.
+    What is in Redis, and what is archived. Of all tenants, or of the one given with --tenant. First give the new key to
+    all processes. Cut short, it does the rest when it is run again. What is left under each key is shown; a key with
+    nothing left can go.
     """
     if dry_run:
         _status(state)
@@ -60,6 +70,7 @@ def reseal(state: State, dry_run: bool) -> None:
 
 
 @secrets.command(
+    output=Document("Sealed"),
     examples=["sojourn secrets status", "sojourn secrets status --json"],
     epilog=f"Exit codes: 0 all can be opened, or there is no keyring; {DAMAGED} some cannot.",
 )
@@ -83,9 +94,21 @@ def _staged(progress: Callable[..., None] | None) -> Progress | None:
 
 def _show(state: State, report: ResealReport, *, moved: bool) -> None:
     """The report, what to do about it, and the exit code."""
-    if state.as_json:
-        print_json(report.to_json())
-    elif report.keys:
+    tell(state, report.to_json(), lambda: _print(report))
+    if moved:
+        told = report.moved
+        hint(f"moved to key {report.newest}: {told.live} in Redis, {told.archived} archived, {told.events} in events")
+    elif report.newest is None:
+        hint("there is no keyring: nothing was tried to be opened")
+    _advise(report)
+    if report.unopened:
+        click.get_current_context().exit(DAMAGED)
+    if report.changed:
+        click.get_current_context().exit(CONFLICT)
+
+
+def _print(report: ResealReport) -> None:
+    if report.keys:
         rows = []
         for key, found in sorted(report.keys.items(), key=lambda each: each[0] == report.newest):
             name = f"{key} (newest)" if key == report.newest else key
@@ -94,11 +117,10 @@ def _show(state: State, report: ResealReport, *, moved: bool) -> None:
         print_table(_COLUMNS, rows)
     else:
         hint("nothing is sealed")
-    if moved:
-        told = report.moved
-        hint(f"moved to key {report.newest}: {told.live} in Redis, {told.archived} archived, {told.events} in events")
-    elif report.newest is None:
-        hint("there is no keyring: nothing was tried to be opened")
+
+
+def _advise(report: ResealReport) -> None:
+    """What is to be done about it."""
     if any(each.outbox for key, each in report.keys.items() if key != report.newest):
         hint("events in Redis hold texts under older keys: run 'sojourn secrets reseal' again once they are archived")
     for each in report.unopened_first[:_TOLD]:
@@ -110,7 +132,3 @@ def _show(state: State, report: ResealReport, *, moved: bool) -> None:
         hint(f"... and {report.unopened - _TOLD} more")
     if report.changed:
         hint(f"{report.changed} kept changing meanwhile: run it again")
-    if report.unopened:
-        raise SystemExit(DAMAGED)
-    if report.changed:
-        raise SystemExit(CONFLICT)

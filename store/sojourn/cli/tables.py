@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from sojourn.cli import words
 from sojourn.cli.output import Cell, Column, print_table
+from sojourn.cli.telling import View
 
 if TYPE_CHECKING:
     from sojourn.models import Session
 
-__all__ = ["STATUS_STYLES", "print_entries", "print_session", "print_sessions", "shown"]
+__all__ = ["SESSIONS", "STATUS_STYLES", "print_entries", "print_session", "session_json", "shown"]
 
 STATUS_STYLES: Final = {
     "pending": "yellow", "in_progress": "cyan", "completed": "green", "failed": "red", "terminated": "magenta",
@@ -46,7 +47,7 @@ def shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, datetime):
-        return f"{words.exact(value)} ({words.ago(value, datetime.now(UTC))})"
+        return words.both(value, datetime.now(UTC))
     if isinstance(value, timedelta):
         return words.duration(value)
     if isinstance(value, str):
@@ -57,25 +58,34 @@ def shown(value: Any) -> str:
     return told if isinstance(told, str) else json.dumps(told, ensure_ascii=False)
 
 
-def print_sessions(sessions: Iterable[Session]) -> None:
-    """One line per session."""
+def session_json(session: Session) -> dict[str, Any]:
+    """A session as JSON values."""
+    told: dict[str, Any] = session.model_dump(mode="json")
+    return told
+
+
+def _row(session: Session) -> list[Cell]:
     now = datetime.now(UTC)
-    print_table(_LIST, (_row(each, now) for each in sessions))
-
-
-def _row(session: Session, now: datetime) -> list[Cell]:
-    expires = "-"
+    expires = Cell("-")
     if session.is_live:
-        expires = "never" if session.expires_at is None else words.ago(session.expires_at, now)
+        expires = Cell("never") if session.expires_at is None else _at(session.expires_at, now)
     return [
         Cell(session.id),
         Cell(session.kind),
         Cell(session.status, STATUS_STYLES[session.status]),
         Cell(session.owner or "-"),
         Cell(", ".join(session.tags) or "-"),
-        Cell(words.ago(session.created_at, now)),
-        Cell(expires),
+        _at(session.created_at, now),
+        expires,
     ]
+
+
+def _at(moment: datetime, now: datetime) -> Cell:
+    return Cell(words.both(moment, now), brief=words.ago(moment, now))
+
+
+SESSIONS: Final = View(session_json, _LIST, _row)
+"""Lists of sessions."""
 
 
 def print_session(session: Session) -> None:

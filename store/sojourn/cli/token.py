@@ -9,11 +9,17 @@ from typing import Final
 import click
 
 from sojourn.cli import words
-from sojourn.cli.output import Cell, Column, print_json, print_line, print_table
+from sojourn.cli.asking import confirm
+from sojourn.cli.completing import completes_id
+from sojourn.cli.ids import ID, whole
+from sojourn.cli.output import Cell, Column, hint, print_line
 from sojourn.cli.pages import show
-from sojourn.cli.parameters import Lifetime, lifetime
+from sojourn.cli.parameters import DRY_RUN, VERSION, YES, Lifetime, lifetime
+from sojourn.cli.shapes import Document, Listing
 from sojourn.cli.shared import Command, Group, State, pass_state
-from sojourn.cli.tables import shown
+from sojourn.cli.tables import session_json, shown
+from sojourn.cli.telling import View, tell, tell_list
+from sojourn.tokens.model import TokenFamily
 
 __all__ = ["rotate", "token"]
 
@@ -33,15 +39,22 @@ def _read(argument: str) -> str:
     return sys.stdin.read(1000).strip()
 
 
-@click.group(cls=Group, examples=["sojourn token issue ID", "sojourn token verify < token"])
+@click.group(cls=Group, examples=["sojourn token issue 0b0e7f", "sojourn token verify < token"])
 def token() -> None:
-    """Issue, verify, list and revoke tokens: proofs, where a session's id is only a handle."""
+    """Issue, verify, list and revoke tokens.
+
+    A token is a proof, where a session's id is only a handle. Tokens come on stdin: on a command line others could read
+    them.
+    """
 
 
-@token.command(cls=Command, examples=["sojourn token issue ID", "sojourn token issue ID --access-ttl 5m --no-refresh"])
-@click.argument("session_id", metavar="ID")
-@click.option("--access-ttl", type=lifetime, metavar="TIME", help="How long the access token is valid: 15m, 45s.")
-@click.option("--refresh-ttl", type=lifetime, metavar="TIME", help="How long the refresh token is: 14d, 12h.")
+@token.command(
+    output=Document("Tokens"),
+    examples=["sojourn token issue 0b0e7f", "sojourn token issue 0b0e7f --access-ttl 5m --no-refresh"],
+)
+@ID
+@click.option("--access-ttl", type=lifetime, metavar="DURATION", help="How long the access token is valid: 15m, 45s.")
+@click.option("--refresh-ttl", type=lifetime, metavar="DURATION", help="How long the refresh token is: 14d, 12h.")
 @click.option("--no-refresh", is_flag=True, help="An access token alone.")
 @_FINGERPRINT
 @pass_state
@@ -49,100 +62,131 @@ def issue(
     state: State, session_id: str, access_ttl: Lifetime | None, refresh_ttl: Lifetime | None, no_refresh: bool,
     fingerprint: str | None,
 ) -> None:  # fmt: skip
-    """Issue tokens for a session, and print them: the access token, then the refresh token."""
+    """Issue tokens for a session, and print them.
+
+    The access token, then the refresh token: this is the only time that they are shown.
+    """
     from sojourn.facade import DEFAULT
 
     if no_refresh and refresh_ttl is not None:
         raise click.UsageError("--refresh-ttl does not go with --no-refresh", click.get_current_context())
     pair = state.store.tokens.issue(
-        session_id,
+        whole(state, session_id),
         access_ttl=DEFAULT if access_ttl is None else access_ttl.value,
         refresh_ttl=None if no_refresh else DEFAULT if refresh_ttl is None else refresh_ttl.value,
         fingerprint=fingerprint,
     )
-    if state.as_json:
-        refresh_over = pair.refresh_expires_at
-        print_json(
-            {
-                "access": pair.access, "access_expires_at": pair.access_expires_at.isoformat(),
-                "refresh": pair.refresh, "refresh_expires_at": refresh_over and refresh_over.isoformat(),
-            }
-        )  # fmt: skip
-        return
-    for each in (pair.access, pair.refresh):
-        if each is not None:
-            click.echo(each)
+    refresh_over = pair.refresh_expires_at
+    told = {
+        "access": pair.access, "access_expires_at": pair.access_expires_at.isoformat(),
+        "refresh": pair.refresh, "refresh_expires_at": refresh_over and refresh_over.isoformat(),
+    }  # fmt: skip
+    tell(state, told, lambda: click.echo("\n".join(filter(None, (pair.access, pair.refresh)))))
 
 
-@token.command(cls=Command, examples=["sojourn token verify < token", "sojourn token verify - --json < token"])
+@token.command(
+    output=Document("Session"), examples=["sojourn token verify < token", "sojourn token verify - --json < token"]
+)
 @_TOKEN
 @_FINGERPRINT
 @pass_state
 def verify(state: State, token: str, fingerprint: str | None) -> None:
-    """Show the session that an access token opens. Exit code 1: it opens none."""
+    """Show the session that an access token opens.
+
+    The exit code is 1 where it opens none.
+    """
     show(state, state.store.tokens.verify(_read(token), fingerprint=fingerprint))
 
 
 @token.command(
-    cls=Command,
-    examples=["sojourn token revoke < token", "sojourn token revoke --session ID", "sojourn token revoke --owner ada"],
+    output=Document("Revoked"),
+    examples=[
+        "sojourn token revoke < token",
+        "sojourn token revoke --session 0b0e7f",
+        "sojourn token revoke --owner ada --dry-run",
+        "sojourn token revoke --owner ada --yes",
+    ],
 )
 @_TOKEN
-@click.option("--session", "session_id", metavar="ID", help="All tokens of this session instead.")
+@click.option("--session", "session_id", metavar="ID", help="All tokens of this session instead.",
+              shell_complete=completes_id)  # fmt: skip
 @click.option("--owner", metavar="OWNER", help="All tokens of all sessions of this owner instead.")
+@DRY_RUN
+@YES
 @pass_state
-def revoke(state: State, token: str, session_id: str | None, owner: str | None) -> None:
-    """Revoke a token with its family, or all of a session, or of an owner; prints how many could be used until now."""
+def revoke(state: State, token: str, session_id: str | None, owner: str | None, dry_run: bool, yes: bool) -> None:
+    """Revoke a token with its family, or all of a session or owner.
+
+    Prints how many could be used until now. With --owner it asks first, for that signs somebody out everywhere.
+    """
     if session_id is not None and owner is not None:
         raise click.UsageError("--session and --owner do not go together", click.get_current_context())
+    session_id = None if session_id is None else whole(state, session_id)
+    if dry_run:
+        _foresee(state, token, session_id, owner)
+        return
     tokens = state.store.tokens
+    if owner is not None:
+        confirm(f"Revoke all tokens of all sessions of {owner}", yes=yes)
     if session_id is not None:
         count = tokens.revoke_session(session_id)
     elif owner is not None:
         count = tokens.revoke_owner(owner)
     else:
         count = tokens.revoke(_read(token))
-    if state.as_json:
-        print_json({"revoked": count})
+    tell(state, {"revoked": count}, lambda: print_line([Cell(f"{count} {_tokens(count)} revoked")]))
+
+
+def _tokens(count: int) -> str:
+    return "token" if count == 1 else "tokens"
+
+
+def _foresee(state: State, token: str, session_id: str | None, owner: str | None) -> None:
+    from sojourn.tokens import outlook
+
+    if session_id is not None:
+        found = outlook.would_revoke_session(state.store, session_id)
+    elif owner is not None:
+        found = outlook.would_revoke_owner(state.store, owner)
     else:
-        print_line([Cell(f"{count} {'token' if count == 1 else 'tokens'} revoked")])
+        found = outlook.would_revoke(state.store, _read(token))
+    told = (
+        f"{found.revoked} {_tokens(found.revoked)} would be revoked, in {found.families} families of {found.sessions}"
+    )
+    sessions = "session" if found.sessions == 1 else "sessions"
+    tell(state, found.to_json() | {"dry_run": True}, lambda: print_line([Cell(f"{told} {sessions}")]))
+    hint("nothing was changed")
 
 
-@token.command(cls=Command, name="list", examples=["sojourn token list ID"])
-@click.argument("session_id", metavar="ID")
+@token.command(name="list", output=Listing("families", "Family"), examples=["sojourn token list 0b0e7f"])
+@ID
 @pass_state
 def list_(state: State, session_id: str) -> None:
-    """List the families of a session's tokens, newest first; never a token."""
-    families = state.store.tokens.list(session_id)
-    if state.as_json:
-        for each in families:
-            print_json(each.to_json(), lines=True)
-        return
+    """List the families of a session's tokens, newest first.
+
+    A family is all that descends from one issuing, a login say. Tokens themselves are kept nowhere.
+    """
+    families = state.store.tokens.list(whole(state, session_id))
+    tell_list(state, "families", families, View(TokenFamily.to_json, _COLUMNS, _row), nothing="no tokens")
+
+
+def _row(family: TokenFamily) -> list[Cell]:
     now = datetime.now(UTC)
-
-    def told(moment: datetime | None) -> str:
-        return "-" if moment is None else words.ago(moment, now)
-
-    print_table(
-        _COLUMNS,
-        (
-            [Cell(text) for text in (
-                each.id, told(each.issued_at), told(each.renewed_at), told(each.access_expires_at),
-                told(each.refresh_expires_at), shown(each.used), shown(each.bound),
-            )]
-            for each in families
-        ),
-    )  # fmt: skip
+    times = (family.issued_at, family.renewed_at, family.access_expires_at, family.refresh_expires_at)
+    told = [Cell("-") if each is None else Cell(words.both(each, now), brief=words.ago(each, now)) for each in times]
+    return [Cell(family.id), *told, Cell(shown(family.used)), Cell(shown(family.bound))]
 
 
-@click.command(cls=Command, examples=["sojourn rotate ID", "sojourn rotate ID --version 3"])
-@click.argument("session_id", metavar="ID")
-@click.option("--version", type=click.IntRange(min=1), metavar="N", help="Only if it still has this version.")
+@click.command(
+    cls=Command, output=Document("Session"), examples=["sojourn rotate 0b0e7f", "sojourn rotate 0b0e7f --version 3"]
+)
+@ID
+@VERSION
 @pass_state
 def rotate(state: State, session_id: str, version: int | None) -> None:
-    """Give a session another id, and print that. The old id is no session's any more; its tokens end."""
-    session = state.store.rotate_id(session_id, version=version)
-    if state.as_json:
-        print_json(session.model_dump(mode="json"))
-    else:
-        click.echo(session.id)
+    """Give a session another id, and print that.
+
+    The old id is no session's any more; the session's tokens end.
+    """
+    session = state.store.rotate_id(whole(state, session_id), version=version)
+    tell(state, session_json(session), lambda: click.echo(session.id))

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
 from sojourn.cli import failures
-from sojourn.cli.archive import archive
+from sojourn.cli.archive import archive, archive_url
 from sojourn.cli.extras import needs_worker_extra
-from sojourn.cli.output import Cell, Column, complain, on_terminal, print_json, print_table
-from sojourn.cli.pages import FILTER_OPTIONS, options
+from sojourn.cli.output import complain, hint, on_terminal
+from sojourn.cli.pages import FILTER_OPTIONS
+from sojourn.cli.parameters import DRY_RUN, options
 from sojourn.cli.progress import bar
+from sojourn.cli.shapes import Document, Text
 from sojourn.cli.shared import State, pass_state
-from sojourn.cli.tables import shown
-from sojourn.errors import SettingsError
+from sojourn.cli.telling import tell
 
 __all__ = ["export", "import_"]
 
@@ -31,10 +33,12 @@ _FORMAT = click.option(
 
 
 @archive.command(
+    output=(Document("Exported"), Text("the rows, in their own format", when="to stdout")),
     examples=[
+        "sojourn archive export sessions.jsonl",
         "sojourn archive export sessions.parquet --status expired --created-after 30d",
         "sojourn archive export --table events --format csv --all-tenants | gzip > events.csv.gz",
-    ]
+    ],
 )
 @click.argument("file", default="-", metavar="[FILE]")
 @_FORMAT
@@ -43,11 +47,11 @@ _FORMAT = click.option(
 @options(*FILTER_OPTIONS)
 @pass_state
 def export(state: State, /, file: str, all_tenants: bool, status: tuple[str, ...], **choice: Any) -> None:
-    """Write archived rows to a file, or to stdout for -, all as they are at one moment.
+    """Write archived rows to a file, or to stdout.
 
-    The filters choose sessions; of entries, events and snapshots, those of such sessions.
-    What is written holds whatever the sessions hold: guard it as you guard the archive.
-    The file gets its name when it is whole, and only you may read it.
+    All are written as they are at one moment. The filters choose sessions; of entries, events and snapshots, those of
+    such sessions. What is written holds whatever the sessions hold: guard it as you guard the archive. The file gets
+    its name when it is whole, and only you may read it.
     """
     if all_tenants and "tenant" in state.arguments:
         raise click.UsageError("--tenant and --all-tenants exclude each other", click.get_current_context())
@@ -56,62 +60,66 @@ def export(state: State, /, file: str, all_tenants: bool, status: tuple[str, ...
         raise click.UsageError("Parquet is not for terminals: name a file", click.get_current_context())
     with needs_worker_extra():
         from sojourn.archive.transfer import export_rows
-    _need_url(state)
+    archive_url(state)
     with bar("exporting", "rows", quiet=to_stdout and on_terminal()) as progress:
         rows = export_rows(
             state.settings, sys.stdout.buffer if to_stdout else Path(file), all_tenants=all_tenants,
             status=status or None, progress=progress, **choice,
         )  # fmt: skip
     if not to_stdout:
-        _tell(state, {"table": choice["table"], "rows": rows, "file": file})
+        tell(state, {"table": choice["table"], "rows": rows, "file": file})
 
 
 @archive.command(
-    name="import", examples=["sojourn archive import sessions.parquet", "sojourn archive import - < a.jsonl"]
+    name="import",
+    output=Document("Imported"),
+    examples=[
+        "sojourn archive import sessions.jsonl --dry-run",
+        "sojourn archive import sessions.jsonl",
+        "sojourn archive import - < sessions.jsonl",
+    ],
 )
 @click.argument("file", metavar="FILE")
 @_FORMAT
 @click.option("--strict", is_flag=True, help="Stop at the first damaged row, instead of leaving it out.")
+@DRY_RUN
 @pass_state
-def import_(state: State, file: str, file_format: str | None, strict: bool) -> None:
-    """Read what export wrote into the archive; - reads stdin.
+def import_(state: State, file: str, file_format: str | None, strict: bool, dry_run: bool) -> None:
+    """Read what export wrote into the archive.
 
-    Rows go to the tenants that they name, whatever the --tenant: import only what you trust.
+    A FILE of - reads stdin. Rows go to the tenants that they name, whatever the --tenant: import only what you trust.
     Older states never overwrite newer ones, so it may be run again, also after it was interrupted.
     The exit code is 5 if rows were damaged.
     """
     with needs_worker_extra():
         from sojourn.archive.transfer import DamagedFile, import_rows
-    _need_url(state)
+    archive_url(state)
     context = click.get_current_context()
-    try:
-        with state.telling("archive.import", file=file[-_LONGEST:]) as told, bar("importing", "bytes") as progress:
-            total = None if file == "-" else _size(file)
-            report = import_rows(
+
+    def do() -> dict[str, Any]:
+        total = None if file == "-" else _size(file)
+        with bar("importing", "bytes") as progress:
+            return import_rows(
                 state.settings, sys.stdin.buffer if file == "-" else Path(file),
-                file_format=file_format, strict=strict, damaged=complain,
+                file_format=file_format, strict=strict, dry_run=dry_run, damaged=partial(complain, code="damaged_row"),
                 progress=None if progress is None else lambda done: progress(done, total),
-            )  # fmt: skip
-            told |= report.to_json()
+            ).to_json()  # fmt: skip
+
+    try:
+        if dry_run:
+            report = do()
+        else:
+            with state.telling("archive.import", file=file[-_LONGEST:]) as told:
+                report = do()
+                told |= report
     except DamagedFile as error:
-        complain(f"{file}: {error}")
+        complain(f"{file}: {error}", code="damaged_file")
         context.exit(failures.DAMAGED)
-    _tell(state, report.to_json())
-    if report.damaged:
+    tell(state, report | {"dry_run": dry_run})
+    if dry_run:
+        hint("nothing was written: that is what would become of the rows")
+    if report["damaged"]:
         context.exit(failures.DAMAGED)
-
-
-def _need_url(state: State) -> None:
-    if state.settings.archive_url is None:
-        raise SettingsError("archive_url is not set: give --archive-url or SOJOURN_ARCHIVE_URL, or set it in the file")
-
-
-def _tell(state: State, report: dict[str, Any]) -> None:
-    if state.as_json:
-        print_json(report)
-        return
-    columns = (Column("WHAT"), Column("COUNT"))
-    print_table(columns, [[Cell(name), Cell(shown(value))] for name, value in report.items()], headed=False)
 
 
 def _size(file: str) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-__all__ = ["ago", "duration", "exact"]
+__all__ = ["ago", "both", "duration", "exact"]
 
 _UNITS: Final = ((86_400, "day", "days"), (3_600, "hour", "hours"), (60, "min", "min"), (1, "s", "s"))
 
@@ -24,6 +24,16 @@ def ago(moment: datetime, now: datetime) -> str:
             told = f"{count} {one if count == 1 else many}"
             return f"in {told}" if away_s > 0 else f"{told} ago"
     return "now"
+
+
+def both(moment: datetime, now: datetime) -> str:
+    """A moment as seen from now, and exact to the second, in UTC.
+
+    Example:
+        >>> both(datetime(2026, 1, 1, 12, tzinfo=UTC), datetime(2026, 1, 1, 12, 3, tzinfo=UTC))
+        '3 min ago (2026-01-01 12:00:00Z)'
+    """
+    return f"{ago(moment, now)} ({moment.astimezone(UTC):%Y-%m-%d %H:%M:%SZ})"
 
 
 def duration(length: timedelta) -> str:

@@ -9,6 +9,7 @@ from typing import Final
 import click
 
 from sojourn.cli.extras import needs_worker_extra
+from sojourn.cli.shapes import Text
 from sojourn.cli.shared import Command, State, pass_state
 from sojourn.settings import Settings
 
@@ -24,7 +25,9 @@ _ROLES: Final = {
 """Roles as they are called here, and in the library."""
 
 
-@click.command(cls=Command, examples=["sojourn worker", "sojourn worker --role listen"])
+@click.command(
+    cls=Command, output=Text("logs"), examples=["sojourn worker", "sojourn worker --role listen --role dispatch"]
+)
 @click.option(
     "--role", "roles", multiple=True, type=click.Choice(tuple(_ROLES)), help="Only this role; may be repeated."
 )

@@ -37,7 +37,7 @@ def test_from_tables_to_a_session_seen_again(
 
     assert run("archive", "get", made, "--json").json == ended
     assert "workspace_id" in run("archive", "get", made).out
-    assert run("archive", "get", made, "--entries", "notes", "--json").json[0]["file_path"] == "a.py"
+    assert run("archive", "get", made, "--entries", "notes", "--json").json["file_path"] == "a.py"
     events = run("archive", "get", made, "--events", "--json").json_lines
     assert [each["type"] for each in events] == ["created", "updated", "ended"]
     assert run("archive", "list", "--status", "completed", "--ids").out == made + "\n"
@@ -59,19 +59,24 @@ def archive_url(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_migrate(run: Run, archive_url: str) -> None:
-    """Up without a question, down only after one; the SQL of both; and what is not a version."""
+    """Up without a question, down only with a yes; the SQL of both; and what is not a version."""
     assert run("archive", "migrate", "--to", "0001", "--json").json == {"version": "0001"}
     assert "CREATE TABLE sojourn.session_snapshots" in run("archive", "migrate", "--sql").out
     assert "version 0003" in run("archive", "migrate").out
     assert run("archive", "migrate", "--to", "0003", "--sql").out == "\n"
-    asked = run("archive", "migrate", "--to", "0001", stdin="n\n", code=130).err
+    asked = run("archive", "migrate", "--to", "0001", stdin="y\n", code=2).err
     assert "drops what version 0001 has no place for" in asked
-    run("archive", "migrate", "--to", "0001", stdin="", code=130)
+    assert "add --yes" in asked
     assert run("archive", "list").out == ""
-    run("archive", "migrate", "--to", "0001", stdin="y\n")
+    would = run("archive", "migrate", "--to", "0001", "--dry-run", "--json").json
+    assert (would["version"], would["to"], would["down"]) == ("0003", "0001", True)
+    assert would["rows"]["session_snapshots"] == 0
+    assert run("archive", "list").out == ""
+    run("archive", "migrate", "--to", "0001", "--yes", "--timeout", "30s")
     run("archive", "list", code=4)
-    assert "drops all that is archived" in run("archive", "migrate", "--to", "base", stdin="n\n", code=130).err
+    assert "drops all that is archived" in run("archive", "migrate", "--to", "base", code=2).err
     run("archive", "migrate", "--to", "base", "--yes")
+    assert run("archive", "migrate", "--dry-run", "--json").json["version"] is None
     assert "no version '4711'" in run("archive", "migrate", "--to", "4711", code=2).err
     assert archive_url
 

@@ -29,7 +29,8 @@ def archive_url(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
 def trail(run: Run, *args: str) -> list[dict[str, Any]]:
     """Archive what happened, and return the audit trail, oldest first."""
     run("archive", "run")
-    return run("audit", "--all", "--json", *args).json_lines[::-1]
+    entries: list[dict[str, Any]] = run("audit", "--all", "--json", *args).json["entries"]
+    return entries[::-1]
 
 
 def administered(client: Any, tenant: str = "default") -> list[dict[str, Any]]:
@@ -64,9 +65,9 @@ def test_who_what_from_where(run: Run, archive_url: str, monkeypatch: pytest.Mon
 
 
 def test_list(run: Run, archive_url: str) -> None:
-    """Tables and JSON lines, filters and pages, with and without the word `list`."""
+    """Tables and JSON, filters and pages, with and without the word `list`."""
     assert "nothing in the audit trail" in run("audit").err
-    assert run("audit", "--json").out == ""
+    assert run("audit", "--json").json == {"entries": [], "cursor": None}
     first, second = (run("create", "--actor", each).out.strip() for each in ("ada", "eve"))
     run("end", first, "--actor", "eve", "--reason", "enough")
     run("archive", "run")
@@ -75,17 +76,17 @@ def test_list(run: Run, archive_url: str) -> None:
         assert [line.split()[0] for line in shown] == ["SEQ", "4", "3", "2", "1"]
         assert "end_reason=enough" in shown[2]
         assert first in shown[2]
-        lines = run(*command, "--actor", "eve", "--json").json_lines
+        lines = run(*command, "--actor", "eve", "--json").json["entries"]
         assert [each["action"] for each in lines] == ["session.end", "ended", "created"]
-        assert [each["seq"] for each in run(*command, "--session", second, "--json").json_lines] == [2]
-        assert len(run(*command, "--action", "created", "--action", "ended", "--json").json_lines) == 3
-        assert run(*command, "--since", "1h", "--until", "2020-01-01T00:00:00Z", "--json").out == ""
+        assert [each["seq"] for each in run(*command, "--session", second, "--json").json["entries"]] == [2]
+        assert len(run(*command, "--action", "created", "--action", "ended", "--json").json["entries"]) == 3
+        assert run(*command, "--since", "1h", "--until", "2020-01-01T00:00:00Z", "--json").json["entries"] == []
         page = run(*command, "--limit", "3")
         cursor = page.err.split()[-1]
         assert "there are more" in page.err
         assert len(run(*command, "--limit", "3", "--cursor", cursor).out.splitlines()) == 2
         assert "comes from another query" in run(*command, "--actor", "ada", "--cursor", cursor, code=2).err
-        assert run(*command, "--tenant", "acme", "--json").out == ""
+        assert run(*command, "--tenant", "acme", "--json").json["entries"] == []
         for wrong in (["--session", "x"], ["--since", "x"], ["--limit", "0"], ["--all", "--limit", "3"], ["x"]):
             assert run(*command, *wrong, code=2).err.count("\n") == 1
     assert "behind the command" in run("audit", "--actor", "ada", "verify", code=2).err
@@ -153,7 +154,7 @@ def test_what_operators_do(run: Run, client: Any, postgres_url: str, monkeypatch
     run("archive", "retention")
     run("archive", "retention", "--dry-run")
     run("events", "--group", "g")
-    run("events", "--group", "g", "--forget")
+    run("events", "--group", "g", "--forget", "--yes")
     told = administered(client)
     assert {(each.pop("actor"), each.pop("trace")) for each in told} == {("ada", "t-1")}
     assert [(each.pop("action"), each) for each in told] == [

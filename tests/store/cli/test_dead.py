@@ -138,7 +138,7 @@ def test_dropping(run: Run, letters: list[str], client: Any) -> None:
     run("dead", "drop", letters[0], code=1)
     for which in (["--all"], ["--hook", "mail"]):
         assert "add --yes" in run("dead", "drop", *which, code=2).err
-    assert run("dead", "drop", "--hook", "mail", "--yes", "--json").json == {"dropped": 1}
+    assert run("dead", "drop", "--hook", "mail", "--yes", "--json").json == {"dropped": 1, "dry_run": False}
     assert run("dead", "drop", "--all", "--yes", "--tenant", "default").out == "dropped 0\n"
     assert run("dead", "drop", "--all", "--yes").out == "dropped 1\n"
     assert ids(run) == []

@@ -33,7 +33,9 @@ def test_one_failure_does_not_stop_the_others(run: Run, store: Any) -> None:
     store.complete(ended)
     told = run("end", UNKNOWN_ID, ended, live, code=3)
     assert told.out == f"{live}  completed\n"
-    assert [line.split()[2] for line in told.err.splitlines()] == [UNKNOWN_ID, ended]
+    *each, summary = told.err.splitlines()
+    assert [line.split()[2] for line in each] == [UNKNOWN_ID, ended]
+    assert summary == "1 ended, 2 not"
     assert run("end", UNKNOWN_ID, code=1).out == ""
 
 

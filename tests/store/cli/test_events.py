@@ -86,12 +86,18 @@ def test_forgetting_a_group(run: Run, client: Any, store: Any) -> None:
     run("events", "--group", "g")
     stream = client.keys("*:events")[0]
     assert client.xinfo_groups(stream)
-    assert run("events", "--group", "g", "--forget").err == ""
+    assert run("events", "--group", "g", "--forget", "--dry-run", "--json").json["found"]
+    assert "add --yes" in run("events", "--group", "g", "--forget", code=2).err
+    assert client.xinfo_groups(stream)
+    assert run("events", "--group", "g", "--forget", "--yes").err == ""
     assert not client.xinfo_groups(stream)
-    assert "no group" in run("events", "--group", "g", "--forget").err
+    assert "no group" in run("events", "--group", "g", "--forget", "--yes").err
+    assert run("events", "--group", "g", "--forget", "--yes", "--json").json["found"] is False
 
 
-@pytest.mark.parametrize("options", [["--forget"], ["--forget", "--group", "g", "--follow"], ["--group", "a b"]])
+@pytest.mark.parametrize(
+    "options", [["--forget"], ["--forget", "--group", "g", "--follow"], ["--dry-run"], ["--group", "a b"]]
+)
 def test_refused(run: Run, options: list[str]) -> None:
     """What makes no sense is a usage error."""
     assert run("events", *options, code=2).out == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,11 +40,16 @@ def test_every_error_has_its_exit_code() -> None:
 
 
 def test_redis_away(run: Run, free_port: int) -> None:
-    """Exit code 4, on one line, with --json too."""
+    """Exit code 4, on one line; as JSON where JSON is wanted."""
     url = f"redis://:secret@127.0.0.1:{free_port}/0"
     for command in (["list"], ["create"], ["events"], ["end", "0b0e7f0e-6c1f-4c6e-9c53-0d4e5d6f7a8b"]):
         failed = run(*command, "--redis-url", url, "--json", code=4)
         assert failed.out == ""
+        told = json.loads(failed.err)["error"]
+        assert "secret" not in failed.err
+        assert told["code"] == "store_unavailable"
+        assert told["message"].startswith("Redis at")
+        failed = run(*command, "--redis-url", url, code=4)
         assert failed.err.startswith("sojourn: Redis at")
         assert failed.err.count("\n") == 1
         assert "secret" not in failed.err
@@ -73,7 +79,7 @@ def test_conflicts(run: Run, store: Any) -> None:
 def test_not_found_and_not_an_id(run: Run) -> None:
     """A well-formed id that is not there is not found; anything else is a mistake."""
     assert "does not exist" in run("get", "0b0e7f0e-6c1f-4c6e-9c53-0d4e5d6f7a8b", code=1).err
-    assert "not a session id" in run("get", "\x1b[31m", code=2).err
+    assert "neither a session id" in run("get", "\x1b[31m", code=2).err
 
 
 @pytest.mark.parametrize(
@@ -105,7 +111,7 @@ def test_a_broken_settings_file(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "args", [[], ["archive"], ["nonsense"], ["get"], ["get", "a", "b"], ["list", "--nonsense"], ["end"]]
+    "args", [[], ["archive"], ["nonsense"], ["get"], ["rotate", "a", "b"], ["list", "--nonsense"], ["end"]]
 )
 def test_usage_errors_are_one_line(run: Run, args: list[str]) -> None:
     """Mistakes on the command line: exit code 2, one line that says where help is."""

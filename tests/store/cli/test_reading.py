@@ -23,8 +23,7 @@ def test_get_shows_every_field(run: Run, store: Any) -> None:
     lines = dict(line.split(maxsplit=1) for line in run("get", session.id).out.splitlines())
     assert set(lines) == set(type(session).model_fields)
     assert lines["owner"] == "ada"
-    assert lines["expires_at"].endswith("Z (in 30 min)")
-    assert session.expires_at.isoformat(timespec="milliseconds")[:23] in lines["expires_at"]
+    assert lines["expires_at"] == f"in 30 min ({session.expires_at:%Y-%m-%d %H:%M:%S}Z)"
 
 
 def test_unknown_kinds_are_shown_in_full(run: Run, store: Any, client: Any) -> None:
@@ -37,7 +36,7 @@ def test_unknown_kinds_are_shown_in_full(run: Run, store: Any, client: Any) -> N
     assert run("list", "--json").json["sessions"][0]["stripes"] == "17"
     run("update", made, "--set", "owner=ada")
     run("append", made, "lines", '{"a": 1}', "text")
-    assert run("get", made, "--entries", "lines", "--json").json == [{"a": 1}, "text"]
+    assert run("get", made, "--entries", "lines", "--json").json_lines == [{"a": 1}, "text"]
     run("touch", made)
     assert run("end", made, "--json").json["stripes"] == "17"
 

@@ -118,11 +118,17 @@ def test_what_get_list_and_history_show(run: Run, vault: Any, monkeypatch: pytes
     assert run("get", session.id, "--json").json["password"].startswith("sealed:1:first:")
 
 
-def test_values_on_the_command_line(run: Run, vault: Any) -> None:
-    """What is typed for a text secret is text, whatever it looks like."""
+def test_values_of_secrets(run: Run, vault: Any, tmp_path: Path) -> None:
+    """They come from stdin or a file, never on the command line; what is text there is text, whatever it looks like."""
     session = vault.create()
-    for typed in ("42", "true", "[1]", "a b"):
-        run("update", session.id, "--set", f"password={typed}")
+    for typed in ("42", "true", "[1]", "a b", "@x", "-"):
+        run("update", session.id, "--set", "password=-", stdin=typed + "\n")
         assert vault.get(session.id).password.get_secret_value() == typed
-    run("update", session.id, "--set", 'credentials={"a": "b"}')
+    file = tmp_path / "secret"
+    file.write_bytes(b'\xef\xbb\xbf{"a": "b"}\r\n')
+    run("update", session.id, "--set", f"credentials=@{file}")
     assert vault.get(session.id).credentials.get_secret_value() == {"a": "b"}
+    for refused in ("password=hunter2", 'credentials={"a": "hunter2"}', "credentials=@/nowhere"):
+        failed = run("update", session.id, "--set", refused, code=2).err
+        assert "hunter2" not in failed
+    assert "password=@FILE" in run("create", "--kind", "vault", "--set", "password=hunter2", code=2).err

@@ -37,7 +37,7 @@ def test_issue_with_options(run: Run, store: Any) -> None:
     assert told["refresh"] is None is told["refresh_expires_at"]
     assert "(fingerprint)" in run("token", "verify", stdin=told["access"], code=1).err
     run("token", "verify", "--fingerprint", "ua", stdin=told["access"])
-    (family,) = run("token", "list", made.id, "--json").json_lines
+    (family,) = run("token", "list", made.id, "--json").json["families"]
     assert (family["refresh_expires_at"], family["bound"], family["used"]) == (None, True, 0)
     run("token", "issue", made.id, "--access-ttl", "never", code=2)
     run("token", "issue", made.id, "--refresh-ttl", "1h", "--no-refresh", code=2)
@@ -51,8 +51,14 @@ def test_revoke(run: Run, store: Any) -> None:
     assert run("token", "revoke", stdin=pairs[0].access).out == "2 tokens revoked\n"
     assert run("token", "revoke", "-", "--json", stdin=pairs[0].access).json == {"revoked": 0}
     assert run("token", "revoke", "--session", made.id, "--json").json == {"revoked": 6}
-    store.tokens.issue(made.id, refresh_ttl=None)
-    assert run("token", "revoke", "--owner", "ada").out == "1 token revoked\n"
+    last = store.tokens.issue(made.id, refresh_ttl=None)
+    for which, stdin in ((["--owner", "ada"], ""), (["--session", made.id[:8]], ""), (["-"], last.access)):
+        would = run("token", "revoke", *which, "--dry-run", "--json", stdin=stdin).json
+        assert would == {"revoked": 1, "families": 1, "sessions": 1, "dry_run": True}
+    assert store.tokens.verify(last.access)
+    assert "add --yes" in run("token", "revoke", "--owner", "ada", code=2).err
+    assert run("token", "revoke", "--owner", "ada", "--yes").out == "1 token revoked\n"
+    assert "0 tokens would be" in run("token", "revoke", "--dry-run", stdin=last.access).out
     run("token", "revoke", "--owner", "ada", "--session", made.id, code=2)
     run("token", "revoke", stdin="nonsense", code=1)
 
@@ -66,7 +72,7 @@ def test_list(run: Run, store: Any) -> None:
     told = run("token", "list", made.id).out
     assert len(told.splitlines()) == 3
     assert "sjt_" not in told
-    assert sorted(each["used"] for each in run("token", "list", made.id, "--json").json_lines) == [0, 1]
+    assert sorted(each["used"] for each in run("token", "list", made.id, "--json").json["families"]) == [0, 1]
     assert "sjt_" not in run("token", "verify", stdin=renewed.access).out
     run("token", "list", UNKNOWN_ID, code=1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import signal
@@ -56,7 +57,7 @@ def test_files(run: Run, here: str, there: str, tmp_path: Path, form: str) -> No
     report = {"table": "sessions", "rows": 3, "file": file}
     assert run("archive", "export", file, "--all-tenants", "--json").json == report
     counts = run("archive", "import", file, "--json", "--archive-url", there).json
-    assert counts == {"read": 3, "written": 3, "unchanged": 0, "damaged": 0}
+    assert counts == {"read": 3, "written": 3, "unchanged": 0, "damaged": 0, "dry_run": False}
     assert held(there) == held(here)
     assert "unchanged" in run("archive", "import", file, "--archive-url", there).out
     assert run("archive", "list", "--all", "--json", "--archive-url", there).json["sessions"]
@@ -81,7 +82,10 @@ def test_from_process_to_process(start: Start, here: str, there: str, form: str)
     taking = start("archive", "import", "-", "--json", "--format", form, "--archive-url", there, stdin=giving.stdout)
     assert giving.stdout is not None
     giving.stdout.close()
-    assert taking.communicate(timeout=60) == ('{"read": 3, "written": 3, "damaged": 0, "unchanged": 0}\n', "")
+    assert taking.communicate(timeout=60) == (
+        '{"read": 3, "written": 3, "damaged": 0, "unchanged": 0, "dry_run": false}\n',
+        "",
+    )
     assert giving.stderr is not None
     assert (giving.wait(60), giving.stderr.read()) == (0, "")
     giving.stderr.close()
@@ -95,8 +99,12 @@ def test_damaged_rows(run: Run, here: str, there: str, tmp_path: Path) -> None:
     lines = file.read_text().splitlines(keepends=True)
     file.write_text(lines[0] + "{broken\n" + lines[1] + lines[2][:-5])
     done = run("archive", "import", str(file), "--json", "--archive-url", there, code=5)
-    assert done.json == {"read": 4, "written": 2, "unchanged": 0, "damaged": 2}
-    assert done.err == "sojourn: line 2 is no JSON\nsojourn: line 4 is cut off: the file ends in it\n"
+    assert done.json == {"read": 4, "written": 2, "unchanged": 0, "damaged": 2, "dry_run": False}
+    told = [json.loads(line)["error"] for line in done.err.splitlines()]
+    assert told == [
+        {"code": "damaged_row", "message": "line 2 is no JSON"},
+        {"code": "damaged_row", "message": "line 4 is cut off: the file ends in it"},
+    ]
     stopped = run("archive", "import", str(file), "--strict", "--archive-url", there, code=5)
     assert "line 2 is no JSON" in stopped.err
     assert stopped.out == ""

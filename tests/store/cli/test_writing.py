@@ -46,7 +46,7 @@ def test_models_of_the_settings_are_known(run: Run) -> None:
     made = run("create", "--kind", "job", "--set", "queue=q1", "--set", "priority=3").out.strip()
     assert run("update", made, "--add", "attempts=2", "--json").json == {"attempts": 2}
     assert run("append", made, "lines", "one", "-", stdin="two\nthree\n", code=0).out == "lines  3 entries\n"
-    assert run("get", made, "--entries", "lines", "--json", "--start", "1").json == ["two", "three"]
+    assert run("get", made, "--entries", "lines", "--json", "--start", "1").json_lines == ["two", "three"]
     assert run("list", "--kind", "job", "--where", "priority=3", "--where", "queue=q1", "--ids").out == made + "\n"
     assert run("list", "--kind", "job", "--where", "priority=4", "--ids").out == ""
 
@@ -140,6 +140,6 @@ def test_append_checks_entries_and_logs(run: Run) -> None:
     assert run("append", made, "notes", NOTE, "--json").json == {"log": "notes", "length": 1}
     assert "notes" in run("append", made, "notes", NOTE, "3", code=2).err
     assert "is not a log" in run("append", made, "nope", "x", code=2).err
-    assert run("get", made, "--entries", "notes", "--json").json[0]["file_path"] == "a.py"
+    assert run("get", made, "--entries", "notes", "--json").json["file_path"] == "a.py"
     assert "a.py" in run("get", made, "--entries", "notes").out
     assert "--entries" in run("get", made, "--start", "1", code=2).err

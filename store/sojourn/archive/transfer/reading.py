@@ -46,6 +46,7 @@ def import_rows(
     *,
     file_format: str | None = None,
     strict: bool = False,
+    dry_run: bool = False,
     damaged: Callable[[str], None] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> ImportReport:
@@ -59,6 +60,7 @@ def import_rows(
         file: the file's path, or a binary file that is open for reading.
         file_format: as for `export_rows`.
         strict: stop at the first damaged row; the ones before it stay imported.
+        dry_run: write each batch, and take it back at once: the report tells what an import would come to.
         damaged: called with a line for each damaged row, or several of them. It tells the place, never a value.
         progress: called with the number of bytes read so far.
 
@@ -81,7 +83,7 @@ def import_rows(
         raise InvalidInput(f"{path} is a directory" if path.is_dir() else f"there is no file {path}")
     with connected(url, settings.archive_timeout) as connection:
         check_schema(connection, url)
-        taking = _Import(connection, form, strict, damaged, progress)
+        taking = _Import(connection, form, damaged, progress, strict=strict, dry_run=dry_run)
         if path is not None:
             with path.open("rb") as opened:
                 return taking.run(Source(opened))
@@ -94,13 +96,16 @@ class _Import:
         self,
         connection: Connection,
         form: Format,
-        strict: bool,
         tell: Callable[[str], None] | None,
         progress: Callable[[int], None] | None,
+        *,
+        strict: bool,
+        dry_run: bool,
     ) -> None:
         self._connection = connection
         self._format = form
         self._strict = strict
+        self._dry_run = dry_run
         self._tell = tell
         self._progress = progress
         self._batch: list[Row] = []
@@ -133,9 +138,10 @@ class _Import:
     def _store(self, rows: list[Row]) -> None:
         """Write rows; those whose values PostgreSQL refuses are told apart from the others, in their order."""
         try:
-            cursor = self._connection.execute(
-                statement(rows[0].table.store), {"rows": [each.json for each in rows], "texts": self._format.texts}
-            )
+            with self._connection.transaction(force_rollback=self._dry_run):
+                cursor = self._connection.execute(
+                    statement(rows[0].table.store), {"rows": [each.json for each in rows], "texts": self._format.texts}
+                )
         except psycopg.Error as error:
             if not (is_data_error(error) or isinstance(error, psycopg.DataError)):
                 raise
