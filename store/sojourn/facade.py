@@ -11,6 +11,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Final, Generic, Self, TypeVar
 
+from sojourn.clients import STORE, tell_client
 from sojourn.codec import Codec, check_indexed, codec_for
 from sojourn.errors import (
     InvalidField,
@@ -247,6 +248,8 @@ class Facade(Generic[S, T]):
                 yield lay_out
             shared.opened = True
             shared.know(home)
+            if self.settings.tells_settings:
+                yield tell_client(self.settings, STORE)
         elif home is None:
             home = shared.know((yield find_home(self.tenant, partitions)))
         self._context = self._context.of(home.keys)

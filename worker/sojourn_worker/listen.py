@@ -18,6 +18,7 @@ from redis.retry import Retry
 from sojourn.codec import Models
 from sojourn.errors import LayoutMismatch, SojournError, StoreError, StoreUnavailable
 from sojourn.keys import Homes, parse_key
+from sojourn.notifications import NOTIFICATIONS, missing_flags
 from sojourn.operations.core import Command, Operation
 from sojourn.operations.expiry import claim_session
 from sojourn.operations.strays import miss_session
@@ -30,7 +31,6 @@ from sojourn_worker.sweep import Sweeper
 
 __all__ = ["Listener", "listen"]
 
-_FLAGS: Final = "notify-keyspace-events"
 _CHECK_EVERY_S: Final = 3.0
 _SILENCE_S: Final = 10.0
 _WAIT_S: Final = 0.2
@@ -126,11 +126,11 @@ class Listener:
     def _switch_on(self) -> bool:
         """Have Redis notify of expiries, keeping the flags it has; whether that took a change."""
         try:
-            flags = self._link.run(_configuration("CONFIG", "GET", _FLAGS))[1]
-            missing = "".join(flag for flag, by in (("E", "E"), ("x", "xA"), ("e", "eA")) if not set(by) & set(flags))
+            flags = self._link.run(_configuration("CONFIG", "GET", NOTIFICATIONS))[1]
+            missing = missing_flags(flags)
             if missing:
-                self._link.run(_configuration("CONFIG", "SET", _FLAGS, flags + missing))
-                LOG.info("set %s to %s", _FLAGS, flags + missing)
+                self._link.run(_configuration("CONFIG", "SET", NOTIFICATIONS, flags + missing))
+                LOG.info("set %s to %s", NOTIFICATIONS, flags + missing)
         except StoreUnavailable:
             raise
         except (StoreError, IndexError) as error:
@@ -138,7 +138,7 @@ class Listener:
                 self._may_configure = False
                 LOG.warning(
                     "cannot see or set %s here: make sure that it contains Exe, or rely on the sweeper (%s)",
-                    _FLAGS, first_line(error),
+                    NOTIFICATIONS, first_line(error),
                 )  # fmt: skip
             return False
         self._may_configure = True

@@ -12,6 +12,7 @@ from sojourn.settings import Settings
 from sojourn_worker import config
 from sojourn_worker.child import MISFIT, Child
 from sojourn_worker.logs import LOG, set_up
+from sojourn_worker.presence import present
 from sojourn_worker.stop import Stop
 
 __all__ = ["ROLES", "expand", "run_role", "supervise"]
@@ -47,7 +48,11 @@ def run_role(role: str, settings: Settings) -> int:
     config.use(settings)
     stop = Stop()
     stop.install()
-    code = _entry(role)(settings, stop)
+    if role.startswith("jobs:"):  # these fork, and tell of themselves between their jobs
+        code = _entry(role)(settings, stop)
+    else:
+        with present(settings, role):
+            code = _entry(role)(settings, stop)
     LOG.info("stopped")
     return code
 

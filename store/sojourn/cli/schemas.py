@@ -504,13 +504,31 @@ class SettingJson(TypedDict):
 
 
 class FindingJson(TypedDict):
-    """What doctor found."""
+    """What one check of doctor found; as CSV, a row."""
+
+    check: Annotated[str, D(description="its name, as --check takes it")]
+    severity: Annotated[str, D(description="ok, info, warning or error")]
+    found: str
+    why: Annotated[str, D(description="why it matters; empty where all is well")]
+    mend: Annotated[str, D(description="what to do, in words")]
+    commands: Annotated[list[str], D(description="the commands that do it")]
+    fixable: Annotated[bool, D(description="whether --fix does it")]
+
+
+class FixJson(TypedDict):
+    """What came of mending what one check found."""
 
     check: str
-    severity: str
-    found: str
-    why: str
-    mend: str
+    done: Annotated[str, D(description="what was done, or with --dry-run would be; empty where it failed")]
+    failed: Annotated[str, D(description="why it could not be mended; empty where it was")]
+    left: Annotated[list[FindingJson], D(description="what the check finds now that is not well")]
+
+
+class FindingsJson(TypedDict):
+    """What doctor found, and what it mended."""
+
+    findings: list[FindingJson]
+    fixes: NotRequired[Annotated[list[FixJson], D(description="only with --fix")]]
 
 
 class FindingsJson(TypedDict):

@@ -227,6 +227,9 @@ class Settings(BaseSettings):
     """Where a worker serves ``/livez``, ``/readyz``, ``/health`` and ``/metrics``."""
     http_port: int | None = Field(default=None, ge=0, le=65535)
     """And at which port; 0: any that is free, None: it does not."""
+    tells_settings: bool = False
+    """Whether a store tells in Redis, once, which of its settings must agree with others', for ``sojourn doctor`` to
+    compare; it holds no secret. Workers always do. A login that is confined to a tenant cannot."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @classmethod

@@ -26,9 +26,10 @@ _CALL: Final = re.compile(r"redis\.p?call\(\s*'([A-Z]+)'(?:,\s*'([A-Z]+)')?")
 _CONTAINERS: Final = frozenset({"XINFO", "XGROUP", "OBJECT", "MEMORY", "CLIENT", "CONFIG", "SCRIPT", "FUNCTION", "ACL"})
 _FOR_WORKERS: Final = frozenset(
     {
-        "acknowledge_batch", "bury_event", "claim_due", "claim_session", "comb_strays", "erase_tenant",
-        "isolate_tenant", "mark_dirty", "miss_session", "move_sessions", "rehydrate_session", "revive_event",
-        "settle_sessions", "tell_erased", "tell_event", "trim_events",
+        "acknowledge_batch", "bury_event", "check_entries", "check_keys", "check_sessions", "check_total",
+        "claim_due", "claim_session", "comb_strays", "drop_consumers", "erase_tenant", "isolate_tenant", "mark_dirty",
+        "miss_session", "move_sessions", "rehydrate_session", "revive_event", "settle_sessions", "tell_client",
+        "tell_erased", "tell_event", "trim_events",
     }
 )  # fmt: skip
 """The scripts that no client runs; all others are the clients'."""
