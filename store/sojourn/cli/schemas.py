@@ -531,12 +531,6 @@ class FindingsJson(TypedDict):
     fixes: NotRequired[Annotated[list[FixJson], D(description="only with --fix")]]
 
 
-class FindingsJson(TypedDict):
-    """All that doctor found."""
-
-    findings: list[FindingJson]
-
-
 class MetricsJson(TypedDict):
     """The numbers that Redis keeps; see `Metrics`."""
 

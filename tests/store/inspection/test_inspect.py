@@ -143,7 +143,9 @@ def test_a_session_with_every_feature(redis_with_cli: str, postgres_url: str) ->
     assert job.value["state"] == "waits"
     assert by_what(found, "archive")["session"].value["version"] == 2
     assert check_lines(found, settings) > 30
-    assert [each for each in found.items if "sojourn:{" not in each.where and each.part not in ("jobs", "archive")] == []
+    assert [
+        each for each in found.items if "sojourn:{" not in each.where and each.part not in ("jobs", "archive")
+    ] == []
 
 
 @pytest.mark.parametrize("text", [*ODD, *STEERING, "", "plain"])
