@@ -74,4 +74,5 @@ def _reach(url: str, variable: str) -> str:
 
 def psql(statement: str) -> str:
     """The line that runs a statement in the archive."""
-    return f'psql -X "$SOJOURN_ARCHIVE_URL" -c {quoted(statement)}'
+    plain = not any(each in statement for each in '"$`\\!') and _PRINTABLE.fullmatch(statement)
+    return 'psql -X "$SOJOURN_ARCHIVE_URL" -c ' + (f'"{statement}"' if plain else quoted(statement))
