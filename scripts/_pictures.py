@@ -35,7 +35,8 @@ from sojourn.settings import load_settings
 IMAGES: Final = Path(__file__).resolve().parent.parent / "docs" / "images"
 TENANTS: Final = {"acme": 6, "globex": 3, "initech": 2, "umbrella": 1}
 """Who makes sessions, and how many to one another's."""
-WIDTH: Final = 118
+WIDTHS: Final = {"top": 118, "inspect": 138, "doctor": 118}
+"""Columns of the terminals."""
 LOAD_S: Final = 8.0
 _HEAD, _TAIL = 38, 14
 """Lines of a long output that are drawn."""
@@ -72,7 +73,7 @@ def main() -> int:
                 "doctor": ["doctor"],
             }
             for name in wanted:
-                draw(name, shown(lines[name], Path(folder)), options.to / f"{name}.svg")
+                draw(name, shown(lines[name], WIDTHS[name], Path(folder)), options.to / f"{name}.svg")
                 print(f"drew {name}.svg")
     return 0
 
@@ -136,9 +137,9 @@ def load(store: SessionStore[Chat], is_over: Callable[[], bool]) -> None:
         time.sleep(0.2)
 
 
-def shown(arguments: list[str], home: Path) -> str:
-    """What a command prints to a terminal that has colours."""
-    environment = os.environ | {"FORCE_COLOR": "1", "COLUMNS": str(WIDTH), "TERM": "xterm-256color"}
+def shown(arguments: list[str], width: int, home: Path) -> str:
+    """What a command prints to a terminal that has colours, and so many columns."""
+    environment = os.environ | {"FORCE_COLOR": "1", "COLUMNS": str(width), "TERM": "xterm-256color"}
     environment.pop("NO_COLOR", None)
     command = [str(Path(sys.executable).parent / "sojourn"), *arguments, "--actor", "ada"]
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
@@ -171,7 +172,7 @@ def draw(name: str, text: str, to: Path) -> None:
     """A picture of a terminal that shows it."""
     # What is recorded is all that matters; it is printed nowhere.
     with Path(os.devnull).open("w") as nowhere:
-        console = Console(record=True, width=WIDTH, file=nowhere, force_terminal=True, color_system="truecolor",
+        console = Console(record=True, width=WIDTHS[name], file=nowhere, force_terminal=True, color_system="truecolor",
                           highlight=False)  # fmt: skip
         console.print(Text.from_ansi("\n".join(cut(text.rstrip("\n").split("\n")))))
         drawn = console.export_svg(

@@ -34,4 +34,5 @@ def archived_events(settings: Settings, since: datetime, tenant: str | None) -> 
         return [], "reading the archive needs pip install 'sojourn[worker]'"
     except SojournError as error:
         return [], str(error)
-    return [archived_event(row) for row in reversed(rows)], ""
+    problem = f"of those in the archive only the newest {_MOST} are told" if len(rows) == _MOST else ""
+    return [archived_event(row) for row in reversed(rows)], problem

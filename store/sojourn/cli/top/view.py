@@ -142,9 +142,9 @@ def _totals(whole: Summary) -> list[Text]:
 
 
 def _line(title: str, *parts: tuple[str, str]) -> Text:
-    line = Text(f"{title:<9}", style="dim")
+    line = Text.assemble((f"{title:<9}", "dim"))
     for number, (text, style) in enumerate(parts):
-        line.append(("  " if number else "") + plain(text), style=style or "default")
+        line.append(("  " if number else "") + plain(text), style=style)
     return line
 
 
@@ -248,5 +248,5 @@ def _duration(seconds: float | None) -> str:
     if seconds == float("inf"):
         return "more"
     if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
+        return f"{seconds * 1000:.{0 if seconds >= 0.01 else 1}f} ms"
     return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
