@@ -93,6 +93,23 @@ def test_all_tenants_are_seen_at_once(redis_url: str, watching: Callable[..., Wa
         assert seen.notices == []
 
 
+def test_one_tenant_is_followed_when_it_moves(any_redis_url: str, watching: Callable[..., Watching]) -> None:
+    """To its own partition, without a gap and without another's events."""
+    settings = Settings(redis_url=any_redis_url)
+    with SessionStore(settings=settings) as store:
+        seen = watching(settings, tenant="acme")
+        acme = store.for_tenant("acme")
+        made = [acme.create().id]
+        confine(settings, "other", password="x" * 40)
+        confine(settings, "acme", password="x" * 40)
+        store.for_tenant("other").create()
+        made += [acme.create().id for _ in range(3)]
+        eventually(lambda: seen.events.count(("created", "acme")) == 4, what="all of its events")
+        told = [each.session_id for each in seen.seen if isinstance(each, Event) and each.type == "created"]
+        assert told == made
+        assert {tenant for _, tenant in seen.events} == {"acme"}
+
+
 def test_filters(any_redis_url: str, watching: Callable[..., Watching]) -> None:
     """Each filter lets its own through, and nothing else."""
     settings = Settings(redis_url=any_redis_url)
