@@ -97,8 +97,8 @@ class Watch:
     """Follows events of all tenants or of one, and only looks: nothing is taken from anybody.
 
     Iterating gives events in the order in which they happened, as they happen, and a `Notice` where Redis went away or
-    came back; it never ends. What happened meanwhile is told then, from the outbox, or from the archive where it has
-    left that.
+    came back; it ends when it is closed. What happened meanwhile is told then, from the outbox, or from the archive
+    where it has left that. Whose a session is is asked for when its first event comes, a moment later.
 
     Args:
         settings: where Redis is.
@@ -133,6 +133,7 @@ class Watch:
         patient = {"socket_timeout": max(settings.socket_timeout, _PATIENCE_S), "retries": 0}
         self._transport = Transport(settings.model_copy(update=patient))
         self._confined = False
+        self._closed = False
         self._places = Places(Homes(settings.partitions), ())
         self._reading = _Reading()
         self._began_ms = 0
@@ -147,7 +148,7 @@ class Watch:
         self._begin()
         yield from self._choose()
         pause_s, away = _FIRST_PAUSE_S, False
-        while True:
+        while not self._closed:
             try:
                 if away:
                     self._again()
@@ -165,7 +166,8 @@ class Watch:
                 yield from found
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection; whoever iterates in another thread comes to an end within a second or so."""
+        self._closed = True
         self._transport.close()
 
     def __enter__(self) -> Self:
@@ -310,38 +312,59 @@ class Watch:
 
     def _choose(self) -> list[Event | Notice]:
         """What is queued and wanted; the queue is empty then."""
-        wanted = [each for each in self._queue if isinstance(each, Notice) or self._wanted.takes(each)]
-        if self._wanted.owner is not None:
-            self._learn_owners([each for each in wanted if isinstance(each, Event)])
-        self._queue = []
-        return [each for each in wanted if isinstance(each, Notice) or self._is_owners(each)]
-
-    def _is_owners(self, event: Event) -> bool:
         owner = self._wanted.owner
-        if owner is None:
-            return True
-        told = (event.changes.get("owner"), (event.before or {}).get("owner"))
-        return owner in told or self._owners.get((event.tenant, event.session_id)) == owner
+        if owner is not None:
+            self._learn_owners([each for each in self._queue if isinstance(each, Event)])
+        chosen = [
+            each
+            for each in self._queue
+            if isinstance(each, Notice)
+            or ((owner is None or owner in self._owners_of(each)) and self._wanted.takes(each))
+        ]
+        self._queue = []
+        return chosen
+
+    def _owners_of(self, event: Event) -> tuple[str | None, ...]:
+        """Whose session it was before the event, and whose it is after it, as far as is known."""
+        session = _session_of(event)
+        before = None if session is None else self._owners.get(session)
+        if session is None or "owner" not in event.changes:
+            return (before,)
+        after = event.changes["owner"]
+        self._owners[session] = after if isinstance(after, str) else ""
+        return before, self._owners[session]
 
     def _learn_owners(self, events: Sequence[Event]) -> None:
+        """Know of each session whose it was before the first of the events."""
         unknown: dict[tuple[str, str], None] = {}
         for each in events:
-            try:
-                session = parse_member(f"{each.tenant}/{each.session_id}")
-            except (InvalidName, InvalidId):  # about no session, or written by other hands
+            session = _session_of(each)
+            if session is None or session in self._owners or session in unknown:
                 continue
-            if "owner" in each.changes:
-                self._owners.pop(session, None)
-            if session not in self._owners:
+            if "owner" in each.changes and each.before is not None:
+                self._owners[session] = str(each.before.get("owner") or "")
+            else:
                 unknown[session] = None
         if unknown:
             found: dict[tuple[str, str], str] = self._run(reading.owners(self._places.homes, tuple(unknown)))
             self._owners.update(found)
+            for each in reversed(events):  # what Redis tells is how it is now
+                session = _session_of(each)
+                if session in unknown and "owner" in each.changes and each.before is not None:
+                    self._owners[session] = str(each.before.get("owner") or "")
         while len(self._owners) > _REMEMBERED:
             self._owners.popitem(last=False)
 
     def _run(self, operation: Operation[T]) -> T:
         return operation.parse(self._transport.execute([operation])[0])
+
+
+def _session_of(event: Event) -> tuple[str, str] | None:
+    """Tenant and id; None where it is about no session, or was written by other hands."""
+    try:
+        return parse_member(f"{event.tenant}/{event.session_id}")
+    except (InvalidName, InvalidId):
+        return None
 
 
 def _order(event: Event) -> tuple[Any, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -32,7 +32,6 @@ class Watching:
         self.came_at: list[float] = []
         self.failed: BaseException | None = None
         self._watch = Watch(settings, **options)
-        self._stopped = False
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def _run(self) -> None:
@@ -40,8 +39,6 @@ class Watching:
             for each in self._watch:
                 self.seen.append(each)
                 self.came_at.append(time.monotonic())
-                if self._stopped:
-                    return
         except StoreError as error:
             self.failed = error
 
@@ -49,6 +46,12 @@ class Watching:
         """Watch, from now on: return when it listens."""
         self._thread.start()
         eventually(lambda: self._watch._places.partitions or self.failed, what="listening")
+
+    def stop(self) -> None:
+        """Watch no more: what else is tested on the same server must not see it."""
+        self._watch.close()
+        self._thread.join(timeout=20)
+        self._watch.close()  # the connection that it had in use
 
     @property
     def events(self) -> list[tuple[str, str]]:
@@ -62,15 +65,19 @@ class Watching:
 
 
 @pytest.fixture
-def watching() -> Callable[..., Watching]:
+def watching(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Watching]]:
     """Give a function that starts to watch."""
+    monkeypatch.setattr("sojourn.watching.watcher._BLOCK_MS", 450)  # so that they end soon
+    started: list[Watching] = []
 
     def start(settings: Settings, **options: Any) -> Watching:
-        made = Watching(settings, **options)
-        made.start()
-        return made
+        started.append(Watching(settings, **options))
+        started[-1].start()
+        return started[-1]
 
-    return start
+    yield start
+    for each in started:
+        each.stop()
 
 
 def test_all_tenants_are_seen_at_once(redis_url: str, watching: Callable[..., Watching]) -> None:
@@ -126,6 +133,7 @@ def test_filters(any_redis_url: str, watching: Callable[..., Watching]) -> None:
             "all": watching(settings),
         }
         acme.update(one.id, tags=["x"])
+        eventually(lambda: views["owner"].events, what="ada's")  # whose it is is asked for then
         acme.update(one.id, owner="eve")
         acme.update(one.id, tags=["y"])
         acme.complete(one.id)
@@ -140,6 +148,25 @@ def test_filters(any_redis_url: str, watching: Callable[..., Watching]) -> None:
         for name, events in expected.items():
             eventually(lambda: len(views[name].events) >= len(events), what=name)  # noqa: B023
             assert views[name].events == events, name
+
+
+def test_owners_of_the_past(any_redis_url: str, watching: Callable[..., Watching]) -> None:
+    """Of events that are read together, each is held against whose the session was then, also beside other filters."""
+    settings = Settings(redis_url=any_redis_url)
+    with SessionStore(settings=settings) as store:
+        began = datetime.now(UTC) - timedelta(minutes=1)
+        one = store.create(owner="ada")
+        store.update(one.id, tags=["x"])
+        store.update(one.id, owner="eve")
+        store.update(one.id, tags=["y"])
+        store.complete(one.id)
+        store.create()
+        adas = watching(settings, since=began, wanted=Wanted(owner="ada"))
+        eves = watching(settings, since=began, wanted=Wanted(owner="eve", types=("ended",)))
+        everything = watching(settings, since=began)
+        eventually(lambda: len(everything.events) == 6, what="all")
+        eventually(lambda: len(adas.events) == 3 and len(eves.events) == 1, what="theirs")
+        assert [kind for kind, _ in adas.events] == ["created", "updated", "updated"]
 
 
 def test_nothing_is_lost_while_redis_is_away(own_redis: OwnRedis, watching: Callable[..., Watching]) -> None:
@@ -161,14 +188,15 @@ def test_nothing_is_lost_while_redis_is_away(own_redis: OwnRedis, watching: Call
         assert seen.notices == ["away", "back"]
 
 
-def test_a_frozen_redis_is_told(own_redis: OwnRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_frozen_redis_is_told(
+    own_redis: OwnRedis, monkeypatch: pytest.MonkeyPatch, watching: Callable[..., Watching]
+) -> None:
     """One that does not answer counts as away; the watch goes on when it does."""
     monkeypatch.setattr("sojourn.watching.watcher._PATIENCE_S", 0.3)
     monkeypatch.setattr("sojourn.watching.watcher._BLOCK_MS", 50)
     server = own_redis()
     settings = Settings(redis_url=server.url, socket_timeout=0.3)
-    seen = Watching(settings)
-    seen.start()
+    seen = watching(settings)
     with SessionStore(settings=settings) as store:
         server.pause()
         eventually(lambda: seen.notices == ["away"], what="the notice")
