@@ -157,6 +157,8 @@ class Watch:
                 self._step()
                 found = self._choose()
             except StoreUnavailable as error:
+                if self._closed:
+                    return
                 if not away:
                     away = True
                     yield Notice("away", f"{str(error).splitlines()[0]}; waiting for it")
