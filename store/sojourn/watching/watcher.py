@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -133,7 +134,7 @@ class Watch:
         patient = {"socket_timeout": max(settings.socket_timeout, _PATIENCE_S), "retries": 0}
         self._transport = Transport(settings.model_copy(update=patient))
         self._confined = False
-        self._closed = False
+        self._closed = threading.Event()
         self._places = Places(Homes(settings.partitions), ())
         self._reading = _Reading()
         self._began_ms = 0
@@ -148,7 +149,7 @@ class Watch:
         self._begin()
         yield from self._choose()
         pause_s, away = _FIRST_PAUSE_S, False
-        while not self._closed:
+        while not self._closed.is_set():
             try:
                 if away:
                     self._again()
@@ -157,19 +158,19 @@ class Watch:
                 self._step()
                 found = self._choose()
             except StoreUnavailable as error:
-                if self._closed:
+                if self._closed.is_set():
                     return
                 if not away:
                     away = True
                     yield Notice("away", f"{str(error).splitlines()[0]}; waiting for it")
-                time.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+                self._closed.wait(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
                 pause_s = min(_LONGEST_PAUSE_S, pause_s * 2)
             else:
                 yield from found
 
     def close(self) -> None:
         """Close the connection; whoever iterates in another thread comes to an end within a second or so."""
-        self._closed = True
+        self._closed.set()
         self._transport.close()
 
     def __enter__(self) -> Self:
