@@ -15,6 +15,7 @@ from sojourn.cleanup.report import CleanupReport, DueReport, Progress, Tally
 from sojourn.cleanup.run import Run, inactive_sessions
 from sojourn.cleanup.runners import Runner, check_none_runs, check_timeout
 from sojourn.cleanup.schedule import CleanupScheduler, scheduler
+from sojourn.clients import STORE, tell_client
 from sojourn.codec import Codec, check_indexed, codec_for
 from sojourn.errors import (
     InvalidField,
@@ -264,6 +265,8 @@ class Facade(Generic[S, T]):
                 yield lay_out
             shared.opened = True
             shared.know(home)
+            if self.settings.tells_settings:
+                yield tell_client(self.settings, STORE)
         elif home is None:
             home = shared.know((yield find_home(self.tenant, partitions)))
         self._context = self._context.of(home.keys)

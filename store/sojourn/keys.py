@@ -13,6 +13,7 @@ key                                                           type    holds
 ``sojourn:/noted:<queue prefix>``                             hash    what a deployment's workers did, and when last
 ``sojourn:rehydrating``                                       string  how far filling Redis from the archive came
 ``sojourn:checked``                                           string  the server's run that was held against the archive
+``sojourn:clients``                                           zset    what processes say of their settings, by when
 ``sojourn:{NN}:<tenant>:session:<id>``                        hash    the record
 ``sojourn:{NN}:<tenant>:lease:<id>``                          string  nothing; its expiry is the trigger
 ``sojourn:{NN}:<tenant>:log:<id>:<name>``                     list    append-only entries, JSON
@@ -69,6 +70,7 @@ __all__ = [
     "ARCHIVE",
     "CHANGED_TENANTS",
     "CHECKED",
+    "CLIENTS",
     "COPIED_TENANTS",
     "FIRST_ISOLATED",
     "ISOLATED",
@@ -89,6 +91,7 @@ __all__ = [
     "parse_event_id",
     "parse_key",
     "parse_member",
+    "parse_tenant_key",
     "partition_for",
     "partition_note",
     "queue_counts",
@@ -111,6 +114,7 @@ _MOST: Final = 999_999
 ARCHIVE: Final = "sojourn:archive"
 REHYDRATING: Final = "sojourn:rehydrating"
 CHECKED: Final = "sojourn:checked"
+CLIENTS: Final = "sojourn:clients"
 
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _KIND = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -118,6 +122,9 @@ _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-
 _EVENT_ID = re.compile(r"([0-9]{1,6})-([0-9]{1,20}-[0-9]{1,20})")
 _OF_SESSION = re.compile(
     rf"sojourn:\{{([0-9]{{2}}|[1-9][0-9]{{2,5}})\}}:({_TENANT.pattern}):(lease|session):({_ID.pattern})"
+)
+_OF_TENANT = re.compile(
+    rf"sojourn:\{{([0-9]{{2}}|[1-9][0-9]{{2,5}})\}}:({_TENANT.pattern}):([a-z]+)(?::(.*))?", re.DOTALL
 )
 
 
@@ -521,6 +528,17 @@ def parse_key(key: str) -> tuple[str, int, str, str] | None:
     """
     match = _OF_SESSION.fullmatch(key)
     return (match[3], int(match[1]), match[2], match[4]) if match else None
+
+
+def parse_tenant_key(key: str) -> tuple[int, str, str, str] | None:
+    """Partition, tenant, what it is, and what it is called behind that; None for a key that is no tenant's.
+
+    Example:
+        >>> parse_tenant_key("sojourn:{40}:acme:index:owner:ada")
+        (40, 'acme', 'index', 'owner:ada')
+    """
+    match = _OF_TENANT.fullmatch(key)
+    return (int(match[1]), match[2], match[3], match[4] or "") if match else None
 
 
 def session_pattern(tenant: str | None) -> str:

@@ -30,8 +30,8 @@ _CODES: Final = {
     failures.INTERRUPTED,
 }
 _LONGEST_LINE: Final = 8_000
-_NOT_RUN: Final = {"worker"}
-"""Runs until it is stopped."""
+_NOT_RUN: Final = {"shell", "top", "watch", "worker"}
+"""Run until they are stopped; the shell runs any code."""
 _WAITS: Final = ("--follow", "-f", "--watch")
 """What makes a command wait for more."""
 _ODD: Final = [

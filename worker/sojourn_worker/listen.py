@@ -18,6 +18,7 @@ from redis.retry import Retry
 from sojourn.codec import Models
 from sojourn.errors import LayoutMismatch, SojournError, StoreError, StoreUnavailable
 from sojourn.keys import Homes, parse_key
+from sojourn.notifications import NOTIFICATIONS, missing_flags
 from sojourn.operations.core import Command, Operation
 from sojourn.operations.expiry import claim_session
 from sojourn.operations.strays import miss_session
@@ -30,7 +31,6 @@ from sojourn_worker.sweep import Sweeper
 
 __all__ = ["Listener", "listen"]
 
-_FLAGS: Final = "notify-keyspace-events"
 _CHECK_EVERY_S: Final = 3.0
 _SILENCE_S: Final = 10.0
 _WAIT_S: Final = 0.2
@@ -129,17 +129,17 @@ class Listener:
     def _switch_on(self) -> bool:
         """Have Redis notify of expiries, keeping the flags it has; whether that took a change."""
         try:
-            flags = self._link.run(_configuration("CONFIG", "GET", _FLAGS))[1]
-            missing = "".join(flag for flag, by in (("E", "E"), ("x", "xA"), ("e", "eA")) if not set(by) & set(flags))
+            flags = self._link.run(_configuration("CONFIG", "GET", NOTIFICATIONS))[1]
+            missing = missing_flags(flags)
             if missing:
-                self._link.run(_configuration("CONFIG", "SET", _FLAGS, flags + missing))
-                LOG.info("notifications switched on", option=_FLAGS, value=flags + missing)
+                self._link.run(_configuration("CONFIG", "SET", NOTIFICATIONS, flags + missing))
+                LOG.info("notifications switched on", option=NOTIFICATIONS, value=flags + missing)
         except StoreUnavailable:
             raise
         except (StoreError, IndexError) as error:
             if self._may_configure:
                 self._may_configure = False
-                told = f"make sure that {_FLAGS} contains Exe, or rely on the sweeper"
+                told = f"make sure that {NOTIFICATIONS} contains Exe, or rely on the sweeper"
                 LOG.warning("notifications cannot be switched on", error=error, then=told)
             return False
         self._may_configure = True

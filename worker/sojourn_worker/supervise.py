@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Final
 
 from sojourn.errors import SettingsError
@@ -13,6 +14,7 @@ from sojourn_worker import config
 from sojourn_worker.child import MISFIT, Child
 from sojourn_worker.logs import LOG, set_up
 from sojourn_worker.serve import Server
+from sojourn_worker.presence import present
 from sojourn_worker.stop import Stop
 
 __all__ = ["ROLES", "expand", "run_role", "supervise"]
@@ -55,8 +57,11 @@ def run_role(role: str, settings: Settings, *, alone: bool = True) -> int:
     stop.install()
     server = Server(settings, lambda: {role: not stop.requested})
     server.keep_running(time.monotonic())
+    # Those that run jobs fork, and tell of themselves between their jobs.
+    told = nullcontext() if role.startswith("jobs:") else present(settings, role)
     try:
-        code = _entry(role)(settings, stop)
+        with told:
+            code = _entry(role)(settings, stop)
     finally:
         server.close()
     LOG.info("stopped")

@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any, Final
 
 from redis import Redis
+from redis.client import Pipeline
 from redis.exceptions import ConnectionError, RedisError, TimeoutError  # noqa: A004 - Redis's own
 from rq import Queue, Worker
 from rq.exceptions import AbandonedJobError, NoSuchJobError, StopRequested
@@ -29,6 +30,7 @@ from sojourn_worker.blame import blame_for, once_more, runs_hook, sound, told, w
 from sojourn_worker.burial import NO_SUCH_HOOK, bury_event, bury_unreadable, scope
 from sojourn_worker.hooks import HookFailed, HookHeldUp
 from sojourn_worker.logs import LOG, tell_left_out
+from sojourn_worker.presence import Presence
 from sojourn_worker.queues import (
     HOOKS,
     RUN_HOOK,
@@ -67,7 +69,10 @@ class JobsWorker(Worker):
     queue_class = SafeQueue
     job_class = SafeJob
 
-    def __init__(self, settings: Settings, queue: SafeQueue, connection: Redis, stop: Stop) -> None:
+    def __init__(
+        self, settings: Settings, queue: SafeQueue, connection: Redis, stop: Stop, presence: Presence | None = None
+    ) -> None:
+        self._presence = presence
         super().__init__(
             [queue],
             connection=connection,
@@ -93,6 +98,12 @@ class JobsWorker(Worker):
     def dequeue_timeout(self) -> int:
         """Seconds to wait for a job before looking after the dead and the retries."""
         return 1
+
+    def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
+        """Give a sign of life."""
+        super().heartbeat(timeout, pipeline)
+        if self._presence is not None:
+            self._presence.tell()
 
     def get_heartbeat_ttl(self, job: Job) -> int:
         """Seconds without a sign of life after which a job's worker counts as dead."""
@@ -460,10 +471,11 @@ def work(settings: Settings, stop: Stop, kind: str) -> int:
     connection = connect(settings)
     queue = open_queue(settings, kind, connection)
     outage = Outage("the queues' Redis")
+    presence = Presence(settings, f"jobs:{kind}")
     LOG.info("working on queue", queue=queue.name)
     while not stop.requested:
         try:
-            JobsWorker(settings, queue, connection, stop).work(logging_level=None)
+            JobsWorker(settings, queue, connection, stop, presence).work(logging_level=None)
         except RedisError as error:
             stop.install()
             stop.wait(outage.failed(error))
@@ -472,6 +484,7 @@ def work(settings: Settings, stop: Stop, kind: str) -> int:
         if not stop.requested:
             # RQ's worker ends when Redis stays away; the next one takes up what this one left.
             stop.wait(outage.failed(ConnectionError("the RQ worker ended")))
+    presence.leave()
     connection.close()
     return 0
 

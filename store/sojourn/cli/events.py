@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -22,11 +21,10 @@ if TYPE_CHECKING:
     from sojourn.events import Event, Start
     from sojourn.peek import From
 
-__all__ = ["event_json", "events", "show_events"]
+__all__ = ["event_json", "event_line", "events", "show_events"]
 
 _SHOWN: Final = 20
 _PAGE: Final = 10_000
-_POLL_S: Final = 0.2
 _LONGEST: Final = 100
 _SHORTEST_S: Final = 0.001
 _STYLES: Final = {
@@ -39,7 +37,6 @@ _STYLES: Final = {
     output=(Lines("Event"), Document("Forgotten", when="with --forget")),
     examples=[
         "sojourn events --limit 5",
-        "sojourn events --follow",
         "sojourn events --from oldest --limit 1000 --json",
         "sojourn events --group billing --follow",
         "sojourn events --group billing --forget --dry-run",
@@ -47,10 +44,10 @@ _STYLES: Final = {
 )
 @click.option("--group", metavar="GROUP", shell_complete=completes_group,
               help="Take events as one of this group: each goes to one of its members.")  # fmt: skip
-@click.option("--follow", "-f", is_flag=True, help="Wait for further events.")
+@click.option("--follow", "-f", is_flag=True, help="With --group: wait for further events.")
 @click.option("--from", "start", type=click.Choice(["oldest", "new"]),
               help="Where to begin. Without it: at the last ones; a new group: at new ones.")  # fmt: skip
-@click.option("--limit", type=click.IntRange(min=1), help=f"Events at most.  [default: {_SHOWN} where not following]")
+@click.option("--limit", type=click.IntRange(min=1), help=f"Events at most.  [default: {_SHOWN} without --group]")
 @click.option("--forget", is_flag=True, help="Remove the group, which else keeps its events from being trimmed.")
 @DRY_RUN
 @YES
@@ -61,8 +58,8 @@ def events(
 ) -> None:  # fmt: skip
     """Show what happened to sessions, oldest first.
 
-    Without a group this only looks: nothing is taken from anybody. --forget removes a group, with the note of what it
-    has still to read: --dry-run tells how much that is.
+    Without a group this only looks: nothing is taken from anybody. To see events as they come: sojourn watch. --forget
+    removes a group, with the note of what it has still to read: --dry-run tells how much that is.
     """
     if forget:
         _forget(state, group, others_given=bool(follow or start or limit), dry_run=dry_run, yes=yes)
@@ -74,9 +71,12 @@ def events(
         timeout = None if follow else _SHORTEST_S
         show_events(state, state.store.events(group, start=begin, timeout=timeout, limit=limit))
         return
+    if follow:
+        raise click.UsageError("--follow goes with --group; to see events as they come: sojourn watch",
+                               click.get_current_context())  # fmt: skip
     if start is None and limit is not None and limit > _PAGE:
         raise click.UsageError(f"the last {_PAGE} at most; for more: --from oldest", click.get_current_context())
-    show_events(state, _look(state, start or "recent", follow=follow, limit=limit))
+    show_events(state, _look(state, start or "recent", limit))
 
 
 def _forget(state: State, group: str | None, *, others_given: bool, dry_run: bool, yes: bool) -> None:
@@ -110,23 +110,20 @@ def _standing(state: State, group: str) -> dict[str, Any]:
     return {"found": True, "pending": behind.pending, "lag_s": round(behind.lag_s, 3)}
 
 
-def _look(state: State, start: str, *, follow: bool, limit: int | None) -> Iterator[Event]:
-    left = limit or (None if follow else _SHOWN)
-    first = _SHOWN if start == "recent" and limit is None else _PAGE
-    page = state.store.peek_events(start=cast("From", start), limit=min(left or first, first))
+def _look(state: State, start: str, limit: int | None) -> Iterator[Event]:
+    left = limit or _SHOWN
+    page = state.store.peek_events(start=cast("From", start), limit=min(left, _PAGE))
     while True:
         yield from page.events
-        left = None if left is None else left - len(page.events)
-        if left == 0 or not (follow or (page.events and start == "oldest")):
+        left -= len(page.events)
+        if left == 0 or not (page.events and start == "oldest"):
             return
-        if not page.events:
-            time.sleep(_POLL_S)
-        page = state.store.peek_events(cursor=page.cursor, limit=min(left or _PAGE, _PAGE))
+        page = state.store.peek_events(cursor=page.cursor, limit=min(left, _PAGE))
 
 
 def show_events(state: State, events: Iterable[Event]) -> int:
     """Events on a line each, as they come; how many there were."""
-    return tell_each(state, events, event_json, _line)
+    return tell_each(state, events, event_json, event_line)
 
 
 def event_json(event: Event) -> dict[str, Any]:
@@ -134,7 +131,8 @@ def event_json(event: Event) -> dict[str, Any]:
     return event.to_json() | {"at": exact(event.at)}
 
 
-def _line(event: Event) -> list[Cell]:
+def event_line(event: Event) -> list[Cell]:
+    """What a line says of an event: the time, the type, the session, and who changed what."""
     changes = " ".join(f"{name}={_was(event, name)}{_brief(value)}" for name, value in event.changes.items())
     return [
         Cell(exact(event.at)),

@@ -23,6 +23,7 @@ from sojourn.cli.dead import dead
 from sojourn.cli.doctor import doctor
 from sojourn.cli.ending import delete, end, touch
 from sojourn.cli.events import events
+from sojourn.cli.inspect import inspect
 from sojourn.cli.mcp import mcp
 from sojourn.cli.metrics import health, metrics
 from sojourn.cli.output import complain
@@ -30,8 +31,11 @@ from sojourn.cli.past import history, rehydrate, restore
 from sojourn.cli.reading import get, list_
 from sojourn.cli.secrets import secrets
 from sojourn.cli.shared import Group, State
+from sojourn.cli.shell import shell
 from sojourn.cli.tenant import tenant
 from sojourn.cli.token import rotate, token
+from sojourn.cli.top import top
+from sojourn.cli.watch import watch
 from sojourn.cli.worker import worker
 from sojourn.cli.writing import append, create, update
 from sojourn.errors import SojournError
@@ -156,8 +160,8 @@ def cli(context: click.Context) -> None:
 
 
 for _command in (
-    create, get, list_, update, append, touch, end, delete, rotate, token, events, history, restore, rehydrate, mcp,
-    dead, worker, archive, audit, tenant, acl, doctor, health, metrics, cleanup,
-    secrets, config, completion,
+    create, get, list_, update, append, touch, end, delete, rotate, token, events, watch, inspect, top, history,
+    restore, rehydrate, mcp, dead, worker, archive, audit, tenant, acl, doctor, health, metrics, cleanup,
+    secrets, config, shell, completion,
 ):  # fmt: skip
     cli.add_command(_command)

@@ -107,6 +107,102 @@ class EventJson(TypedDict):
     before: Annotated[dict[str, Any] | None, D(description="what changed fields held; null where that was not kept")]
 
 
+class InspectedJson(TypedDict):
+    """A key, a row or a job that belongs to a session, or should."""
+
+    part: Annotated[str, D(description="record, marks, indexes, logs, tokens, limits, events, jobs or archive")]
+    what: str
+    where: Annotated[str, D(description="the key in Redis, or the table in PostgreSQL")]
+    value: Annotated[Any, D(description="what is there, without secrets; null: nothing")]
+    ttl_ms: Annotated[int | None, D(description="for how much longer; null: for ever, or as long as what it is in")]
+    drift: Annotated[str, D(description="what is wrong with it; '' where nothing is")]
+    command: Annotated[str, D(description="the line for a shell that shows the same")]
+    ttl_command: str | None
+
+
+class InspectionJson(TypedDict):
+    """A session, taken apart."""
+
+    session_id: str
+    tenant: str
+    state: Annotated[str, D(description="live, overdue, ended, archived, damaged or missing")]
+    status: str | None
+    version: int | None
+    partition: int
+    at_ms: Annotated[int, D(description="when, by Redis's clock")]
+    drift: Annotated[int, D(description="how many of the items are not as they should be")]
+    items: list[InspectedJson]
+    unseen: Annotated[list[str], D(description="what could not be looked at, and why")]
+    elsewhere: Annotated[list[str], D(description="where there is no such session: other tenants that have it")]
+    now_id: Annotated[str | None, D(description="under which id it goes on, where that was changed")]
+
+
+class TopRowJson(TypedDict):
+    """One tenant's sessions, or those of one kind, at one moment."""
+
+    at: str | None
+    by: Annotated[str, D(description="tenant or kind")]
+    name: str
+    live: int
+    pending: int
+    in_progress: int
+    overdue: Annotated[int | None, D(description="past their deadline, awaiting cleanup; null: not known by kind")]
+    completed: Annotated[int, D(description="this and the next four: ended so, since they are counted")]
+    failed: int
+    terminated: int
+    expired: int
+    deleted: int
+    created_per_s: float | None
+    ended_per_s: float | None
+    memory_bytes: int | None
+
+
+class TopSummaryJson(TypedDict):
+    """A deployment as a whole."""
+
+    live: int
+    overdue: int
+    created_per_s: float | None
+    ended_per_s: float | None
+    expiry_lag_s: Annotated[
+        float | None, D(description="how long after the deadline sessions were claimed, on average")
+    ]
+    expiry_lag_p99_s: Annotated[float | None, D(description="null: none, or more than the last bucket")]
+    dirty: Annotated[int, D(description="sessions that wait for the archive")]
+    archive_lag_s: Annotated[float, D(description="for how long the first of them has been waiting")]
+    outbox: int
+    slowest_group: str | None
+    group_lag_s: float
+    queues: Annotated[dict[str, int], D(description="jobs that wait, by queue")]
+    workers: Annotated[dict[str, int], D(description="workers that are alive, by queue")]
+    queues_answer: bool
+    dead_letters: int
+    lost: int
+    redis_memory_bytes: int | None
+    redis_memory_limit_bytes: Annotated[int | None, D(description="0: none")]
+
+
+class TopHookJson(TypedDict):
+    """A hook."""
+
+    name: str
+    runs_per_s: float | None
+    failed: int
+    average_s: float | None
+    p95_s: Annotated[float | None, D(description="null: none, or more than the last bucket")]
+    dead_letters: int
+
+
+class TopJson(TypedDict):
+    """A frame of the live view."""
+
+    at: Annotated[str | None, D(description="by Redis's clock; null: it has not answered yet")]
+    problem: Annotated[str | None, D(description="why the rest is not of this moment")]
+    summary: TopSummaryJson | None
+    rows: list[TopRowJson]
+    hooks: list[TopHookJson]
+
+
 class ForgottenJson(TypedDict):
     """What forgetting a group of readers came to."""
 
@@ -426,19 +522,31 @@ class SettingJson(TypedDict):
 
 
 class FindingJson(TypedDict):
-    """What doctor found."""
+    """What one check of doctor found; as CSV, a row."""
+
+    check: Annotated[str, D(description="its name, as --check takes it")]
+    severity: Annotated[str, D(description="ok, info, warning or error")]
+    found: str
+    why: Annotated[str, D(description="why it matters; empty where all is well")]
+    mend: Annotated[str, D(description="what to do, in words")]
+    commands: Annotated[list[str], D(description="the commands that do it")]
+    fixable: Annotated[bool, D(description="whether --fix does it")]
+
+
+class FixJson(TypedDict):
+    """What came of mending what one check found."""
 
     check: str
-    severity: str
-    found: str
-    why: str
-    mend: str
+    done: Annotated[str, D(description="what was done, or with --dry-run would be; empty where it failed")]
+    failed: Annotated[str, D(description="why it could not be mended; empty where it was")]
+    left: Annotated[list[FindingJson], D(description="what the check finds now that is not well")]
 
 
 class FindingsJson(TypedDict):
-    """All that doctor found."""
+    """What doctor found, and what it mended."""
 
     findings: list[FindingJson]
+    fixes: NotRequired[Annotated[list[FixJson], D(description="only with --fix")]]
 
 
 class MetricsJson(TypedDict):

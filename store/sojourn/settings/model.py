@@ -229,6 +229,9 @@ class Settings(BaseSettings):
     """And at which port; 0: any that is free, None: it does not."""
     operation_metrics: bool = False
     """Whether clients count their calls, by result and duration, in Redis, so that a worker's ``/metrics`` tells."""
+    tells_settings: bool = False
+    """Whether a store tells in Redis, once, which of its settings must agree with others', for ``sojourn doctor`` to
+    compare; it holds no secret. Workers always do. A login that is confined to a tenant cannot."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["console", "json"] | None = None
     """How workers write their log lines to standard error; None: for a console on a terminal, else as JSON."""

@@ -26,16 +26,18 @@ _CALL: Final = re.compile(r"redis\.p?call\(\s*'([A-Z]+)'(?:,\s*'([A-Z]+)')?")
 _CONTAINERS: Final = frozenset({"XINFO", "XGROUP", "OBJECT", "MEMORY", "CLIENT", "CONFIG", "SCRIPT", "FUNCTION", "ACL"})
 _FOR_WORKERS: Final = frozenset(
     {
-        "acknowledge_batch", "bury_event", "claim_due", "claim_session", "comb_strays", "erase_tenant",
-        "isolate_tenant", "mark_dirty", "miss_session", "move_sessions", "note_sweep", "rehydrate_session",
-        "revive_event", "settle_sessions", "tell_erased", "tell_event", "trim_events",
+        "acknowledge_batch", "bury_event", "check_entries", "check_keys", "check_sessions", "check_total",
+        "claim_due", "claim_session", "comb_strays", "drop_consumers", "erase_tenant", "isolate_tenant", "mark_dirty",
+        "miss_session", "move_sessions", "note_sweep", "rehydrate_session", "revive_event", "settle_sessions",
+        "tell_client", "tell_erased", "tell_event", "trim_events",
     }
 )  # fmt: skip
 """The scripts that no client runs; all others are the clients'."""
 _PLAIN: Final = (
-    "CLIENT|SETINFO", "CLIENT|SETNAME", "DEL", "EVAL", "EVALSHA", "GET", "HGETALL", "HMGET", "LRANGE", "PEXPIRE",
-    "PING", "RPUSH", "SMEMBERS", "TIME", "XACK", "XAUTOCLAIM", "XCLAIM", "XGROUP|CREATE", "XGROUP|DESTROY", "XRANGE",
-    "XREADGROUP", "XREVRANGE", "ZSCAN",
+    "CLIENT|SETINFO", "CLIENT|SETNAME", "DEL", "EVAL", "EVALSHA", "EXISTS", "GET", "HGET", "HGETALL", "HMGET", "LLEN",
+    "LRANGE", "MEMORY|USAGE", "PEXPIRE", "PING", "PTTL", "RPUSH", "SISMEMBER", "SMEMBERS", "TIME", "TYPE", "XACK",
+    "XAUTOCLAIM", "XCLAIM", "XGROUP|CREATE", "XGROUP|DESTROY", "XINFO|STREAM", "XRANGE", "XREAD", "XREADGROUP",
+    "XREVRANGE", "ZRANGE", "ZSCAN", "ZSCORE",
 )  # fmt: skip
 """What clients send as plain commands; a test runs their whole suite with no more than this."""
 _SHORTEST: Final = 16

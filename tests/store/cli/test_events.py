@@ -96,7 +96,7 @@ def test_forgetting_a_group(run: Run, client: Any, store: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [["--forget"], ["--forget", "--group", "g", "--follow"], ["--dry-run"], ["--group", "a b"]]
+    "options", [["--forget"], ["--forget", "--group", "g", "--follow"], ["--dry-run"], ["--group", "a b"], ["--follow"]]
 )
 def test_refused(run: Run, options: list[str]) -> None:
     """What makes no sense is a usage error."""

@@ -49,7 +49,7 @@ def test_a_pipe_of_ids(start: Start, store: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "args", [["list", "--all"], ["list", "--all", "--ids"], ["list", "--all", "--json"], ["events", "-f"]]
+    "args", [["list", "--all"], ["list", "--all", "--ids"], ["list", "--all", "--json"], ["watch", "--since", "1h"]]
 )
 def test_a_closed_pipe_is_quiet(start: Start, store: Any, args: list[str]) -> None:
     """Whoever reads only the first line, as ``head`` does, sees no complaint."""
@@ -58,7 +58,7 @@ def test_a_closed_pipe_is_quiet(start: Start, store: Any, args: list[str]) -> No
     assert process.stdout is not None
     process.stdout.read(1)
     process.stdout.close()
-    if args == ["events", "-f"]:
+    if args[0] == "watch":
         process.stdout = None
         eventually(lambda: store.create() and process.poll() is not None, deadline_s=20)
     assert process.stderr is not None
@@ -80,10 +80,10 @@ def test_a_full_disk_is_told_on_one_line(start: Start, store: Any) -> None:
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("options", [[], ["--group", "g"]])
-def test_following_until_ctrl_c(start: Start, store: Any, options: list[str]) -> None:
+@pytest.mark.parametrize("command", [["watch"], ["events", "--follow", "--from", "new", "--group", "g"]])
+def test_following_until_ctrl_c(start: Start, store: Any, command: list[str]) -> None:
     """Events come as they happen; Ctrl-C ends it with 130 and no traceback."""
-    process = start("events", "--follow", "--from", "new", "--json", *options, preexec_fn=sigint_at_its_default)
+    process = start(*command, "--json", preexec_fn=sigint_at_its_default)
     lines: list[str] = []
     assert process.stdout is not None
     reader = threading.Thread(target=lambda out: lines.extend(iter(out.readline, "")), args=(process.stdout,))
