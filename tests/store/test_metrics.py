@@ -24,7 +24,7 @@ from sojourn.operations.dead import hook_scope
 
 
 def _settings(url: str, **more: Any) -> Settings:
-    return Settings(redis_url=url, partitions=8, events_alarm=100, **more)
+    return Settings(redis_url=url, partitions=8, events_alarm=100, events_cap=100, **more)
 
 
 def _sample(metrics: Metrics, name: str, **labels: str) -> float | None:

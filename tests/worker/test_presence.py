@@ -97,7 +97,8 @@ def test_contradictions(any_redis_url: str, other: dict[str, Any], word: str) ->
     archive = {"archive_url": "postgresql://u:sekret@a/x"}
     settings = settings_for(any_redis_url, hooks=HOOKS, **archive)
     with present(settings, "dispatch"), present(settings.model_copy(update=_parsed(other)), "jobs:hooks"):
-        (found,) = eventually(lambda: _find(settings, "agreement"))
+        eventually(lambda: len(_told(settings)) == 2)
+        (found,) = _find(settings, "agreement")
     assert found.severity == "warning"
     assert word in found.found
     assert "jobs:hooks" in found.found

@@ -19,6 +19,7 @@ __all__ = ["Presence", "present"]
 
 _PATIENCE_S: Final = 1.0
 _LOOK_S: Final = 1.0
+_LEAVE_S: Final = 0.2
 
 
 class Presence:
@@ -37,6 +38,7 @@ class Presence:
             settings.model_copy(update={"retries": 0, "socket_timeout": min(settings.socket_timeout, _PATIENCE_S)})
         )
         self._tell_at = 0.0
+        self._is_told = False
 
     def tell(self) -> None:
         """Tell it, if it is time to; not in a child that inherited this."""
@@ -48,13 +50,16 @@ class Presence:
     def leave(self) -> None:
         """Tell that the role ends."""
         if os.getpid() == self._pid:
-            self._say(leaves=True)
+            if self._is_told:  # else Redis is away, and stopping must not wait for it
+                self._say(leaves=True)
             self._transport.close()
 
     def _say(self, *, leaves: bool) -> None:
         try:
             self._transport.execute([tell_client(self._settings, self._role, leaves=leaves)])
+            self._is_told = True
         except SojournError as error:
+            self._is_told = False
             LOG.debug("sign of life cannot be told", error=error)
 
 
@@ -75,5 +80,5 @@ def present(settings: Settings, role: str) -> Iterator[None]:
         yield
     finally:
         over.set()
-        thread.join(2 * _PATIENCE_S)
+        thread.join(_LEAVE_S)
         presence.leave()

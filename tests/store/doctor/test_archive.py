@@ -58,7 +58,7 @@ def test_rights(archived: World) -> None:
         connection.execute("GRANT USAGE ON SCHEMA sojourn TO doctor_reader")
         connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA sojourn TO doctor_reader")
         url = archived.settings.archive_url or ""
-        parts = psycopg.conninfo.conninfo_to_dict(url) | {"user": "doctor_reader", "password": "x"}
+        parts: dict[str, Any] = {**psycopg.conninfo.conninfo_to_dict(url), "user": "doctor_reader", "password": "x"}
         archived.settings = archived.settings.model_copy(
             update={"archive_url": psycopg.conninfo.make_conninfo(**parts)}
         )

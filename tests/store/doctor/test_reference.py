@@ -58,7 +58,7 @@ def _texts() -> Iterator[str]:
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inner:
                 yield node.value
             elif isinstance(node, ast.JoinedStr):
-                yield "".join(each.value if isinstance(each, ast.Constant) else "x" for each in node.values)
+                yield "".join(str(each.value) if isinstance(each, ast.Constant) else "x" for each in node.values)
 
 
 SOJOURN = sorted({each for each in _texts() if each.startswith("sojourn ")})
@@ -83,7 +83,7 @@ def _redis_calls() -> Iterator[list[str]]:
     for path in PACKAGE.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "redis_cli":
-                yield [each.value if isinstance(each, ast.Constant) else "x" for each in node.args]  # type: ignore[misc]
+                yield [str(each.value) if isinstance(each, ast.Constant) else "x" for each in node.args]
     for text in _texts():
         for beginning in ("x ", "redis-cli -u $SOJOURN_QUEUE_URL "):
             if text.startswith(beginning) and text[len(beginning) :].split()[:1] and text.split()[1].isupper():

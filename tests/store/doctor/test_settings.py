@@ -52,5 +52,5 @@ def test_found(away: dict[str, Any], given: dict[str, Any], severity: str, word:
 def test_sound(away: dict[str, Any]) -> None:
     """The defaults, and hooks with time to end."""
     assert [each.severity for each in _found(Settings(**away))] == ["ok"]
-    hooked = Settings(**away, hooks=HOOK, drain_timeout=60.0, archive_url=ARCHIVE)  # type: ignore[arg-type]
+    hooked = Settings(**away, hooks=HOOK, drain_timeout=60.0, archive_url=ARCHIVE)
     assert [each.severity for each in _found(hooked)] == ["ok"]
