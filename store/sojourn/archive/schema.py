@@ -44,7 +44,7 @@ def init(url: str, *, sql: bool = False, timeout_s: float = _TIMEOUT_S) -> str:
         The SQL, or else the version that the tables now have.
 
     Raises:
-        What `migrate` raises.
+        SojournError: what `migrate` raises.
 
     Example:
         >>> "CREATE TABLE sojourn.sessions" in init("postgresql://localhost/sojourn", sql=True)
@@ -110,7 +110,7 @@ def goes_down(url: str, to: str, *, timeout_s: float = _TIMEOUT_S) -> bool:
     """Whether `migrate` to that version would go down, and so drop data.
 
     Raises:
-        What `migrate` raises.
+        SojournError: what `migrate` raises.
     """
     target = _known(to)
     return target < _checked(url, held_version(url, timeout_s=timeout_s))
