@@ -1,0 +1,46 @@
+"""All that the documents show runs: code, commands, settings and drawings, page by page, on one deployment."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from tests.acceptance.documents import PAGES, ROOT, blocks, on_path
+from tests.acceptance.page import read
+
+_TOLD_BY_TESTS_OF_THEIR_OWN = {
+    "README.md": "test_readme.py",
+    "docs/recovery.md": "test_recovery.py",
+    "docs/security.md": "test_security.py",
+}
+_NAMES = {str(page.relative_to(ROOT)): page for page in PAGES}
+
+
+@pytest.fixture
+def environment(
+    any_redis_url: str, postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, str]:
+    """Give a reader's environment: two servers, a folder to stand in, the commands on the PATH."""
+    for name in [each for each in os.environ if each.startswith("SOJOURN_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PATH", on_path())
+    monkeypatch.setenv("SOJOURN_REDIS_URL", any_redis_url)
+    monkeypatch.setenv("SOJOURN_ARCHIVE_URL", postgres_url)
+    monkeypatch.setenv("PYTHONWARNINGS", "error")
+    monkeypatch.chdir(tmp_path)
+    return dict(os.environ)
+
+
+@pytest.mark.parametrize(
+    "name", [each for each, page in _NAMES.items() if any(blocks(page)) and each not in _TOLD_BY_TESTS_OF_THEIR_OWN]
+)
+def test_what_a_page_shows_is_so(name: str, environment: dict[str, str], tmp_path: Path) -> None:
+    """The blocks of a page do what it says, in its order."""
+    read(_NAMES[name], tmp_path, environment)
+
+
+def test_pages_with_tests_of_their_own_have_them() -> None:
+    """What is left out above is done by a test that reads the same page."""
+    for name, test in _TOLD_BY_TESTS_OF_THEIR_OWN.items():
+        assert _NAMES[name].name in (ROOT / "tests" / "acceptance" / test).read_text("utf-8")
