@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+import ast
+import inspect
+import re
+from datetime import timedelta
+from typing import Final, NamedTuple
 
-import griffe
 from pydantic import BaseModel, SecretStr
 from pydantic_core import PydanticUndefined
 
@@ -22,13 +25,31 @@ _MODELS: Final[tuple[tuple[type[BaseModel], str, str], ...]] = (
 """The models with the setting that each is the type of, and a sentence before its table."""
 
 
+class _Attribute(NamedTuple):
+    annotation: str
+    docstring: str
+
+
+_SECTIONS: Final = frozenset(name for _, name, _ in _MODELS)
+"""Settings with a heading of their own, and so an anchor."""
+
+
+def _attributes(model: type[BaseModel]) -> dict[str, _Attribute]:
+    """The fields of a model as its source has them; a docstring is the text that follows a field."""
+    body = ast.parse(inspect.getsource(model)).body[0]
+    assert isinstance(body, ast.ClassDef)
+    found = {}
+    for statement, after in zip(body.body, [*body.body[1:], None], strict=True):
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+            told = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) and after.value.value
+            docstring = " ".join(str(told or "").split())
+            found[statement.target.id] = _Attribute(ast.unparse(statement.annotation), docstring)
+    return {name: found[name] for name in model.model_fields}
+
+
 def documented(model: type[BaseModel]) -> dict[str, str]:
     """The fields of a model, each with its docstring in one line; "" where it has none."""
-    found = griffe.load(model.__module__, resolve_aliases=False)[model.__name__]
-    return {
-        name: " ".join(found.members[name].docstring.value.split()) if found.members[name].docstring else ""
-        for name in model.model_fields
-    }
+    return {name: attribute.docstring for name, attribute in _attributes(model).items()}
 
 
 def settings_text() -> str:
@@ -48,18 +69,16 @@ def settings_text() -> str:
 
 def _table(model: type[BaseModel], *, of_environment: bool) -> list[str]:
     rows = ["| setting | type | default | meaning |", "| --- | --- | --- | --- |"]
-    loaded = griffe.load(model.__module__, resolve_aliases=False)[model.__name__]
-    for name, meaning in documented(model).items():
-        if not meaning:
+    for name, attribute in _attributes(model).items():
+        if not attribute.docstring:
             raise ValueError(f"{model.__name__}.{name} has no docstring, so the reference of settings cannot tell what it is")
-        anchor = f'<a id="{name}"></a>' if of_environment else ""
-        cells = [f"{anchor}`{name}`", _type(loaded.members[name]), _default(model, name), _markdown(meaning)]
+        anchor = f'<a id="{name}"></a>' if of_environment and name not in _SECTIONS else ""
+        cells = [f"{anchor}`{name}`", _type(attribute.annotation), _default(model, name), _markdown(attribute.docstring)]
         rows.append(f"| {' | '.join(cells)} |")
     return rows
 
 
-def _type(attribute: Any) -> str:
-    text = str(attribute.annotation)
+def _type(text: str) -> str:
     for before, after in _WORDS:
         text = text.replace(before, after)
     return text.replace("|", "or").replace('"', "`") if "Literal" not in text else _choices(text)
@@ -98,8 +117,10 @@ def _default(model: type[BaseModel], name: str) -> str:
     value = field.get_default(call_default_factory=True, validated_data={})
     if isinstance(value, BaseModel):
         return f"[below](#{name})"
-    if hasattr(value, "total_seconds"):
-        return f"`{value.total_seconds():g}` s"
+    if isinstance(value, timedelta):
+        return _duration(value.total_seconds())
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
     if value is None:
         return "null"
     if isinstance(value, SecretStr) or value in ((), {}, ""):
@@ -107,5 +128,13 @@ def _default(model: type[BaseModel], name: str) -> str:
     return f"`{value}`"
 
 
+def _duration(seconds: float) -> str:
+    for unit, size in (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)):
+        count, rest = divmod(seconds, size)
+        if count and not rest:
+            return f"{count:g} {unit}{'s' if count > 1 else ''}"
+    return f"{seconds:g} seconds"
+
+
 def _markdown(text: str) -> str:
-    return text.replace("``", "`").replace("|", "\\|").replace("<", "&lt;") if "`" not in text else text.replace("``", "`").replace("|", "\\|")
+    return re.sub(r"\bNone\b", "null", text).replace("``", "`").replace("|", "\\|")

@@ -213,7 +213,7 @@ class Settings(BaseSettings):
     archive_timeout: Seconds = 10.0
     """For one statement, and for connecting."""
     backstop_interval: Seconds = 30.0
-    """How often workers comb the indexes for records that vanished, and trim the outboxes."""
+    """How often a job claims all that is due, in case no listener runs, and combs the indexes for vanished records."""
     drain_timeout: Seconds = 10.0
     """How long workers may finish what they are doing after SIGTERM."""
     secret_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
