@@ -26,17 +26,20 @@ from sojourn.embedded import bundled_redis
 _FETCHED = re.compile(r"<(?:script|link|img|iframe|source)\b[^>]*?\b(?:src|href)=\"?((?:https?:)?//[^\" >]+)[^>]*>")
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the site as `scripts/docs build` does, in a folder of its own."""
-    project = tmp_path_factory.mktemp("site")
-    shutil.copytree(ROOT / "docs", project / "docs")
-    shutil.copy(ROOT / "mkdocs.yml", project)
-    assert _docs.build(project) == []
-    return project / "build" / "site"
+@pytest.mark.timeout(300)  # the build takes some ten seconds of a processor, and others may want it too
+def test_the_site_is_built_and_tells_all_that_there_is(tmp_path: Path) -> None:
+    """Built as `scripts/docs build` does, it has no fault, fetches nothing, and its reference is complete."""
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    shutil.copy(ROOT / "mkdocs.yml", tmp_path)
+    assert _docs.build(tmp_path) == []
+    site = tmp_path / "build" / "site"
+    _check_nothing_is_fetched(site)
+    _check_drawings(site)
+    _check_names(site)
+    _check_generated(site)
 
 
-def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
+def _check_nothing_is_fetched(site: Path) -> None:
     """No page asks for a script, style, font or picture of another host."""
     pages = list(site.rglob("*.html"))
     assert len(pages) > len(nav.named_pages(ROOT / "mkdocs.yml"))
@@ -47,28 +50,33 @@ def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
     assert not re.search(r"url\(\s*[\"']?(?:https?:)?//", styles)
 
 
-def test_each_drawing_is_in_its_page(site: Path) -> None:
-    """Mermaid blocks became pictures."""
+def _check_drawings(site: Path) -> None:
+    """Mermaid blocks became pictures, where there is a renderer."""
+    drawn = draw("flowchart LR\n a --> b") is not None
     for page in PAGES[1:]:
         count = sum(block.language == "mermaid" for block in blocks(page))
         made = (site / page.relative_to(ROOT / "docs")).with_suffix(".html").read_text("utf-8")
-        assert made.count('<div class="drawing"><svg') == count
-        assert 'class="mermaid"' not in made
+        assert made.count('<div class="drawing"><svg') == (count if drawn else 0)
+        assert made.count('class="mermaid"') == (0 if drawn else count)
 
 
-def test_the_reference_tells_of_every_public_name(site: Path) -> None:
+def _check_names(site: Path) -> None:
     """What `sojourn` and its public packages export has an entry that can be linked to."""
     inventory = (site / "objects.inv").read_bytes()
     entries = zlib.decompress(inventory.split(b"\n", 4)[4]).decode()
-    known = {line.split(" ", 1)[0].rpartition(".")[2] for line in entries.splitlines()}
+    known = {line.split(" ", 1)[0] for line in entries.splitlines()}
     for module in (sojourn, sojourn.errors, archive, transfer, secrets, tenants, embedded):
-        missing = set(module.__all__) - known - {"errors"}
-        assert not missing, f"{module.__name__}: {sorted(missing)} are in no page of docs/reference"
+        for name in set(module.__all__) - {"errors"}:
+            exported = getattr(module, name)
+            home = getattr(exported, "__module__", module.__name__)
+            spellings = {f"{module.__name__}.{name}", f"{home}.{name}"}
+            assert spellings & known, f"{module.__name__}.{name} is in no page of docs/reference"
 
 
-def test_the_reference_tells_of_every_command_key_and_setting(site: Path) -> None:
-    """The generated pages have a heading for each command, and a row for each key and setting."""
-    reference = {each: html.unescape((site / "reference" / f"{each}.html").read_text("utf-8")) for each in ("cli", "keys", "settings")}
+def _check_generated(site: Path) -> None:
+    """There is a heading for each command, and a row for each key and setting."""
+    names = ("cli", "keys", "settings")
+    reference = {each: html.unescape((site / "reference" / f"{each}.html").read_text("utf-8")) for each in names}
     for _, context in walk():
         assert f'id="{context.command_path.replace(" ", "-")}"' in reference["cli"]
     rows = list(key_rows())
