@@ -15,5 +15,5 @@ def decisions_text() -> str:
     lines = []
     for path in sorted(_FOLDER.glob("[0-9]*.md")):
         number, _, title = path.read_text("utf-8").partition("\n")[0].removeprefix("# ").partition(". ")
-        lines.append(f"| {number} | [{title}]({path.name}) |")
+        lines.append(f"| {number} | [{title}](adr/{path.name}) |")
     return "\n".join(["| | decision |", "| ---: | --- |", *lines])

@@ -12,7 +12,7 @@ import yaml
 __all__ = ["faults", "named_pages"]
 
 _LISTED_ELSEWHERE = re.compile(r"adr/[0-9]{4}-[\w-]+\.md")
-"""The decisions: adr/index.md lists them all."""
+"""The decisions: decisions.md lists them all."""
 
 
 class _Loader(yaml.SafeLoader):
