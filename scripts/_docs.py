@@ -19,6 +19,7 @@ from docs_site import nav
 __all__ = ["build"]
 
 ROOT = Path(__file__).resolve().parent.parent
+_ZENSICAL = (sys.executable, "-m", "zensical")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _TOLD_ONLY = ("griffe: ",)
 """How lines begin that tell of faults which the generator lets pass."""
@@ -27,7 +28,7 @@ _TOLD_ONLY = ("griffe: ",)
 def build(root: Path) -> list[str]:
     """Build the site of the project at `root`, whose docs/ and mkdocs.yml they are; what is wrong is the result."""
     found = nav.faults(root / "mkdocs.yml", root / "docs")
-    command = [*_zensical(root), "build", "--strict", "--clean", "-f", str(root / "mkdocs.yml")]
+    command = [*_ZENSICAL, "build", "--strict", "--clean", "-f", str(root / "mkdocs.yml")]
     done = subprocess.run(command, cwd=root, env=_environment(), capture_output=True, text=True, check=False)  # noqa: S603
     said = _COLOURS.sub("", done.stdout + done.stderr)
     found += [line for line in said.splitlines() if line.startswith(_TOLD_ONLY)]
@@ -40,12 +41,8 @@ def serve(root: Path, address: str) -> int:
     """Show the site at `address`, and again whenever a page changes, until interrupted."""
     for fault in nav.faults(root / "mkdocs.yml", root / "docs"):
         print(f"[docs] {fault}", flush=True)
-    command = [*_zensical(root), "serve", "-f", str(root / "mkdocs.yml"), "--dev-addr", address]
+    command = [*_ZENSICAL, "serve", "-f", str(root / "mkdocs.yml"), "--dev-addr", address]
     return subprocess.run(command, cwd=root, env=_environment(), check=False).returncode  # noqa: S603
-
-
-def _zensical(_root: Path) -> list[str]:
-    return [sys.executable, "-m", "zensical"]
 
 
 def _environment() -> dict[str, str]:

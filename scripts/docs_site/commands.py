@@ -16,7 +16,9 @@ _GLOBAL: Final = frozenset(option for each in cli.params if isinstance(each, cli
 """Options that every command takes, told once."""
 
 
-def walk(command: click.Command = cli, context: click.Context | None = None) -> Iterator[tuple[click.Command, click.Context]]:
+def walk(
+    command: click.Command = cli, context: click.Context | None = None
+) -> Iterator[tuple[click.Command, click.Context]]:
     """All commands with their contexts, each group before what is in it, in the order of the help pages."""
     here = click.Context(command, info_name=command.name if context else "sojourn", parent=context)
     yield command, here

@@ -57,14 +57,13 @@ def keys_text() -> str:
     rows = list(key_rows())
     table = [f"| `{each.key}` | {each.type} | {_markdown(each.holds)} |" for each in rows]
     lines = [f"redis-cli {each.command}" for each in rows]
-    return "\n".join(
-        ["| key | type | holds |", "| --- | --- | --- |", *table, "", "## Looking at them", "", _INTRODUCTION, "", "```sh", *lines, "```"]
-    )  # fmt: skip
+    head = ["| key | type | holds |", "| --- | --- | --- |"]
+    return "\n".join([*head, *table, "", "## Looking at them", "", _INTRODUCTION, "", "```sh", *lines, "```"])
 
 
 _INTRODUCTION: Final = (
-    f"One line for each key, in the same order, for the tenant `{_TENANT}` in a deployment with 64 partitions; `$ID` is the "
-    "id of a session. A key that nothing needed yet is not there, and reads as empty."
+    f"One line for each key, in the same order, for the tenant `{_TENANT}` in a deployment with 64 partitions; `$ID` "
+    "is the id of a session. A key that nothing needed yet is not there, and reads as empty."
 )
 
 

@@ -41,8 +41,13 @@ def faults(config: Path, docs: Path) -> list[str]:
     """What is wrong, in sentences for whoever changed the pages."""
     named = named_pages(config)
     there = {str(path.relative_to(docs)) for path in docs.rglob("*.md")}
-    found = [f"{config.name} names {page} in its nav, and there is no docs/{page}" for page in named if page not in there]
-    found += [f"{config.name} names {page} more than once" for page in sorted({each for each in named if named.count(each) > 1})]
+    found = [
+        f"{config.name} names {page} in its nav, and there is no docs/{page}" for page in named if page not in there
+    ]
+    found += [
+        f"{config.name} names {page} more than once"
+        for page in sorted({each for each in named if named.count(each) > 1})
+    ]
     found += [
         f"docs/{page} is in no entry of the nav in {config.name}: name it there"
         for page in sorted(there - set(named))

@@ -19,7 +19,11 @@ _MODELS: Final[tuple[tuple[type[BaseModel], str, str], ...]] = (
     (Settings, "", ""),
     (HookSettings, "hooks", "Each entry of `hooks` is a name with"),
     (ArchiveRetention, "archive_retention", "Each rule in the list `archive_retention` has"),
-    (Limits, "limits", "What one session may hold. Sizes are bytes as stored; too much is refused before anything is sent"),
+    (
+        Limits,
+        "limits",
+        "What one session may hold. Sizes are bytes as stored; too much is refused before anything is sent",
+    ),
     (TenantLimits, "tenant_limits", "What a new tenant begins with; null is no limit"),
 )
 """The models with the setting that each is the type of, and a sentence before its table."""
@@ -36,10 +40,14 @@ _SECTIONS: Final = frozenset(name for _, name, _ in _MODELS)
 
 def _attributes(model: type[BaseModel]) -> dict[str, _Attribute]:
     """The fields of a model as its source has them; a docstring is the text that follows a field."""
-    body = ast.parse(inspect.getsource(model)).body[0]
-    assert isinstance(body, ast.ClassDef)
+    body = [
+        line
+        for each in ast.parse(inspect.getsource(model)).body
+        if isinstance(each, ast.ClassDef)
+        for line in each.body
+    ]
     found = {}
-    for statement, after in zip(body.body, [*body.body[1:], None], strict=True):
+    for statement, after in zip(body, [*body[1:], None], strict=True):
         if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
             told = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) and after.value.value
             docstring = " ".join(str(told or "").split())
@@ -71,9 +79,16 @@ def _table(model: type[BaseModel], *, of_environment: bool) -> list[str]:
     rows = ["| setting | type | default | meaning |", "| --- | --- | --- | --- |"]
     for name, attribute in _attributes(model).items():
         if not attribute.docstring:
-            raise ValueError(f"{model.__name__}.{name} has no docstring, so the reference of settings cannot tell what it is")
+            raise ValueError(
+                f"{model.__name__}.{name} has no docstring, so the reference of settings cannot tell what it is"
+            )
         anchor = f'<a id="{name}"></a>' if of_environment and name not in _SECTIONS else ""
-        cells = [f"{anchor}`{name}`", _type(attribute.annotation), _default(model, name), _markdown(attribute.docstring)]
+        cells = [
+            f"{anchor}`{name}`",
+            _type(attribute.annotation),
+            _default(model, name),
+            _markdown(attribute.docstring),
+        ]
         rows.append(f"| {' | '.join(cells)} |")
     return rows
 
@@ -81,7 +96,7 @@ def _table(model: type[BaseModel], *, of_environment: bool) -> list[str]:
 def _type(text: str) -> str:
     for before, after in _WORDS:
         text = text.replace(before, after)
-    return text.replace("|", "or").replace('"', "`") if "Literal" not in text else _choices(text)
+    return _choices(text) if "Literal" in text else text.replace("|", "or")
 
 
 _WORDS: Final = (
@@ -107,7 +122,8 @@ _WORDS: Final = (
 
 def _choices(text: str) -> str:
     inside = text.partition("Literal[")[2].rpartition("]")[0]
-    return " or ".join(f"`{each.strip().strip(chr(39)).strip(chr(34))}`" for each in inside.split(","))
+    choices = [f"`{each.strip().strip(chr(39))}`" for each in inside.split(",")]
+    return " or ".join([*choices, "null"] if text.endswith("null") else choices)
 
 
 def _default(model: type[BaseModel], name: str) -> str:

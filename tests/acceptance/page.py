@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
-from docs_site.drawings import draw
 from tests.acceptance.documents import Block, blocks
 from tests.acceptance.shell import Shell
 from tests.waiting import eventually
 
+from docs_site.drawings import draw
 from sojourn import Settings
 
 __all__ = ["Reader", "read"]

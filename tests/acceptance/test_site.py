@@ -9,16 +9,16 @@ import subprocess
 import zlib
 from pathlib import Path
 
-import _docs
 import pytest
+from tests.acceptance.documents import PAGES, ROOT, blocks
+
+import _docs
 import sojourn
 from docs_site import nav
 from docs_site.commands import walk
 from docs_site.drawings import draw
 from docs_site.keys import key_rows
 from docs_site.settings import documented
-from tests.acceptance.documents import PAGES, ROOT, blocks
-
 from sojourn import SessionStore, Settings, archive, embedded, keys, secrets, tenants
 from sojourn.archive import transfer
 from sojourn.embedded import bundled_redis
@@ -118,7 +118,13 @@ def test_faults_fail_the_build(tmp_path: Path) -> None:
     settings = (ROOT / "mkdocs.yml").read_text("utf-8").partition("\nnav:\n")[0]
     (tmp_path / "mkdocs.yml").write_text(f"{settings}\nnav:\n- index.md\n- absent.md\n")
     found = "\n".join(_docs.build(tmp_path))
-    for fault in ("page does not exist", "anchor does not exist", "unresolved autoref", "docs/forgotten.md", "docs/absent.md"):
+    for fault in (
+        "page does not exist",
+        "anchor does not exist",
+        "unresolved autoref",
+        "docs/forgotten.md",
+        "docs/absent.md",
+    ):
         assert fault in found, f"{fault}:\n{found}"
 
 
