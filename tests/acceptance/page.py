@@ -9,6 +9,7 @@ import shlex
 import sys
 import types
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -120,7 +121,7 @@ class Reader:
             if command.startswith(tuple(_DONE_ELSEWHERE)):
                 continue
             if block.mark == "eventually":
-                output = eventually(lambda c=command, w=wanted: self._try(c, w), deadline_s=_PATIENCE_S, what=command)
+                output = eventually(partial(self._try, command, wanted), deadline_s=_PATIENCE_S, what=command)
                 continue
             status, output = self._shell.run(command)
             allowed = {0, *(map(int, block.detail.split()) if block.mark == "exit" else ())}
