@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from io import BytesIO
 from typing import Any, Final
 
 from tests.fuzz.models import KEY, EverySession
@@ -24,6 +25,8 @@ from sojourn import (
     SojournError,
     TokenInvalid,
 )
+from sojourn.archive.transfer import FORMATS, TABLES, DamagedFile
+from sojourn.archive.transfer.formats import Row, Source
 from sojourn.codec import Codec, codec_for, decode_entry, encode_entry
 from sojourn.codec.fidelity import same
 from sojourn.events import Event
@@ -48,6 +51,7 @@ _LOGS: Final[tuple[Log[Any], ...]] = (
     McpSession.tool_executions,
 )
 _LIMITS: Final = Limits()
+_ROW_FORMATS: Final = (FORMATS["csv"], FORMATS["jsonl"])
 _KEYRING: Final = Keyring(parse_keys([(KEY, "the key")]))
 
 
@@ -192,6 +196,20 @@ def fuzz_event(data: bytes) -> None:
     assert same(Event.from_json(event.to_json()), event)
 
 
+def fuzz_rows(data: bytes) -> None:
+    """A file of rows is refused as a whole, or is rows of JSON and damage with its place, in order."""
+    for form in _ROW_FORMATS:
+        number = 0
+        try:
+            for found in form.read(Source(BytesIO(data))):
+                assert found.number > number
+                number = found.number
+                if isinstance(found, Row):
+                    json.loads(found.json)
+        except DamagedFile as error:
+            check_error(error)
+
+
 TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
     "record": fuzz_record,
     "encode": fuzz_encode,
@@ -200,6 +218,7 @@ TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
     "token": fuzz_token,
     "keys": fuzz_keys,
     "event": fuzz_event,
+    "rows": fuzz_rows,
 }
 """Each by its name."""
 
@@ -221,5 +240,11 @@ SEEDS: Final[Mapping[str, tuple[bytes, ...]]] = {
         f"acme/{_ID}".encode(), f"sojourn:{{40}}:acme:lease:{_ID}".encode(), b"40-1750000000000-0",
     ),
     "event": (json.dumps(_EVENT.to_json()).encode(), b'{"status": "pending"}', b"1750000000000"),
+    "rows": tuple(
+        line for each in TABLES.values() for line in (
+            ",".join(each.names).encode() + b"\n" + b",".join([b'"a""b"'] * len(each.names)) + b"\n",
+            json.dumps({"_table": each.name, **dict.fromkeys(each.names, 1)}).encode() + b"\n",
+        )
+    ),
 }  # fmt: skip
 """Good inputs to begin with."""

@@ -54,7 +54,9 @@ def run_hook(hook: str, events: Sequence[Mapping[str, Any]]) -> Any:
         StoreError: Redis is away, or refuses.
     """
     settings = _config.current()
-    if hook not in settings.hooks:  # if none of the tries finds it there, the job's end buries the events
+    if (
+        not isinstance(hook, str) or hook not in settings.hooks
+    ):  # if none of the tries finds it there, the job's end buries the events
         raise _SettingsError("the job names a hook that is not in the settings of this worker")
     job = _rq.get_current_job()
     read, unreadable = _readable(settings, events)

@@ -229,7 +229,7 @@ class SafeJob(Job):
         """Read the job's hash. One that cannot be read is no job: an error here would end every worker in turn."""
         try:
             super().restore(raw_data)
-        except (ValueError, TypeError, AttributeError, KeyError) as error:
+        except Exception as error:  # it does no more than read the hash, and raises whatever it meets
             LOG.error("job %s cannot be read and is dropped (%s)", self.id, type(error).__name__)
             count(self.connection, _UNREADABLE_JOBS)
             raise NoSuchJobError(f"job {self.id} cannot be read") from error

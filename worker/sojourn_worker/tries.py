@@ -44,10 +44,10 @@ class Standing:
         return wait_s(min((self.waiting[each] for each in self.ready if each not in aside), default=0))
 
 
-def readable(settings: Settings, raws: Sequence[Any]) -> tuple[list[Event], list[Any]]:
-    """The events in a job, and what in there is none."""
+def readable(settings: Settings, raws: Any) -> tuple[list[Event], list[Any]]:
+    """The events in a job, and what in there is none: of what is no list, all."""
     found, unreadable = [], []
-    for raw in raws:
+    for raw in raws if isinstance(raws, (list, tuple)) else [raws]:
         try:
             event = Event.from_json(raw)
             partition, _ = parse_event_id(event.id)

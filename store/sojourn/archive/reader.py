@@ -141,10 +141,11 @@ class Archive(Generic[S]):
         rows = self._fetch("get_session", {"id": check_id(session_id)})
         if not rows:
             raise SessionNotFound(session_id, self.tenant)
-        stored = rows[0][0] or {}
-        if not issubclass(self._context.models.codec(stored.get("kind", "")).model, self.model):
-            raise WrongKind(session_id, self.tenant, stored.get("kind", ""))
-        return self._session(stored, session_id)
+        texts = _texts(rows[0][0])
+        kind = texts.get("kind", "")
+        if not issubclass(self._context.models.codec(kind).model, self.model):
+            raise WrongKind(session_id, self.tenant, kind)
+        return self._session(texts, session_id)
 
     def list(
         self,
@@ -203,7 +204,7 @@ class Archive(Generic[S]):
                 for number, (found_id, created_at, stored) in enumerate(rows[:at_once], 1):
                     newest_ms, after_id = ms_from(created_at), str(found_id)
                     try:
-                        session = self._session(stored or {}, after_id)
+                        session = self._session(_texts(stored), after_id)
                     except SessionCorrupt as error:
                         damaged.append(error)
                         continue
@@ -327,9 +328,13 @@ class Archive(Generic[S]):
             "newest": datetime_from(newest_ms),
         }
 
-    def _session(self, stored: Mapping[str, Any], session_id: str) -> S:
-        texts = {name: from_jsonb(value) for name, value in stored.items()}
+    def _session(self, texts: Mapping[str, str], session_id: str) -> S:
         session: S = self._context.models.codec(texts.get("kind", "")).decode(
             texts, session_id, self.tenant, self._context.keyring
         )
         return session
+
+
+def _texts(stored: Mapping[str, Any] | None) -> dict[str, str]:
+    """A record's fields as Redis had them; none where the archive holds no object."""
+    return {name: from_jsonb(value) for name, value in (stored or {}).items()}

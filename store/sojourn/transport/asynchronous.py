@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from sojourn.operations.core import Command, Operation
 from sojourn.settings import Settings
 from sojourn.transport import policy
+from sojourn.transport.stand_in import stand_in_for
 
 __all__ = ["AsyncTransport"]
 
@@ -58,6 +59,7 @@ class AsyncTransport:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._stand_in = stand_in_for(settings.redis_url)
         try:
             self._pool = ConnectionPool.from_url(settings.redis_url, **policy.connection_options(settings, Retry))
             self._pool.connection_class(**self._pool.connection_kwargs)  # it checks its options; connects to nothing
@@ -137,6 +139,8 @@ class AsyncTransport:
         return places
 
     async def _exchange(self, packed: bytes, count: int) -> list[Any]:
+        if self._stand_in is not None:
+            return await asyncio.to_thread(self._stand_in.exchange, packed, count)
         free = self._free
         line = free.pop() if free else _Line(self._pool.make_connection())  # type: ignore[no-untyped-call]
         try:
@@ -150,7 +154,6 @@ class AsyncTransport:
             free.append(line)
 
     async def close(self) -> None:
-        """Close all connections; the transport opens new ones if it is used again."""
-        free, self._free = self._free, []
-        for line in free:
-            await line.connection.disconnect()
+        """Close the connections that are not in use; the transport opens new ones if it is used again."""
+        while self._free:
+            await self._free.pop().connection.disconnect()

@@ -17,6 +17,7 @@ from redis.retry import Retry
 from sojourn.operations.core import Command, Operation
 from sojourn.settings import Settings
 from sojourn.transport import policy
+from sojourn.transport.stand_in import stand_in_for
 
 __all__ = ["Transport"]
 
@@ -118,6 +119,7 @@ class Transport:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._stand_in = stand_in_for(settings.redis_url)
         try:
             self._pool = ConnectionPool.from_url(
                 settings.redis_url,
@@ -167,6 +169,8 @@ class Transport:
         raise AssertionError("unreachable")
 
     def _exchange(self, packed: bytes, count: int) -> list[Any]:
+        if self._stand_in is not None:
+            return self._stand_in.exchange(packed, count)
         lines = self._lines
         if lines.pid != os.getpid():  # a fork: its parent goes on using these
             lines = self._lines = self._new_lines()
