@@ -9,9 +9,10 @@ from tests.acceptance.documents import PAGES, ROOT, blocks
 from tests.acceptance.page import read
 
 _TOLD_BY_TESTS_OF_THEIR_OWN = {
-    "README.md": "test_readme.py",
-    "docs/recovery.md": "test_recovery.py",
-    "docs/security.md": "test_security.py",
+    "README.md": "acceptance/test_readme.py",
+    "docs/guides/testing.md": "store/testing/test_plugin.py",
+    "docs/recovery.md": "acceptance/test_recovery.py",
+    "docs/security.md": "acceptance/test_security.py",
 }
 _NAMES = {str(page.relative_to(ROOT)): page for page in PAGES}
 
@@ -27,4 +28,4 @@ def test_what_a_page_shows_is_so(name: str, environment: dict[str, str], tmp_pat
 def test_pages_with_tests_of_their_own_have_them() -> None:
     """What is left out above is done by a test that reads the same page."""
     for name, test in _TOLD_BY_TESTS_OF_THEIR_OWN.items():
-        assert _NAMES[name].name in (ROOT / "tests" / "acceptance" / test).read_text("utf-8")
+        assert _NAMES[name].name in (ROOT / "tests" / test).read_text("utf-8")

@@ -19,7 +19,7 @@ from docs_site.commands import walk
 from docs_site.drawings import draw
 from docs_site.keys import key_rows
 from docs_site.settings import documented
-from sojourn import SessionStore, Settings, archive, embedded, keys, secrets, tenants
+from sojourn import SessionStore, Settings, archive, embedded, keys, secrets, tenants, testing
 from sojourn.archive import transfer
 from sojourn.embedded import bundled_redis
 
@@ -65,7 +65,7 @@ def _check_names(site: Path) -> None:
     inventory = (site / "objects.inv").read_bytes()
     entries = zlib.decompress(inventory.split(b"\n", 4)[4]).decode()
     known = {line.split(" ", 1)[0] for line in entries.splitlines()}
-    for module in (sojourn, sojourn.errors, archive, transfer, secrets, tenants, embedded):
+    for module in (sojourn, sojourn.errors, archive, transfer, secrets, tenants, embedded, testing):
         for name in set(module.__all__) - {"errors"}:
             exported = getattr(module, name)
             home = getattr(exported, "__module__", module.__name__)
