@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
 from docs_site import nav
 
@@ -37,12 +38,12 @@ def build(root: Path) -> list[str]:
     return found
 
 
-def serve(root: Path, address: str) -> int:
-    """Show the site at `address`, and again whenever a page changes, until interrupted."""
+def serve(root: Path, address: str) -> NoReturn:
+    """Become the generator's server, which shows the site at `address`, and again whenever a page changes."""
     for fault in nav.faults(root / "mkdocs.yml", root / "docs"):
         print(f"[docs] {fault}", flush=True)
     command = [*_ZENSICAL, "serve", "-f", str(root / "mkdocs.yml"), "--dev-addr", address]
-    return subprocess.run(command, cwd=root, env=_environment(), check=False).returncode  # noqa: S603
+    os.execve(sys.executable, command, _environment())  # noqa: S606 - no shell is the point
 
 
 def _environment() -> dict[str, str]:
@@ -57,7 +58,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--address", default="127.0.0.1:8000", help="where to serve it [default: %(default)s]")
     options = parser.parse_args(arguments)
     if options.action == "serve":
-        return serve(ROOT, options.address)
+        serve(ROOT, options.address)
     started = time.monotonic()
     faults = build(ROOT)
     for fault in faults:
