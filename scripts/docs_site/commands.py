@@ -12,8 +12,10 @@ from sojourn.cli.root import cli
 
 __all__ = ["commands_text", "walk"]
 
-_GLOBAL: Final = frozenset(option for each in cli.params if isinstance(each, click.Option) for option in each.opts)
-"""Options that every command takes, told once."""
+_NOT_TOLD: Final = frozenset(
+    ["--help", *(option for each in cli.params if isinstance(each, click.Option) for option in each.opts)]
+)
+"""Options that every command takes: told once, of the root."""
 
 
 def walk(
@@ -44,7 +46,7 @@ def _section(command: click.Command, context: click.Context) -> Iterator[str]:
     options = [
         each.get_help_record(context)
         for each in command.get_params(context)
-        if isinstance(each, click.Option) and not each.hidden and (command is cli or _GLOBAL.isdisjoint(each.opts))
+        if isinstance(each, click.Option) and not each.hidden and (command is cli or _NOT_TOLD.isdisjoint(each.opts))
     ]
     rows = [f"| `{record[0]}` | {_cell(record[1])} |" for record in options if record]
     if rows:

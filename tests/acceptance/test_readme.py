@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -21,6 +22,12 @@ def test_the_tour_works_from_top_to_bottom(environment: dict[str, str], tmp_path
     assert "['hello', 'anybody there?']" in printed
     assert "a greeting" in printed
     assert "a greeting" in run("sojourn archive list --json", environment)
+
+
+def test_links_lead_somewhere() -> None:
+    """What the README links to in the project is there; of the other pages the site's own build says so."""
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", README):
+        assert (ROOT / target).exists(), target
 
 
 def test_the_main_job_does_what_it_says() -> None:
