@@ -17,6 +17,7 @@ _TOLD_BY_TESTS_OF_THEIR_OWN = {
 _NAMES = {str(page.relative_to(ROOT)): page for page in PAGES}
 
 
+@pytest.mark.timeout(300)  # some pages have a dozen commands, each a process, and workers beside them
 @pytest.mark.parametrize(
     "name", [each for each, page in _NAMES.items() if any(blocks(page)) and each not in _TOLD_BY_TESTS_OF_THEIR_OWN]
 )
