@@ -32,6 +32,7 @@ def environment(
     monkeypatch.setenv("PATH", on_path())
     monkeypatch.setenv("SOJOURN_REDIS_URL", any_redis_url)
     monkeypatch.setenv("SOJOURN_ARCHIVE_URL", databases.url(archive))
+    monkeypatch.setenv("SOJOURN_ARCHIVE_INTERVAL", "0.3")  # readers may wait for the next run, tests need not
     monkeypatch.setenv("PYTHONWARNINGS", "error")
     monkeypatch.chdir(tmp_path)
     yield dict(os.environ)
