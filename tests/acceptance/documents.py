@@ -7,7 +7,7 @@ A block says by its language how it is tried, and by what stands before it that 
 - ``text`` right after one of these is what that printed; ``...`` stands for anything.
 - ``yaml`` is settings, valid ones; titled ``sojourn.yaml`` it is the page's settings file.
 - ``mermaid`` can be drawn.
-- ``<!-- not run: reason -->`` before a block: it is not tried. ``<!-- exit: 6 7 -->``: so its last command may end.
+- ``<!-- not run: reason -->`` before a block: it is not tried. ``<!-- exit: 6 7 -->``: so its commands may end.
   ``<!-- eventually -->``: it is tried again until it prints what it should, for what a worker does meanwhile.
 """
 
