@@ -24,6 +24,7 @@ class Shell:
             ["bash", "--norc", "--noprofile"], cwd=folder, env=environment, stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
         )  # fmt: skip
+        self.run("trap 'kill $(jobs -p) 2> /dev/null' EXIT")  # should this process be killed, standard input ends
 
     def run(self, command: str, *, timeout_s: float = 60.0) -> tuple[int, str]:
         """Type a command; return its exit code, and what it printed on both streams.
