@@ -163,7 +163,7 @@ class SessionStore(Facade[S, Transport]):
 
         Raises:
             VersionConflict: somebody else came first 20 times in a row.
-            What `get` and `update` raise.
+            SojournError: what `get` and `update` raise.
 
         Example:
             >>> store.mutate(session.id, lambda s: {"tags": (*s.tags, "seen")})  # doctest: +SKIP
@@ -178,7 +178,7 @@ class SessionStore(Facade[S, Transport]):
 
         Raises:
             VersionConflict: another writer changed one of the same fields.
-            What `get` and `update` raise.
+            SojournError: what `get` and `update` raise.
 
         Example:
             >>> with store.editing(session.id) as draft:  # doctest: +SKIP

@@ -35,15 +35,19 @@ class Limits(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     metadata_bytes: Positive = 65_536
+    """The metadata."""
     field_bytes: Positive = 1_048_576
+    """Any other field."""
     depth: Positive = 32
     """How deep lists and mappings may nest."""
     tags: Positive = 64
+    """Tags of one session."""
     indexed_bytes: Positive = 256
     """One indexed value, tags among them: it becomes part of a key."""
     log_entries: Positive = 10_000
     """Entries in one log of one session."""
     entry_bytes: Positive = 65_536
+    """One entry of a log."""
     tools: Annotated[int, Field(gt=0, le=1_000)] = 200
     """Tools of one session that are counted apart; executions of further ones are counted together."""
     tokens: Annotated[int, Field(ge=2, le=4_000)] = 2_000

@@ -106,7 +106,7 @@ class McpCalls(_Calls):
 
         Raises:
             InvalidInput: one of them is no good, or there are more than the setting ``limits.batch``.
-            What `record_tool_execution` raises.
+            SojournError: what `record_tool_execution` raises.
 
         Example:
             >>> store.mcp.record_tool_executions(session.id, [{"tool": "search", "duration": 0.1}])  # doctest: +SKIP

@@ -167,7 +167,7 @@ def connected(url: str, timeout_s: float) -> Iterator[Connection]:
 
     Raises:
         SettingsError: `url` is not a connection string.
-        What `translated` raises.
+        SojournError: what `translated` raises.
     """
     with translated(url, timeout_s):
         connection = connect(url, timeout_s)

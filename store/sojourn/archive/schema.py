@@ -47,7 +47,7 @@ def init(url: str, *, sql: bool = False, timeout_s: float = _TIMEOUT_S) -> str:
         The SQL, or else the version that the tables now have.
 
     Raises:
-        What `migrate` raises.
+        SojournError: what `migrate` raises.
 
     Example:
         >>> "CREATE TABLE sojourn.sessions" in init("postgresql://localhost/sojourn", sql=True)
@@ -127,7 +127,7 @@ def foresee(url: str, to: str, *, timeout_s: float = _TIMEOUT_S) -> Migration:
     """What `migrate` to that version would do; nothing is changed.
 
     Raises:
-        What `migrate` raises.
+        SojournError: what `migrate` raises.
 
     Example:
         >>> foresee("postgresql://localhost/sojourn", "base").tables  # doctest: +SKIP

@@ -59,7 +59,7 @@ def status(settings: Settings, *, tenant: str | None = None, progress: Progress 
     """What is sealed under which key; changes nothing. Without a keyring it counts, and tries to open nothing.
 
     Raises:
-        What `reseal` raises, but for a missing keyring.
+        SojournError: what `reseal` raises, but for a missing keyring.
 
     Example:
         >>> status(load_settings()).keys["2f9c01aa"].live  # doctest: +SKIP

@@ -66,6 +66,7 @@ class HookSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     events: tuple[EventType, ...] = Field(min_length=1)
+    """Types of events that it gets."""
     function: str
     """``module:function``; called as ``function(event, session)`` in an RQ worker."""
     batch: int = Field(default=100, ge=1, le=1000)
@@ -146,6 +147,7 @@ class Settings(BaseSettings):
     partitions: int = Field(default=64, ge=1, le=100)
     """Fixed once a Redis has been laid out."""
     tenant: str = "default"
+    """Whose sessions, where a store or a command is not told."""
     actor: str = ""
     """Who acts, for events and the audit trail, where a store is not told; "": on the command line ``cli:<user>``."""
     trace_id: str = ""
@@ -181,6 +183,7 @@ class Settings(BaseSettings):
     max_connections: int = Field(default=100, ge=1, le=10**6)
     """Redis connections of one store."""
     limits: Limits = Limits()
+    """What one session may hold."""
     tenant_limits: TenantLimits = TenantLimits()
     """The limits of tenants that begin from now on; ``sojourn tenant limits`` changes those of one that is there."""
     models: tuple[str, ...] = ()
@@ -194,18 +197,23 @@ class Settings(BaseSettings):
     sweep_batch: int = Field(default=50, ge=1, le=75)
     """Sessions that one sweep script claims at most, and removes: 50 of each take Redis some 4 ms."""
     dispatch_block: Seconds = 0.5
+    """For how long one read of events waits for the next."""
     takeover_after: Seconds = 15.0
     """A dispatcher that leaves its events unacknowledged for so long is taken to be dead."""
     archive_interval: Seconds = 5.0
+    """How often the workers run the archive."""
     archive_retention: tuple[ArchiveRetention, ...] = ()
     """How long ended sessions stay in the archive; the first rule that matches a session counts. None: for ever."""
     archive_retention_interval: Seconds = 3600.0
+    """How often the workers apply `archive_retention` and `audit_retention`."""
     audit_retention: timedelta | None = None
     """How long the audit trail is kept in the archive; None: for ever."""
     archive_batch: int = Field(default=2_000, ge=1, le=4_000)
+    """Sessions that an archive run reads and writes at once at most."""
     archive_timeout: Seconds = 10.0
     """For one statement, and for connecting."""
     backstop_interval: Seconds = 30.0
+    """How often a job claims all that is due, in case no listener runs, and combs the indexes for vanished records."""
     drain_timeout: Seconds = 10.0
     """How long workers may finish what they are doing after SIGTERM."""
     secret_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
@@ -233,6 +241,7 @@ class Settings(BaseSettings):
     """Whether a store tells in Redis, once, which of its settings must agree with others', for ``sojourn doctor`` to
     compare; it holds no secret. Workers always do. A login that is confined to a tenant cannot."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """From which level on workers log."""
     log_format: Literal["console", "json"] | None = None
     """How workers write their log lines to standard error; None: for a console on a terminal, else as JSON."""
 

@@ -181,7 +181,7 @@ def confine(
         InvalidName: not a tenant's or user's name.
         InvalidInput: the password is too short, or there is a user of that name who is not confined to this tenant.
         StoreError: Redis refused to set the user.
-        What `isolate` raises.
+        SojournError: what `isolate` raises.
 
     Example:
         >>> confine(load_settings(), "acme", password=new_password()).applied  # doctest: +SKIP
