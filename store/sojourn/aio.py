@@ -259,6 +259,7 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
         """See `SessionStore.metrics`."""
         found: TenantMetrics = await self._drive(self._metrics)
         return found
+
     # Cleanup
 
     async def expire_due(self, *, limit: int | None = None, progress: Progress | None = None) -> DueReport:

@@ -464,6 +464,7 @@ class SessionStore(Facade[S, Transport]):
         """
         found: TenantMetrics = self._drive(self._metrics)
         return found
+
     # Cleanup
 
     def expire_due(self, *, limit: int | None = None, progress: Progress | None = None) -> DueReport:

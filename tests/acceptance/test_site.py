@@ -77,8 +77,8 @@ def _check_generated(site: Path) -> None:
     """There is a heading for each command, and a row for each key and setting."""
     names = ("cli", "keys", "settings")
     reference = {each: html.unescape((site / "reference" / f"{each}.html").read_text("utf-8")) for each in names}
-    for _, context in walk():
-        assert f'id="{context.command_path.replace(" ", "-")}"' in reference["cli"]
+    for node in walk():
+        assert f'id="{node.name.replace(" ", "-")}"' in reference["cli"]
     rows = list(key_rows())
     assert len(rows) == len(re.findall(r"^``sojourn:", keys.__doc__ or "", re.MULTILINE))
     for row in rows:

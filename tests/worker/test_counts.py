@@ -61,7 +61,7 @@ def _told(client: Any, keys: TenantKeys) -> tuple[int, Counter[str]]:
 def _census(client: Any, keys: TenantKeys) -> Counter[tuple[str, str]]:
     """Return the live records by kind and client type."""
     found: Counter[tuple[str, str]] = Counter()
-    for key in client.scan_iter(match=keys.sessions + "*", count=1000):
+    for key in client.scan_iter(match=keys.session("*"), count=1000):
         record = client.hgetall(key)
         if record.get("status") in ("pending", "in_progress"):
             found[record["kind"], record.get("client_type", "")] += 1

@@ -32,7 +32,7 @@ from sojourn_worker.supervise import ROLES
 
 PASSWORD = "planted/pass+word"
 SECRET = "planted-zebra"
-_TOKEN = make_token(7)
+_TOKEN = make_token(7, "6f0f5be2-94a5-4c2f-8d5e-0e6f3a9c1b77")
 
 
 def record(event: Any, level: int = logging.WARNING, name: str = "sojourn.worker", **more: Any) -> logging.LogRecord:

@@ -13,8 +13,8 @@ from sojourn.settings import Settings
 from sojourn_worker import config
 from sojourn_worker.child import MISFIT, Child
 from sojourn_worker.logs import LOG, set_up
-from sojourn_worker.serve import Server
 from sojourn_worker.presence import present
+from sojourn_worker.serve import Server
 from sojourn_worker.stop import Stop
 
 __all__ = ["ROLES", "expand", "run_role", "supervise"]

@@ -8,7 +8,7 @@ durations whose names end in ``_s`` are seconds, those of a session's fields ISO
 from __future__ import annotations
 
 from functools import cache
-from typing import Annotated, Any, Final, NotRequired
+from typing import Annotated, Any, Final, Literal, NotRequired
 
 from pydantic import Field, TypeAdapter
 from typing_extensions import TypedDict
