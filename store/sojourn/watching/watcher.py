@@ -215,8 +215,8 @@ class Watch:
         events, problem = archived_events(self._settings, datetime_from(since_ms), self._tenant)
         self._queue += [each for each in events if self._is_new(each)]
         if problem and (missed or self._is_trimmed(since_ms)):
-            many = f"{missed} events" if missed else "events"
-            self._queue.append(Notice("missed", f"{many} may have left the outbox unseen: {problem}"))
+            many = f"{missed} events have" if missed else "events may have"
+            self._queue.append(Notice("missed", f"{many} left the outbox unseen: {problem}"))
 
     def _is_trimmed(self, since_ms: int) -> bool:
         """Whether something was taken out of an outbox that may have happened since."""
