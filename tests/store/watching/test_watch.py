@@ -91,7 +91,9 @@ def test_all_tenants_are_seen_at_once(redis_url: str, watching: Callable[..., Wa
         for name in names:
             store.for_tenant(name).create()
         eventually(lambda: len(seen.events) == 30, what="all tenants' events")
-        assert seen.events == [("created", name) for name in names]
+        assert sorted(seen.events) == sorted(("created", name) for name in names)
+        times = [each.at for each in seen.seen if isinstance(each, Event)]
+        assert times == sorted(times)  # within a millisecond nobody knows the order across partitions
         assert seen.came_at[0] - began < 0.2
         confine(settings, "late", password="x" * 40)
         for number in range(3):
