@@ -98,8 +98,8 @@ class Watch:
     """Follows events of all tenants or of one, and only looks: nothing is taken from anybody.
 
     Iterating gives events as they happen, in their order as far as their milliseconds tell, and a `Notice` where Redis
-    went away or came back; it ends when it is closed. What happened meanwhile is told then, from the outbox, or from the archive
-    where it has left that. Whose a session is is asked for when its first event comes, a moment later.
+    went away or came back; it ends when it is closed. What happened meanwhile is told then, from the outbox, or from
+    the archive where it has left that. Whose a session is is asked for when its first event comes, a moment later.
 
     Args:
         settings: where Redis is.
