@@ -97,9 +97,9 @@ class _Reading:
 class Watch:
     """Follows events of all tenants or of one, and only looks: nothing is taken from anybody.
 
-    Iterating gives events in the order in which they happened, as they happen, and a `Notice` where Redis went away or
-    came back; it ends when it is closed. What happened meanwhile is told then, from the outbox, or from the archive
-    where it has left that. Whose a session is is asked for when its first event comes, a moment later.
+    Iterating gives events as they happen, in their order as far as their milliseconds tell, and a `Notice` where Redis
+    went away or came back; it ends when it is closed. What happened meanwhile is told then, from the outbox, or from
+    the archive where it has left that. Whose a session is is asked for when its first event comes, a moment later.
 
     Args:
         settings: where Redis is.
@@ -215,8 +215,8 @@ class Watch:
         events, problem = archived_events(self._settings, datetime_from(since_ms), self._tenant)
         self._queue += [each for each in events if self._is_new(each)]
         if problem and (missed or self._is_trimmed(since_ms)):
-            many = f"{missed} events" if missed else "events"
-            self._queue.append(Notice("missed", f"{many} may have left the outbox unseen: {problem}"))
+            many = f"{missed} events have" if missed else "events may have"
+            self._queue.append(Notice("missed", f"{many} left the outbox unseen: {problem}"))
 
     def _is_trimmed(self, since_ms: int) -> bool:
         """Whether something was taken out of an outbox that may have happened since."""
