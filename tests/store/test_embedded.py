@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import socket
 import stat
@@ -425,3 +426,23 @@ def test_unreachable_binaries_are_copied(tmp_path: Path) -> None:
         assert (copy / "bin" / "postgres").read_text() == "program"
         assert copy == tmp_path / "software" / "package" / "install"
         assert (tmp_path / "software" / "package.libs").is_dir()
+
+
+def test_both_servers_from_a_shell(tmp_path: Path) -> None:
+    """`python -m sojourn.embedded` prints what names the servers, and takes them down when it is asked to end."""
+    command = [sys.executable, "-m", "sojourn.embedded", str(tmp_path / "it's")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(2)]
+        named = dict(shlex.split(line)[1].split("=", 1) for line in lines)
+        with redis.Redis.from_url(named["SOJOURN_REDIS_URL"]) as client:
+            assert client.ping()
+            assert client.config_get("appendonly") == {"appendonly": "yes"}
+            with psycopg.connect(named["SOJOURN_ARCHIVE_URL"]) as connection:
+                assert connection.execute("SELECT 1").fetchone() == (1,)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0
+            with pytest.raises(redis.ConnectionError):
+                client.ping()
+    wrong = subprocess.run([*command[:3]], capture_output=True, text=True, check=False)
+    assert (wrong.returncode, wrong.stderr.startswith("usage:")) == (2, True)
