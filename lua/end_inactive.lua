@@ -114,7 +114,7 @@ local scan = LOOKS_PER_END * limit
 local entries = walk(driver, newest, after, '0', scan)
 local complete, spent = #entries < scan, 0
 for _, entry in ipairs(entries) do
-  if spent >= scan then
+  if spent >= scan or tokens_dropped >= TOKENS_PER_RUN then
     complete = false
     break
   end

@@ -26,8 +26,8 @@ if repeated then
   return { repeated, 0, 0, score, last, 0, {} }
 end
 local counts = { expired = 0, lost = 0, damaged = 0 }
-local members, behind, stopped_at, complete = due_of(deadlines, tenant, now, score, last, limit, scan)
-local failures = each_of(prefix, members, function(k)
+local found, behind, at, complete = due_of(deadlines, tenant, now, score, last, limit, scan)
+local failures, stopped = each_of(deadlines, prefix, found, function(k)
   local outcome = claim(k, now, grace, retention, 'call')
   if counts[outcome] then
     counts[outcome] = counts[outcome] + 1
@@ -36,4 +36,7 @@ end)
 if counts.expired > 0 then
   remember_count(session_keys(prefix, tenant, ''), operation, now, counts.expired)
 end
-return { counts.expired, counts.lost, counts.damaged, behind, stopped_at, complete and 1 or 0, failures }
+if stopped then
+  at, behind, complete = stopped[1], stopped[2], false
+end
+return { counts.expired, counts.lost, counts.damaged, behind, at, complete and 1 or 0, failures }

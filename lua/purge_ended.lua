@@ -27,13 +27,16 @@ local repeated = repeated_count(own, operation)
 if repeated then
   return { repeated, score, last, 0, {} }
 end
-local members, behind, stopped_at, complete = due_of(removals, tenant, now, score, last, limit, scan)
-archived = archived or (#members > 0 and has_group(own.events, group))
+local found, behind, at, complete = due_of(removals, tenant, now, score, last, limit, scan)
+archived = archived or (#found > 0 and has_group(own.events, group))
 local removed = 0
-local failures = each_of(prefix, members, function(k)
+local failures, stopped = each_of(removals, prefix, found, function(k)
   removed = removed + (purge(k, now, grace, archived) and 1 or 0)
 end)
 if removed > 0 then
   remember_count(own, operation, now, removed)
 end
-return { removed, behind, stopped_at, complete and 1 or 0, failures }
+if stopped then
+  at, behind, complete = stopped[1], stopped[2], false
+end
+return { removed, behind, at, complete and 1 or 0, failures }

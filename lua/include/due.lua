@@ -1,9 +1,10 @@
 -- @include include/clock
 -- @include include/failure
+-- @include include/token
 -- Walks what is due in a sorted set of the partition, earliest first, and picks what is one tenant's: others' entries
 -- are passed over, and nothing of them leaves the script. `score` and `last` name the entry to go on behind; both are
 -- '' at the start. Where that entry has gone since, the walk begins at its score again: it may meet some twice, and
--- misses none. Returns the members, and for each where it stands; the walk ends at the end, or after `scan` entries.
+-- misses none. Returns {member, score} of each, and where the walk is; it ends at the end, or after `scan` entries.
 local STEP = 100
 
 local function place_behind(key, score, last)
@@ -28,7 +29,7 @@ local function due_of(key, tenant, now, score, last, limit, scan)
         return found, score, last, false
       end
       if is_own then
-        found[#found + 1] = flat[i]
+        found[#found + 1] = { flat[i], flat[i + 1] }
       end
       score, last = flat[i + 1], flat[i]
       looked_at = looked_at + 1
@@ -40,16 +41,25 @@ local function due_of(key, tenant, now, score, last, limit, scan)
   return found, score, last, false
 end
 
--- What `act` makes of each member's keys; one that fails stops none of the others. Failures are told as id and error.
-local function each_of(prefix, members, act)
+-- What `act` makes of each one's keys; one that fails stops none of the others. Failures are told as id and error. Also
+-- returns the one to go on behind, if it stopped there, since their tokens were many; else nil. A member that names no
+-- session is nobody's, and goes.
+local function each_of(key, prefix, found, act)
   local failures = {}
-  for _, member in ipairs(members) do
-    local k = member_keys(prefix, member)
-    local ok, failure = pcall(act, k)
-    if not ok then
-      failures[#failures + 1] = k.id
-      failures[#failures + 1] = failure_text(failure)
+  for i, each in ipairs(found) do
+    local k = member_keys(prefix, each[1])
+    if k then
+      local ok, failure = pcall(act, k)
+      if not ok then
+        failures[#failures + 1] = k.id
+        failures[#failures + 1] = failure_text(failure)
+      end
+    else
+      redis.call('ZREM', key, each[1])
+    end
+    if tokens_dropped >= TOKENS_PER_RUN and i < #found then
+      return failures, each
     end
   end
-  return failures
+  return failures, nil
 end

@@ -286,9 +286,7 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
         self, interval: Ttl = 60.0, *, max_age: Ttl = None, jitter: float = 0.1
     ) -> CleanupScheduler:
         """See `SessionStore.start_cleanup_scheduler`. It begins when the caller awaits something."""
-        status = self._schedule(interval, max_age, jitter)
-        self._shared.cleaners[self.tenant] = TaskRunner(status, self._cleanup_run)
-        return status
+        return self._start_cleanup(lambda status: TaskRunner(status, self._cleanup_run), interval, max_age, jitter)
 
     async def _cleanup_run(self, *run: Any) -> None:
         await self._drive(lambda: self._scheduled(*run))

@@ -548,9 +548,7 @@ class SessionStore(Facade[S, Transport]):
             >>> store.start_cleanup_scheduler(30, max_age=timedelta(days=7)).running  # doctest: +SKIP
             True
         """
-        status = self._schedule(interval, max_age, jitter)
-        self._shared.cleaners[self.tenant] = ThreadRunner(status, self._cleanup_run)
-        return status
+        return self._start_cleanup(lambda status: ThreadRunner(status, self._cleanup_run), interval, max_age, jitter)
 
     def _cleanup_run(self, *run: Any) -> None:
         self._drive(lambda: self._scheduled(*run))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
@@ -117,6 +118,8 @@ class Shared(Generic[T]):
     """Who is told of each call; None: nobody."""
     cleaners: dict[str, Any] = field(default_factory=dict)
     """What runs the cleanup of a tenant; see `sojourn.cleanup.runners`."""
+    starting: threading.Lock = field(default_factory=threading.Lock)
+    """Held while one of them is started, so that no thread starts another meanwhile."""
     moves: int = 0
     """How often a tenant was found elsewhere than before: then each view makes sure of its own anew."""
 
@@ -447,15 +450,20 @@ class Facade(Generic[S, T]):
         run = self._due(inactive=inactive, stopping=stopping)
         return (yield from self._clean(run, tally, missed=status.missed))
 
-    def _schedule(self, interval: Ttl, max_age: Ttl, jitter: float) -> CleanupScheduler:
-        """What a new cleanup that runs by itself is asked for.
+    def _start_cleanup(
+        self, start: Callable[[CleanupScheduler], Runner], interval: Ttl, max_age: Ttl, jitter: float
+    ) -> CleanupScheduler:
+        """Have a new cleanup run by itself.
 
         Raises:
             InvalidInput: one of the arguments is no good, there is one already, or this is the view of one owner.
         """
         _ = self._whole_tenant
-        check_none_runs(self._shared.cleaners.get(self.tenant))
-        return scheduler(self.tenant, interval, max_age, jitter)
+        with self._shared.starting:
+            check_none_runs(self._shared.cleaners.get(self.tenant))
+            status = scheduler(self.tenant, interval, max_age, jitter)
+            self._shared.cleaners[self.tenant] = start(status)
+        return status
 
     def _scheduler_to_stop(self, timeout_s: float) -> Any:
         check_timeout(timeout_s)

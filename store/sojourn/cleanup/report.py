@@ -42,7 +42,7 @@ class DueReport:
     removed: int
     """Ended sessions whose time to stay in Redis was over."""
     failed: int
-    """Sessions at which Redis refused a command; they are tried again next time."""
+    """Sessions at which Redis refused a command, such as one on a key of another type: `sojourn doctor` finds them."""
     failures: tuple[CleanupFailure, ...]
     """The first 100 of them."""
     more: bool

@@ -177,3 +177,43 @@ def test_no_script_takes_long(jobs: SessionStore[JobSession], raw: Any) -> None:
     assert scripts["usec_per_call"] < 5000
     with pytest.raises(SessionNotFound):
         jobs.get("6f0f5be2-94a5-4c2f-8d5e-0e6f3a9c1b77")
+
+
+def with_tokens(store: Any, raw: Any, session_ids: list[str], count: int) -> None:
+    """Give sessions tokens, written by hand since that many take long to issue."""
+    keys, over_at = keys_of(store), int(_now_ms(raw)) + 3_600_000
+    for each in session_ids:
+        tokens = {f"f:a:{number:064x}": over_at for number in range(count)}
+        raw.zadd(keys.tokens(each), tokens)
+        with raw.pipeline(transaction=False) as pipe:
+            for name in tokens:
+                pipe.set(keys.token(name[-64:]), "", px=3_600_000)
+            pipe.execute()
+
+
+def steps(raw: Any) -> int:
+    """Return how many scripts ran since the counts began."""
+    return int(raw.info("commandstats")["cmdstat_evalsha"]["calls"])
+
+
+def test_sessions_with_many_tokens_take_more_steps(jobs: SessionStore[JobSession], raw: Any) -> None:
+    """A script that has dropped hundreds of tokens stops there; the next goes on, and none is left."""
+    jobs.expire_due()
+    ids = overdue(jobs, raw, 8)
+    with_tokens(jobs, raw, ids, 600)
+    raw.config_resetstat()
+    report = jobs.expire_due()
+    assert (report.expired, report.failed, report.more) == (8, 0, False)
+    assert steps(raw) >= 8
+    assert not any(raw.exists(keys_of(jobs).tokens(each)) for each in ids)
+
+
+def test_a_member_that_names_no_session(jobs: SessionStore[JobSession], raw: Any) -> None:
+    """One that other hands wrote into the deadlines goes, and keeps none of the sessions from being claimed."""
+    ids = overdue(jobs, raw, 5)
+    deadlines = keys_of(jobs).partition.deadlines
+    raw.zadd(deadlines, {f"{jobs.tenant}/": 5})
+    raw.zadd(keys_of(jobs).partition.removals, {f"{jobs.tenant}/": 5})
+    report = jobs.expire_due()
+    assert (report.expired, report.failed, report.more) == (len(ids), 0, False)
+    assert raw.zrange(deadlines, 0, -1) == []

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -280,3 +281,22 @@ def test_odd_arguments(any_redis_url: str, interval: Any, named: dict[str, Any])
         for odd in (-1, "x", float("nan"), None):
             with pytest.raises(InvalidInput):
                 store.stop_cleanup_scheduler(odd)  # type: ignore[arg-type]
+
+
+def test_of_threads_that_start_it_one_does(any_redis_url: str) -> None:
+    """The others are refused; closing the store leaves no thread."""
+    for _ in range(10):
+        with SessionStore(any_redis_url) as store, ThreadPoolExecutor(4) as pool:
+            gate = threading.Barrier(4)
+
+            def start(store: Any = store, gate: Any = gate) -> bool:
+                gate.wait(10)
+                try:
+                    store.start_cleanup_scheduler(60)
+                except InvalidInput:
+                    return False
+                return True
+
+            started = [each.result() for each in [pool.submit(start) for _ in range(4)]]
+            assert sorted(started) == [False, False, False, True]
+    assert not [each for each in threading.enumerate() if each.name.startswith("sojourn-cleanup")]
