@@ -126,7 +126,9 @@ def _cleanup(found: Metrics) -> Iterator[Metric]:
     tenants = found.tenants.values()
     runs = found.sweeps.runs + sum(each.cleanup_runs for each in tenants)
     failures = found.sweeps.failures + sum(each.cleanup_failures for each in tenants)
-    yield CounterMetricFamily("sojourn_cleanup_runs", "Sweeps and cleanups that found something to do", value=runs)
+    yield CounterMetricFamily(
+        "sojourn_cleanup_runs", "Sweeps that found something to do, and clients' cleanups", value=runs
+    )
     yield CounterMetricFamily("sojourn_cleanup_failures", "Sweeps and cleanups that failed", value=failures)
     last = [each.last_cleanup_time.timestamp() for each in tenants if each.last_cleanup_time is not None]
     last += [each for each in (found.swept_at_s, found.sweeps.last_ms / 1000) if each]

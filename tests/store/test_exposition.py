@@ -85,6 +85,17 @@ def test_the_reference_lists_them_all(busy: Settings) -> None:
     assert found == told
 
 
+def test_pages_name_metrics_that_there_are() -> None:
+    """No page tells to watch a metric that is not in the reference."""
+    known = set(re.findall(r"sojourn_[a-z_]+", REFERENCE.read_text("utf-8"))) | {
+        "sojourn_client_operations_total", "sojourn_client_operation_duration_seconds",
+    }  # fmt: skip
+    docs = REFERENCE.parents[1]
+    for page in (docs.parent / "README.md", *docs.rglob("*.md")):
+        named = set(re.findall(r"`(sojourn_[a-z_]+)(?:\{[^`]*\})?`", page.read_text("utf-8")))
+        assert named <= known, page.name
+
+
 def test_names_are_good(busy: Settings) -> None:
     """What `promtool check metrics` would say: counters end in _total, units are base units, and all have a help."""
     for name, family in families(read_metrics(busy)).items():
