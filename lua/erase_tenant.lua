@@ -7,7 +7,8 @@
 -- ARGV[4]  place      string  the key of the set, or stream; '' where there is none
 -- ARGV[5]  name       string  under which what goes is counted; '' for sessions, and to count nothing
 -- ARGV[6...] item     string  ids, keys, members, or names
--- Returns  how many of them went; -1 where the tenant is not marked, and so nothing is removed
+-- Returns  {how many went, of how many items}: those behind are for the next call, since these had many tokens;
+--          {-1, 0} where the tenant is not marked, and so nothing is removed
 -- Errors   none
 -- @include include/keys
 -- @include include/remove
@@ -19,7 +20,7 @@ local place, name = ARGV[4], ARGV[5]
 local FIRST = 6
 
 if redis.call('HEXISTS', limits, 'closed') == 0 then
-  return -1
+  return { -1, 0 }
 end
 
 local function count(kind, number)
@@ -62,11 +63,14 @@ local erase = {
   end,
 }
 
-local went = 0
+local went, dealt = 0, 0
 for i = FIRST, #ARGV do
-  went = went + erase[what](ARGV[i])
+  went, dealt = went + erase[what](ARGV[i]), dealt + 1
+  if tokens_dropped >= TOKENS_PER_RUN then
+    break
+  end
 end
 if name ~= '' then
   count(name, went)
 end
-return went
+return { went, dealt }

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sojourn.errors import StoreError
 from sojourn.keys import PartitionKeys, TenantKeys
 from sojourn.operations.core import Argument, Context, Operation, call, raise_for
 
-__all__ = ["CLOSED", "ERASED", "HOME", "MOVED", "PLACES", "TOLD", "erase", "move_sessions", "tell_erased"]
+__all__ = ["CLOSED", "ERASED", "HOME", "MOVED", "PLACES", "TOLD", "Dealt", "erase", "move_sessions", "tell_erased"]
 
 MOVED: Final = "moved"
 """The field of a tenant's limits that says to which partition it was moved."""
@@ -25,20 +25,35 @@ TOLD: Final = "told"
 """The field with what was told of that in the end."""
 
 
-def move_sessions(old: TenantKeys, new: TenantKeys, ids: Sequence[str]) -> Operation[int]:
-    """Move sessions from one partition to another, each as a whole; how many were there. None: what is counted."""
+class Dealt(NamedTuple):
+    """What one step did."""
 
-    def parse(reply: Any) -> int:
+    count: int
+    """How many there were."""
+    items: int
+    """Of how many: the ones behind those are for the next step."""
+
+
+def move_sessions(old: TenantKeys, new: TenantKeys, ids: Sequence[str]) -> Operation[Dealt]:
+    """Move sessions from one partition to another, each as a whole. None: what is counted.
+
+    Those that come after some with very many tokens are left to the next step.
+    """
+
+    def parse(reply: Any) -> Dealt:
         raise_for(reply, "-", old.tenant)
-        if int(reply) < 0:
+        dealt = Dealt(*reply)
+        if dealt.count < 0:
             raise StoreError(f"tenant '{old.tenant}' is no longer marked as moved: somebody else changed its limits")
-        return int(reply)
+        return dealt
 
     return call("move_sessions", [old.limits], (old.partition.prefix, new.partition.prefix, old.tenant, *ids), parse)
 
 
-def erase(keys: TenantKeys, what: str, items: Sequence[str], *, place: str = "", name: str = "") -> Operation[int]:
-    """Remove some of what is a tenant's, and count it; how many there were.
+def erase(keys: TenantKeys, what: str, items: Sequence[str], *, place: str = "", name: str = "") -> Operation[Dealt]:
+    """Remove some of what is a tenant's, and count it.
+
+    What comes after sessions with very many tokens is left to the next step.
 
     Args:
         keys: the tenant's.
@@ -48,11 +63,12 @@ def erase(keys: TenantKeys, what: str, items: Sequence[str], *, place: str = "",
         name: what they are counted as.
     """
 
-    def parse(reply: Any) -> int:
+    def parse(reply: Any) -> Dealt:
         raise_for(reply, "-", keys.tenant)
-        if int(reply) < 0:
+        dealt = Dealt(*reply)
+        if dealt.count < 0:
             raise StoreError(f"tenant '{keys.tenant}' is no longer marked as closed: somebody else changed its limits")
-        return int(reply)
+        return dealt
 
     texts = [each.encode("utf-8", "surrogateescape") for each in items]
     key = place.encode("utf-8", "surrogateescape")

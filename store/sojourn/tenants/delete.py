@@ -181,7 +181,7 @@ class _Deletion:
         if self._dry_run:
             self._found[name or "sessions"] += len(items)
             return len(items)
-        return self._link.run(erase(keys, what, items, place=place, name=name))
+        return self._link.run_all(items, lambda some: erase(keys, what, some, place=place, name=name))
 
     def _erase_sessions(self, keys: TenantKeys) -> None:
         indexes = self._indexes(keys)

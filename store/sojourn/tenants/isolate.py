@@ -147,7 +147,7 @@ class _Move:
         total = sum(self._link.ask(*(("ZCARD", each) for each in indexes))) if indexes else 0
         self._tell(0, total)
         for ids in self._ids(indexes):
-            report.sessions += self._link.run(move_sessions(old, new, ids))
+            report.sessions += link.run_all(ids, lambda some: move_sessions(old, new, some))
             self._tell(report.sessions, max(total, report.sessions))
         for keys in self._link.scan("SCAN", None, escaped(old.prefix) + "*"):
             for key in keys:

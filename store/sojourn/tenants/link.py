@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -13,6 +13,7 @@ from sojourn.keys import TENANTS, Homes, TenantKeys, is_tenant
 from sojourn.operations.core import Command, Context, Operation, all_of, together
 from sojourn.operations.homes import homes
 from sojourn.operations.read import open_layout
+from sojourn.operations.tenancy import Dealt
 from sojourn.settings import Settings
 from sojourn.transport.blocking import Transport
 
@@ -53,6 +54,14 @@ class Link:
     def run(self, operation: Operation[T]) -> T:
         """Execute one operation."""
         return operation.parse(self._transport.execute([operation])[0])
+
+    def run_all(self, items: list[str], step: Callable[[list[str]], Operation[Dealt]]) -> int:
+        """Execute steps until all items are dealt with; how many there were of them."""
+        count = 0
+        while items:
+            dealt = self.run(step(items))
+            count, items = count + dealt.count, items[dealt.items :]
+        return count
 
     def ask(self, *commands: Command) -> list[Any]:
         """The replies to plain commands of which none may fail."""

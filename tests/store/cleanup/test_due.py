@@ -183,7 +183,7 @@ def with_tokens(store: Any, raw: Any, session_ids: list[str], count: int) -> Non
     """Give sessions tokens, written by hand since that many take long to issue."""
     keys, over_at = keys_of(store), int(_now_ms(raw)) + 3_600_000
     for each in session_ids:
-        tokens = {f"f:a:{number:064x}": over_at for number in range(count)}
+        tokens = {f"f:a:{each.replace('-', ''):0>32}{number:032x}": over_at for number in range(count)}
         raw.zadd(keys.tokens(each), tokens)
         with raw.pipeline(transaction=False) as pipe:
             for name in tokens:
