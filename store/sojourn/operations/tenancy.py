@@ -28,7 +28,7 @@ TOLD: Final = "told"
 class Dealt(NamedTuple):
     """What one step did."""
 
-    count: int
+    found: int
     """How many there were."""
     items: int
     """Of how many: the ones behind those are for the next step."""
@@ -43,7 +43,7 @@ def move_sessions(old: TenantKeys, new: TenantKeys, ids: Sequence[str]) -> Opera
     def parse(reply: Any) -> Dealt:
         raise_for(reply, "-", old.tenant)
         dealt = Dealt(*reply)
-        if dealt.count < 0:
+        if dealt.found < 0:
             raise StoreError(f"tenant '{old.tenant}' is no longer marked as moved: somebody else changed its limits")
         return dealt
 
@@ -66,7 +66,7 @@ def erase(keys: TenantKeys, what: str, items: Sequence[str], *, place: str = "",
     def parse(reply: Any) -> Dealt:
         raise_for(reply, "-", keys.tenant)
         dealt = Dealt(*reply)
-        if dealt.count < 0:
+        if dealt.found < 0:
             raise StoreError(f"tenant '{keys.tenant}' is no longer marked as closed: somebody else changed its limits")
         return dealt
 

@@ -60,7 +60,7 @@ class Link:
         count = 0
         while items:
             dealt = self.run(step(items))
-            count, items = count + dealt.count, items[dealt.items :]
+            count, items = count + dealt.found, items[dealt.items :]
         return count
 
     def ask(self, *commands: Command) -> list[Any]:
