@@ -32,7 +32,7 @@ ELSEWHERE = {
     "tenant": "one world has no tenant left after these: test_tenant.py",
     "acl": "users outlive a test's Redis: test_tenant.py",
 }
-CODES = {"doctor": (0, 6, 7)}
+CODES = {"doctor": (0, 6, 7), "health": (0, 6, 7)}
 EXAMPLES = [(node, example) for node in walk() for example in node.examples]
 
 
