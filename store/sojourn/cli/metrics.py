@@ -27,8 +27,8 @@ _STYLES: Final = {"healthy": "green", "degraded": "yellow", "unhealthy": "red"}
 def metrics(state: State) -> None:
     """Print a deployment's numbers as Prometheus scrapes them.
 
-    Redis keeps them: they are exact whatever workers there are, and the same that a worker serves at /metrics. With --json: all of them
-    as one object, with each tenant's own under "tenants".
+    Redis keeps them: they are exact whatever workers there are, and the same that a worker serves at /metrics. With
+    --json: all of them as one object, with each tenant's own under "tenants".
     """
     from sojourn.metrics import read_metrics
 
