@@ -35,7 +35,7 @@ from _document import Done, Package, document, packages_under, shown
 from sojourn import archive
 from sojourn.embedded import PostgresServer, RedisServer, bundled_redis
 from sojourn.events import dispatch_group
-from sojourn.keys import TenantKeys
+from sojourn.keys import TenantKeys, worker_notes
 from sojourn.settings import Settings, load_settings, masked
 
 SCRIPTS = Path(__file__).resolve().parent
@@ -155,6 +155,7 @@ def forget_deployment(settings: Settings) -> None:
             if client.hget(key, "origin") in queues:
                 job = key.removeprefix("rq:job:")
                 client.delete(key, f"rq:results:{job}", f"rq:executions:{job}")
+        client.delete(worker_notes(prefix))
         client.srem("rq:queues", *[f"rq:queue:{each}" for each in queues])
 
 

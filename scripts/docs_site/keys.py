@@ -24,7 +24,7 @@ _TENANT: Final = "default"
 _EXAMPLES: Final = {
     "field": "owner", "value": "ada", "owner": "ada", "kind": "session", "status": "pending", "name": "lines",
     "rate": "creates", "limit": "sessions", "hook": "farewell", "event": "05-1764000000000-0", "log": "notes",
-    "token": "7f0c", "sha256": "9f86d0818...", "id": "$ID", "tenant": _TENANT,
+    "token": "7f0c", "prefix": "sojourn", "sha256": "9f86d0818...", "id": "$ID", "tenant": _TENANT,
 }  # fmt: skip
 """What stands for each name in angle brackets in the examples."""
 

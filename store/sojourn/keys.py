@@ -10,7 +10,7 @@ key                                                           type    holds
 ``sojourn:tenants:changed``                                   set     tenants of which the archive wants a new copy
 ``sojourn:tenants:copied``                                    set     ``<run>/<tenant>``: those of which a run makes one
 ``sojourn:archive``                                           hash    how the last archive run ended; rows and runs
-``sojourn:/noted:<queue prefix>``                             hash    what a deployment's workers did, and when last
+``sojourn:/noted:<prefix>``                                   hash    what a deployment's workers did, and when last
 ``sojourn:rehydrating``                                       string  how far filling Redis from the archive came
 ``sojourn:checked``                                           string  the server's run that was held against the archive
 ``sojourn:clients``                                           zset    what processes say of their settings, by when

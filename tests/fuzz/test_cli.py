@@ -18,7 +18,7 @@ from tests.fuzz.hostile import TEXTS
 from tests.fuzz.profile import examples
 
 from sojourn import SessionStore
-from sojourn.cli import cli, failures
+from sojourn.cli import cli, doctor, failures
 
 _CODES: Final = {
     0,
@@ -28,6 +28,8 @@ _CODES: Final = {
     failures.UNAVAILABLE,
     failures.DAMAGED,
     failures.INTERRUPTED,
+    doctor.WARNED,
+    doctor.WRONG,
 }
 _LONGEST_LINE: Final = 8_000
 _NOT_RUN: Final = {"shell", "top", "watch", "worker"}

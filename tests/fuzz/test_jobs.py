@@ -160,4 +160,4 @@ def test_a_worker_among_them(hooked: Settings, queues: QueueRedis, processes: Pr
     worker = processes.role("jobs:hooks", hooked)
     eventually(lambda: good.get_status(refresh=True) == "finished", deadline_s=60)
     assert worker.popen.poll() is None
-    assert worker.stop() == 0
+    assert worker.stop(timeout_s=60) == 0

@@ -33,7 +33,11 @@ def test_wheel_carries_the_lua(built: Path) -> None:
     names = zipfile.ZipFile(next(built.glob("*.whl"))).namelist()
     assert sorted(name for name in names if name.endswith(".lua")) == [f"sojourn/lua/{name}" for name in SCRIPTS]
     assert "sojourn/py.typed" in names
-    assert {name.split("/")[0] for name in names if ".dist-info" not in name} <= {"sojourn", "sojourn_worker"}
+    assert {name.split("/")[0] for name in names if ".dist-info" not in name} <= {
+        "sojourn",
+        "sojourn_worker",
+        "pytest_sojourn.py",
+    }
 
 
 def test_sdist_carries_the_lua(built: Path) -> None:

@@ -36,7 +36,7 @@ def is_balanced(raw: Any, store: Jobs) -> bool:
     """Whether the counts by label, with nothing made up for, are what the records say."""
     stats = read_stats(raw.hgetall(keys_of(store).stats))
     census: dict[tuple[str, str], int] = {}
-    for key in raw.scan_iter(match=keys_of(store).sessions + "*", count=1000):
+    for key in raw.scan_iter(match=keys_of(store).session("*"), count=1000):
         record = raw.hgetall(key)
         if record["status"] in ("pending", "in_progress"):
             label = (record["kind"], record.get("client_type", ""))
@@ -215,7 +215,7 @@ def test_memory_is_estimated(store: Jobs, raw: Any) -> None:
     found = store.metrics()
     assert found.sessions == 50
     exact = sum(
-        raw.memory_usage(each, samples=0) for each in raw.scan_iter(match=keys_of(store).sessions + "*", count=1000)
+        raw.memory_usage(each, samples=0) for each in raw.scan_iter(match=keys_of(store).session("*"), count=1000)
     )
     assert 0.9 * exact < found.memory_bytes < 1.1 * exact
     assert found.memory_usage_mb == found.memory_bytes / 2**20

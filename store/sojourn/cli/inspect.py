@@ -31,7 +31,7 @@ _CODES: Final[Mapping[str, int]] = {"missing": failures.NOT_FOUND, "damaged": fa
     output=(Lines("Inspection"), Lines("Inspected", when="with --output csv")),
     examples=[
         "sojourn inspect 0b0e7f0e-6c1f-4c6e-9c53-0d4e5d6f7a8b",
-        "sojourn inspect 0b0e --json",
+        "sojourn inspect 0b0e7f --json",
         "sojourn list --owner ada --ids | sojourn inspect -",
     ],
     epilog=f"Exit codes: 0 all is as it should be, {failures.NOT_FOUND} there is no such session, {failures.DAMAGED} "

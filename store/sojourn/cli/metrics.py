@@ -25,10 +25,10 @@ _STYLES: Final = {"healthy": "green", "degraded": "yellow", "unhealthy": "red"}
 )
 @pass_state
 def metrics(state: State) -> None:
-    """Print the numbers that Redis keeps of a deployment, in the format that Prometheus scrapes.
+    """Print a deployment's numbers as Prometheus scrapes them.
 
-    They are exact whatever workers there are, and the same that a worker serves at /metrics. With --json: all of them
-    as one object, with each tenant's own under "tenants".
+    Redis keeps them: they are exact whatever workers there are, and the same that a worker serves at /metrics. With
+    --json: all of them as one object, with each tenant's own under "tenants".
     """
     from sojourn.metrics import read_metrics
 
@@ -45,12 +45,12 @@ def metrics(state: State) -> None:
 @click.command(
     cls=Command,
     output=Document("Health"),
-    examples=["sojourn health", "sojourn health --json", "sojourn health || echo 'see to it'"],
+    examples=["sojourn health", "sojourn health --json"],
     epilog=f"Exit codes: 0 healthy, {DEGRADED} degraded, {UNHEALTHY} unhealthy.",
 )
 @pass_state
 def health(state: State) -> None:
-    """Tell whether a deployment is healthy, degraded or unhealthy, and why.
+    """Tell whether a deployment is healthy, and why not.
 
     It is unhealthy where Redis cannot be used, and degraded past one of the thresholds in the settings (health_*), or
     where the archive, the queues or the scheduler are away. Each reason comes with what to do; for a closer look see

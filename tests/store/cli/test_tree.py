@@ -46,7 +46,7 @@ def help_of(node: Node, columns: int = 80) -> str:
 def test_manner(node: Node) -> None:
     """Each has a sentence that fits in a list, examples, what it prints as JSON, and help for all of its options."""
     assert re.fullmatch(r"[A-Z][^.]+\.", node.summary), node.summary
-    assert len(node.summary) <= 66 or node.name in ("sojourn", "sojourn doctor", "sojourn metrics"), node.summary
+    assert len(node.summary) <= 66 or node.name == "sojourn", node.summary
     assert node.examples
     assert any("sojourn" in each for each in node.examples)
     assert node.outputs or node.is_group

@@ -53,7 +53,7 @@ def test_every_role_is_one_of_the_librarys() -> None:
 def test_without_the_extra(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """A missing package is named, and how to get it."""
     for name in list(sys.modules):
-        if name.partition(".")[0] == "sojourn_worker":
+        if name.partition(".")[0] in ("sojourn_worker", "rq"):
             monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "sojourn_worker", None)
+    monkeypatch.setitem(sys.modules, "rq", None)
     assert "pip install 'sojourn[worker]'" in run("worker", code=2).err
