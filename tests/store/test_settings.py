@@ -56,6 +56,19 @@ def test_durations_in_the_environment(monkeypatch: pytest.MonkeyPatch, text: str
     assert load_settings().ttl == ttl
 
 
+@pytest.mark.parametrize("text", ["", "null", "None"])
+@pytest.mark.parametrize("name", ["archive_url", "queue_url", "http_port", "log_format"])
+def test_the_environment_can_say_that_there_is_none(
+    nowhere: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str
+) -> None:
+    """Where the file names an archive, a variable can say that here is none, be it that it is empty."""
+    values = {"archive_url": "postgresql://a", "queue_url": "redis://a", "http_port": 8000, "log_format": "json"}
+    (nowhere / "sojourn.yaml").write_text(f"{name}: {values[name]}")
+    assert getattr(load_settings(), name) == values[name]
+    monkeypatch.setenv(f"SOJOURN_{name.upper()}", text)
+    assert getattr(load_settings(), name) is None
+
+
 def test_nested_settings_merge(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One limit from the environment leaves those of the file."""
     (nowhere / "sojourn.yaml").write_text("limits:\n  depth: 5\n  tags: 6\n")

@@ -19,5 +19,6 @@ def confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise click.UsageError(f"{question}? Nobody can be asked here: add --yes", click.get_current_context())
+        end = "." if "?" in question else "?"  # after the question there may be what to know before one answers
+        raise click.UsageError(f"{question}{end} Nobody can be asked here: add --yes", click.get_current_context())
     click.confirm(question, abort=True, err=True)

@@ -26,6 +26,8 @@ __all__ = ["event_json", "event_line", "events", "show_events"]
 _SHOWN: Final = 20
 _PAGE: Final = 10_000
 _LONGEST: Final = 100
+_SHORT_ID: Final = 8
+"""Characters of an id where a terminal has no room for it: commands take the beginning of one."""
 _SHORTEST_S: Final = 0.001
 _STYLES: Final = {
     "created": "green", "ended": "blue", "expired": "yellow", "deleted": "magenta", "lost": "red", "damaged": "red",
@@ -58,8 +60,9 @@ def events(
 ) -> None:  # fmt: skip
     """Show what happened to sessions, oldest first.
 
-    Without a group this only looks: nothing is taken from anybody. To see events as they come: sojourn watch. --forget
-    removes a group, with the note of what it has still to read: --dry-run tells how much that is.
+    Without a group this only looks: nothing is taken from anybody. To see events as they come: sojourn watch.
+    Redis keeps what has still to be read or archived; what was before is told by sojourn history, and by sojourn watch
+    --since. --forget removes a group, with the note of what it has still to read: --dry-run tells how much that is.
     """
     if forget:
         _forget(state, group, others_given=bool(follow or start or limit), dry_run=dry_run, yes=yes)
@@ -137,7 +140,7 @@ def event_line(event: Event) -> list[Cell]:
     return [
         Cell(exact(event.at)),
         Cell(f"{event.type:<8}", _STYLES.get(event.type, "")),
-        Cell(event.session_id),
+        Cell(event.session_id, brief=event.session_id[:_SHORT_ID]),
         Cell(event.kind),
         Cell(f"v{event.version}"),
         *([Cell(f"by {event.actor}")] if event.actor else []),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+import shutil
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import click
@@ -88,9 +89,22 @@ def print_json(value: Any, *, lines: bool = False) -> None:
 
 
 def print_line(cells: Iterable[Cell]) -> None:
-    """One line of cells."""
+    """One line of cells; in brief, as far as that is needed, where it is wider than the terminal."""
     coloured = in_colour()
     shown = (
-        click.style(plain(each.text), fg=each.style) if coloured and each.style else plain(each.text) for each in cells
+        click.style(text, fg=cell.style) if coloured and cell.style else text for text, cell in _fitted(list(cells))
     )
     click.echo("  ".join(shown), color=coloured)
+
+
+def _fitted(cells: Sequence[Cell]) -> list[tuple[str, Cell]]:
+    from rich.cells import cell_len
+
+    texts = [plain(each.text) for each in cells]
+    if on_terminal():
+        over = sum(map(cell_len, texts)) + 2 * (len(texts) - 1) - shutil.get_terminal_size().columns
+        for number, each in enumerate(cells):
+            if over > 0 and each.brief:
+                over -= cell_len(texts[number]) - cell_len(plain(each.brief))
+                texts[number] = plain(each.brief)
+    return list(zip(texts, cells, strict=True))

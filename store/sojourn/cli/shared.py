@@ -10,6 +10,7 @@ from typing import Any, Final
 import click
 
 from sojourn.cli.completing import completes_tenant
+from sojourn.cli.failures import USAGE
 from sojourn.cli.shapes import Shape
 from sojourn.cli.state import State, pass_state
 
@@ -108,9 +109,15 @@ class Group(Sharing, click.Group):
     command_class = Command
 
     def __init__(self, *args: Any, sections: Mapping[str, Sequence[str]] | None = None, **options: Any) -> None:
-        # Without a command: one line, as for other mistakes, not the whole help.
         super().__init__(*args, no_args_is_help=False, **options)
         self._sections = sections or {}
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """A name alone asks what there is; a script that forgot the rest sees that by the exit code."""
+        if not args and not self.invoke_without_command and not ctx.resilient_parsing:
+            click.echo(ctx.get_help(), err=True)
+            ctx.exit(USAGE)
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names in the order of the help page."""

@@ -174,7 +174,7 @@ def _row(family: TokenFamily) -> list[Cell]:
     now = datetime.now(UTC)
     times = (family.issued_at, family.renewed_at, family.access_expires_at, family.refresh_expires_at)
     told = [Cell("-") if each is None else Cell(words.both(each, now), brief=words.ago(each, now)) for each in times]
-    return [Cell(family.id), *told, Cell(shown(family.used)), Cell(shown(family.bound))]
+    return [Cell(family.id), *told, Cell(shown(family.used)), Cell("yes" if family.bound else "no")]
 
 
 @click.command(

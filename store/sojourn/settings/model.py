@@ -50,6 +50,8 @@ EventType = Literal[
     "created", "updated", "touched", "ended", "expired", "deleted", "rotated", "restored", "rehydrated", "lost",
     "damaged", "token_issued", "token_refreshed", "token_revoked", "token_reused", "limited", "administered",
 ]  # fmt: skip
+_NOTHING: Final = frozenset({"", "null", "none"})
+"""What an environment variable says, which is text, where there is no such thing."""
 _LONGEST_KEEP: Final = timedelta(days=36_525)
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -282,6 +284,12 @@ class Settings(BaseSettings):
     def _are_named(cls, value: int | tuple[str, ...]) -> int | tuple[str, ...]:
         return value if isinstance(value, int) else tuple(map(check_tenant, value))
 
+    @field_validator("queue_url", "archive_url", "http_port", "log_format", mode="before")
+    @classmethod
+    def _is_given(cls, value: object) -> object:
+        """An empty variable, or "null", takes back what the file says: there is no such thing."""
+        return None if isinstance(value, str) and value.strip().lower() in _NOTHING else value
+
     @field_validator("redis_url", "queue_url")
     @classmethod
     def _is_a_redis_url(cls, value: str | None, info: ValidationInfo) -> str | None:
@@ -311,7 +319,7 @@ class Settings(BaseSettings):
     def _from_text(cls, value: object) -> object:
         """Environment variables are text: seconds stay seconds there, and "null" is no expiry."""
         if isinstance(value, str):
-            if value.strip().lower() in ("null", "none"):
+            if value.strip().lower() in _NOTHING - {""}:
                 return None
             with suppress(ValueError):
                 return float(value)

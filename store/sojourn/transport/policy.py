@@ -141,9 +141,9 @@ def pause_before(attempt: int) -> float:
 def unavailable(settings: Settings, error: BaseException, attempts: int) -> StoreUnavailable:
     """The error for a caller when all attempts failed."""
     problem = type(error).__name__ if not str(error) else str(error).splitlines()[0]
+    many = "an attempt" if attempts == 1 else f"{attempts} attempts"
     told = StoreUnavailable(
-        f"Redis at {masked(settings.redis_url)} did not answer in {attempts} attempts of "
-        f"{settings.socket_timeout:g} s: {problem}"
+        f"Redis at {masked(settings.redis_url)} did not answer in {many} of {settings.socket_timeout:g} s: {problem}"
     )
     told.__cause__ = error
     return told

@@ -137,7 +137,8 @@ def test_dropping(run: Run, letters: list[str], client: Any) -> None:
     assert run("dead", "drop", letters[0]).out == "dropped 1\n"
     run("dead", "drop", letters[0], code=1)
     for which in (["--all"], ["--hook", "mail"]):
-        assert "add --yes" in run("dead", "drop", *which, code=2).err
+        asked = run("dead", "drop", *which, code=2).err
+        assert "cannot be brought back. Nobody can be asked here: add --yes" in asked
     assert run("dead", "drop", "--hook", "mail", "--yes", "--json").json == {"dropped": 1, "dry_run": False}
     assert run("dead", "drop", "--all", "--yes", "--tenant", "default").out == "dropped 0\n"
     assert run("dead", "drop", "--all", "--yes").out == "dropped 1\n"

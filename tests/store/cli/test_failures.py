@@ -111,7 +111,7 @@ def test_a_broken_settings_file(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "args", [[], ["archive"], ["nonsense"], ["get"], ["rotate", "a", "b"], ["list", "--nonsense"], ["end"]]
+    "args", [["archive", "--actor", "a"], ["nonsense"], ["get"], ["rotate", "a", "b"], ["list", "--nonsense"], ["end"]]
 )
 def test_usage_errors_are_one_line(run: Run, args: list[str]) -> None:
     """Mistakes on the command line: exit code 2, one line that says where help is."""

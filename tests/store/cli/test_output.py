@@ -154,6 +154,19 @@ def test_brief_where_there_is_no_room(monkeypatch: pytest.MonkeyPatch, capsys: p
         assert capsys.readouterr().out.splitlines()[1] == f"{'x' * 8}  {shown}"
 
 
+def test_lines_are_brief_where_there_is_no_room(run: Run, store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An event fits a terminal of 80 columns, by the beginning of its session's id; a pipe has it whole."""
+    made = store.create()
+    monkeypatch.setenv("COLUMNS", "80")
+    assert made.id in run("events").out
+    monkeypatch.setattr("sojourn.cli.output.on_terminal", lambda: True)
+    (line,) = run("events").out.splitlines()
+    assert f"  {made.id[:8]}  " in line
+    assert len(line) <= 80
+    monkeypatch.setenv("COLUMNS", "200")
+    assert made.id in run("events").out
+
+
 @pytest.mark.parametrize(("shell", "told"), [("bash", "complete -o"), ("zsh", "compdef"), ("fish", "complete --")])
 def test_completion_scripts(run: Run, shell: str, told: str) -> None:
     """Each shell has its own; bash takes it where there is one."""

@@ -39,6 +39,7 @@ def test_issue_with_options(run: Run, store: Any) -> None:
     run("token", "verify", "--fingerprint", "ua", stdin=told["access"])
     (family,) = run("token", "list", made.id, "--json").json["families"]
     assert (family["refresh_expires_at"], family["bound"], family["used"]) == (None, True, 0)
+    assert run("token", "list", made.id).out.splitlines()[-1].endswith("yes")
     run("token", "issue", made.id, "--access-ttl", "never", code=2)
     run("token", "issue", made.id, "--refresh-ttl", "1h", "--no-refresh", code=2)
     assert len(run("token", "issue", made.id, "--refresh-ttl", "never").out.splitlines()) == 1
@@ -56,7 +57,8 @@ def test_revoke(run: Run, store: Any) -> None:
         would = run("token", "revoke", *which, "--dry-run", "--json", stdin=stdin).json
         assert would == {"revoked": 1, "families": 1, "sessions": 1, "dry_run": True}
     assert store.tokens.verify(last.access)
-    assert "add --yes" in run("token", "revoke", "--owner", "ada", code=2).err
+    asked = run("token", "revoke", "--owner", "ada", code=2).err
+    assert "of ada? Nobody can be asked here: add --yes" in asked
     assert run("token", "revoke", "--owner", "ada", "--yes").out == "1 token revoked\n"
     assert "0 tokens would be" in run("token", "revoke", "--dry-run", stdin=last.access).out
     run("token", "revoke", "--owner", "ada", "--session", made.id, code=2)

@@ -126,6 +126,14 @@ def test_options_of_one_name_are_one() -> None:
         assert len(told) == 1 or name == "--start", (name, told)
 
 
+@pytest.mark.parametrize("words", [[], ["archive"], ["tenant"]])
+def test_a_group_alone_tells_what_there_is(words: list[str]) -> None:
+    """Whoever types a name alone sees its commands; on stderr and with the code of wrong usage, for scripts."""
+    ran = CliRunner().invoke(cli, words, prog_name="sojourn")
+    assert (ran.exit_code, ran.stdout) == (2, "")
+    assert ran.stderr == CliRunner().invoke(cli, [*words, "--help"], prog_name="sojourn").stdout
+
+
 def test_did_you_mean() -> None:
     """Mistyped commands and options are answered with what is near."""
     for words, told in ((["lsit"], "'list'"), (["tenant", "lst"], "'list'"), (["list", "--ownr", "a"], "'--owner'")):

@@ -10,9 +10,9 @@ from tests.acceptance.documents import ROOT, fenced
 pytest_plugins = ["pytester"]
 
 _SYNC = """
-    import os
     import pytest
     from sojourn import SessionNotFound, SessionStore
+    from sojourn.settings import load_settings
 
     def test_store(session_store, session_events):
         session = session_store.create(owner="ada", ttl=60)
@@ -26,7 +26,7 @@ _SYNC = """
         session = session_store.create(owner="ada")
         with SessionStore() as own:
             assert own.get(session.id).owner == "ada"
-        assert "SOJOURN_ARCHIVE_URL" not in os.environ
+        assert (load_settings().archive_url, load_settings().queue_url) == (None, None)
 
     def test_clock(session_store, session_clock, session_events):
         session = session_store.create(ttl=3600)
@@ -56,6 +56,9 @@ def test_both_kinds_of_redis(
     """The same tests run on either, without a warning; the clock's is skipped on the real one, and says why."""
     monkeypatch.setenv("SOJOURN_ARCHIVE_URL", "postgresql://nobody@127.0.0.1:1/production")
     monkeypatch.setenv("SOJOURN_REDIS_URL", "redis://127.0.0.1:1/0")
+    pytester.makefile(
+        ".yaml", sojourn="archive_url: postgresql://nobody@127.0.0.1:1/file\nqueue_url: redis://127.0.0.1:1/1"
+    )
     pytester.makepyfile(test_sync=_SYNC, test_async=_ASYNC)
     found = pytester.runpytest("-W", "error", "-rs", *["--sojourn-redis"] * real)
     found.assert_outcomes(**outcomes)
