@@ -149,7 +149,8 @@ def _show_version(context: click.Context, _: click.Parameter, value: bool) -> No
         "sojourn get $id",
         "sojourn list --status pending --ids | sojourn end -",
     ],
-    epilog="Exit codes: 0 done, 1 not found, 2 usage or settings, 3 conflict, 4 unavailable, 5 damaged.\n\n"
+    epilog="Exit codes: 0 done, 1 not found, 2 usage or settings, 3 conflict, 4 unavailable, 5 damaged; of doctor and "
+    "health, 6 warnings and 7 what is wrong.\n\n"
     "An ID may be the beginning of one, of at least four characters. A TIME is 2026-01-31T12:00:00Z, or how long ago: "
     "2h, 7d. A DURATION is 45s, 30m, 1h30m, 7d or PT1H30M. Times are shown in UTC.",
 )
