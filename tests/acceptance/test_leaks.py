@@ -117,7 +117,7 @@ class Deployment:
         self.printed["a program's traceback"] = done.stdout + done.stderr
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_nothing_planted_is_found(
     own_redis: OwnRedis, own_postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

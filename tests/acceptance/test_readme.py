@@ -30,6 +30,7 @@ def test_links_lead_somewhere() -> None:
         assert (ROOT / target).exists(), target
 
 
+@pytest.mark.timeout(300)
 def test_the_main_job_does_what_it_says() -> None:
     """The README's first command finds in PostgreSQL what was done, on servers of its own."""
     command = next(each for each in commands(README) if each.startswith("scripts/run"))
@@ -38,6 +39,7 @@ def test_the_main_job_does_what_it_says() -> None:
     assert "sessions expired" in printed
 
 
+@pytest.mark.timeout(300)  # it lints and checks types as well
 def test_the_test_command_is_what_ci_calls() -> None:
     """The README's second command starts, collects a part of the tests, and is the one in CI."""
     assert "scripts/test" in commands(README)

@@ -160,6 +160,7 @@ _OUTCOMES: dict[str, Callable[[Deployment], None]] = {
 }
 
 
+@pytest.mark.timeout(300)  # a disaster after the other, each with commands that are processes
 def test_the_guide_from_top_to_bottom(deployment: Deployment) -> None:
     """Each section's disaster, its commands, and what they promise."""
     known = [heading for heading, _ in sections(GUIDE)]

@@ -41,7 +41,7 @@ def test_every_line_names_tests_that_are_there() -> None:
             assert (ROOT / "tests" / each).exists(), each
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_the_users_of_the_guide_suffice(redis_url: str, postgres_url: str, tmp_path: Path) -> None:
     """With the rules for services and for workers, and `default` off, a deployment runs: expiry, hooks, archive."""
     rules = dict(re.findall(r"^ACL SETUSER (\S+) (.+)$", GUIDE, re.MULTILINE))

@@ -109,6 +109,7 @@ _FAULTY = """# Faulty
 """
 
 
+@pytest.mark.timeout(300)
 def test_faults_fail_the_build(tmp_path: Path) -> None:
     """A broken link, a missing anchor, an unknown name, a page that is not named and one that is not there."""
     (tmp_path / "docs" / "assets").mkdir(parents=True)
