@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 import redis
+from redis.exceptions import ResponseError
 from tests.waiting import eventually
 
 from sojourn import SessionStore, Settings
+from sojourn.errors import StoreError
 from sojourn.health import Health, Reason, State, Watch, judge, read_health, readiness
 from sojourn.jobqueues import SCHEDULER_SEEN
 from sojourn.keys import TenantKeys, queue_counts
 from sojourn.metrics import Metrics, read_metrics
+from sojourn.operations.core import raise_for
 from sojourn.operations.expiry import note_failed_sweep
 
 KEYS = TenantKeys.of("default", 8)
@@ -179,3 +182,20 @@ def test_a_watch_keeps_a_look_for_a_moment(store: SessionStore[Any]) -> None:
     assert watch.metrics() is first
     eventually(lambda: watch.metrics() is not first, deadline_s=20)
     assert watch.metrics().dirty == 1
+
+
+@pytest.mark.parametrize(
+    ("reply", "told"),
+    [
+        (
+            "NOPERM No permissions to access a key",
+            "this user of Redis may not do that: it is confined to a tenant, or may not use a command",
+        ),
+        ("ERR no", "Redis refused an operation: ERR no"),
+    ],
+)
+def test_what_all_tenants_share_is_no_tenant_called_by_a_dash(reply: str, told: str) -> None:
+    """Whoever may not read a deployment's numbers is not told of a tenant '-', nor of a session '-'."""
+    with pytest.raises(StoreError) as caught:
+        raise_for(ResponseError(reply), "-", "-")
+    assert str(caught.value).startswith(told)

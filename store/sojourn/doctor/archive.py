@@ -74,6 +74,11 @@ def runs(look: Look) -> Iterator[Finding]:
     except (StoreError, SettingsError) as problem:
         yield info(str(problem), "see there", "sojourn archive status")
         return
+    if found.redis_problem is not None:
+        yield info(
+            f"could not be looked at: {found.redis_problem}", "see the check 'redis'", "sojourn doctor --check redis"
+        )
+        return
     failed = found.last_error_at
     if found.last_error is not None and failed and (found.last_run is None or found.last_run.at < failed):
         yield warning(

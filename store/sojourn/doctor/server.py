@@ -184,8 +184,9 @@ def clock(look: Look) -> Iterator[Finding]:
     (reply,) = look.ask(("TIME",))
     here_s = (before_s + _wall_s()) / 2
     redis_s = now_ms(reply) / 1000
-    found = list(_differences(look, redis_s - here_s))
+    # At once: whoever waits for the archive first sees events of writers that went on meanwhile.
     ahead_s = _last_event_s(look) - redis_s
+    found = list(_differences(look, redis_s - here_s))
     if ahead_s > _CLOCKS_S:
         found.append(
             f"Redis's clock went back: its last event is {ahead_s:.0f} s ahead of it, and deadlines are late by as much"

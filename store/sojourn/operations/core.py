@@ -186,10 +186,16 @@ def raise_for(reply: Any, session_id: str, tenant: str) -> None:
     if code == "WRONGTYPE":
         raise SessionCorrupt(session_id, tenant, "key") from None
     if code == "NOPERM" or "can't access" in text or "can't run this command" in text:
+        shared = tenant == "-"  # what all tenants share
+        whose = (
+            ": it is confined to a tenant" if shared else f" for tenant '{tenant}': it is confined to another tenant"
+        )
         raise StoreError(
-            f"this user of Redis may not do that for tenant '{tenant}': it is confined to another tenant, or may not "
-            "use a command that the call needs (see 'sojourn acl')"
+            f"this user of Redis may not do that{whose}, or may not use a command that the call needs "
+            "(see 'sojourn acl')"
         ) from reply
     if code in ("LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "READONLY", "TRYAGAIN") or "loading" in text.lower():
         raise StoreUnavailable(f"Redis cannot serve requests now: {text}") from None
-    raise StoreError(f"Redis refused an operation on session {session_id} of tenant '{tenant}': {text}") from reply
+    on = "" if session_id == "-" else f" on session {session_id}"
+    of = "" if tenant == "-" else f" of tenant '{tenant}'"
+    raise StoreError(f"Redis refused an operation{on}{of}: {text}") from reply

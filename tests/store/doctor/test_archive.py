@@ -149,3 +149,25 @@ def test_clock_of_postgres(archived: World, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(archive, "clock_ahead_s", lambda settings: (ahead_s(settings) or 0) + 9)
     (found,) = archived.find("clock")
     assert "PostgreSQL's clock is 9.0 s ahead of Redis's" in found.found
+
+
+def test_writers_go_on_while_postgres_lets_us_wait(archived: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they tell meanwhile is no sign that Redis's clock went back."""
+    stream = archived.keys.partition.events
+
+    def wait(_: Any) -> None:
+        seconds, _micros = archived.client.time()
+        archived.client.xadd(stream, {"type": "x"}, id=f"{(seconds + 9) * 1000}-0")
+
+    monkeypatch.setattr(archive, "clock_ahead_s", wait)
+    assert archived.find("clock") == []
+
+
+def test_runs_of_which_redis_tells_nothing(archived: World, free_port: int) -> None:
+    """Where Redis is away it is not said that there was none."""
+    archived.settings = archived.settings.model_copy(
+        update={"redis_url": f"redis://127.0.0.1:{free_port}", "retries": 0}
+    )
+    found = archived.find("runs")[-1]
+    assert found.severity == "info"
+    assert found.found.startswith("could not be looked at: Redis at ")
