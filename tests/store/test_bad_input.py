@@ -236,7 +236,7 @@ def test_keys_module_spells_all_keys(jobs: SessionStore[JobSession], raw: Any) -
     partition = keys.partition
     known = {"sojourn:meta", "sojourn:tenants", keys.kinds, keys.session(made.id), keys.lease(made.id),
              keys.log(made.id, "lines"), partition.deadlines, partition.dirty, partition.removals,
-             partition.operations, partition.events}  # fmt: skip
+             partition.operations, partition.events, keys.stats}  # fmt: skip
     rest = set(raw.scan_iter()) - known
     assert rest
     for key in rest:
