@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -39,4 +40,5 @@ def test_the_docs_have_it(name: str) -> None:
     """Each was drawn, and names no machine."""
     drawn = (IMAGES / f"{name}.svg").read_text()
     assert f"sojourn&#160;{name}" in drawn
-    assert not re.search(r"127\.0\.0\.1|/home/|/tmp/|/work/|cli:", drawn)
+    ours = ("127.0.0.1", "cli:", str(Path(__file__).parents[2]), str(Path.home()), tempfile.gettempdir())
+    assert not [each for each in ours if each in drawn]
