@@ -134,13 +134,14 @@ def moment_in_utc(name: str, moment: datetime) -> datetime:
     Raises:
         InvalidField: it is no aware datetime.
     """
+    refused = InvalidField(name, "must be an aware datetime, from year 1 to 9999 in UTC")
     try:
         if isinstance(moment, datetime) and moment.utcoffset() is not None:
             each = moment.astimezone(UTC)
             return datetime(each.year, each.month, each.day, each.hour, each.minute, each.second, each.microsecond, UTC)
-    except Exception:  # noqa: BLE001, S110 - at the edges of time; and a time zone of the caller's may raise anything
-        pass
-    raise InvalidField(name, "must be an aware datetime, from year 1 to 9999 in UTC")
+    except Exception:  # noqa: BLE001 - at the edges of time; and a time zone of the caller's may raise anything
+        raise refused from None
+    raise refused
 
 
 def _moment(name: str, moment: datetime, *, up: bool = False) -> int:
