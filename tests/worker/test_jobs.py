@@ -169,12 +169,43 @@ def test_retention_removes_what_the_settings_no_longer_keep(
         with psycopg.connect(postgres_url) as connection:
             connection.execute("UPDATE sojourn.sessions SET ended_at = now() - interval '2 days'")
         caplog.set_level("INFO", "sojourn.worker")
+        caplog.clear()
         jobs.retention()
         jobs.retention()
         assert [each.id for each in store.archive.list().sessions] == [kept.id]
     assert [each.message.partition(" duration_ms=")[0] for each in caplog.records] == [
         "retention applied sessions=1 stray_events=0 audit_rows=0"
     ]
+
+
+SWALLOWER = """
+import logging, os, signal, sys
+from sojourn_worker import config
+from sojourn_worker.stop import Stop
+from sojourn_worker.worker import work
+
+class Swallower(logging.Handler):
+    def emit(self, record):
+        if "dequeueing" in record.getMessage():
+            logging.getLogger("rq.worker").removeHandler(self)
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+            except Exception:
+                print("swallowed", flush=True)
+
+logging.getLogger("rq.worker").setLevel("DEBUG")
+logging.getLogger("rq.worker").addHandler(Swallower())
+stop = Stop()
+stop.install()
+sys.exit(work(config.from_line(sys.stdin.buffer.readline()), stop, "hooks"))
+"""
+
+
+def test_a_request_to_stop_is_kept_where_it_is_swallowed(settings: Settings, processes: Processes) -> None:
+    """RQ raises in whatever runs when the signal comes; a log handler lets nothing out."""
+    worker = processes.python(SWALLOWER, settings=settings)
+    worker.logged("swallowed")
+    assert worker.popen.wait(20) == 0
 
 
 def test_retries_are_doubled_up_to_five_minutes() -> None:

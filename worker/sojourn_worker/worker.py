@@ -329,7 +329,13 @@ class JobsWorker(Worker):
         return [queue for queue in self.queues if isinstance(queue, SafeQueue)]
 
     def run_maintenance_tasks(self) -> None:
-        """Recover the jobs of dead workers, and enqueue the jobs whose time to be retried has come."""
+        """Recover the jobs of dead workers, and enqueue the jobs whose time to be retried has come.
+
+        And stop here if asked to where the request was swallowed: RQ raises in whatever runs when the signal comes,
+        as in a log handler, which lets nothing out.
+        """
+        if self._stop.requested:
+            raise StopRequested
         tell_left_out()
         queues = self._safe_queues
         try:
