@@ -151,11 +151,15 @@ def show_ratios(rows: list[dict[str, Any]], *titles: str) -> None:
 
 def show_server(rows: list[dict[str, Any]]) -> None:
     """Print what each script costs Redis, and which ones cost more than any should."""
-    table = Table("script", "calls", "typical us", "largest us", "the largest")
+    table = Table("script", "calls", "typical us", "floor us", "ratio", "largest us", "the largest")
     for row in rows:
         largest = f"{row['largest_us']:.0f}" if row["case"] else ""
-        table.add_row(row["name"], str(row["calls"]), f"{row['typical_us']:.0f}", largest, row["case"])
-    for column in table.columns[1:4]:
+        ratio = f"{row['typical_us'] / row['floor_us']:.2f}" if row["floor_us"] else ""
+        table.add_row(
+            row["name"], str(row["calls"]), f"{row['typical_us']:.0f}", f"{row['floor_us']:.0f}", ratio, largest,
+            row["case"],
+        )  # fmt: skip
+    for column in table.columns[1:6]:
         column.justify = "right"
     console.print(table)
     longer = [row["name"] for row in rows if row["largest_us"] > bench_server.LONGEST_US]
