@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from sojourn.lua import without_unused
+
 __all__ = ["Script", "lua_folder", "script"]
 
 _INCLUDE = re.compile(r"^-- @include (\S+)\n", re.MULTILINE)
@@ -37,10 +39,10 @@ def lua_folder() -> Path:
 
 @cache
 def script(name: str) -> Script:
-    """The script ``lua/<name>.lua`` with its includes in front, each once, depth first.
+    """The script ``lua/<name>.lua`` with what it uses of its includes in front, each once, depth first.
 
     Example:
-        >>> script("trim_events").source.startswith("-- The one clock")
+        >>> script("trim_events").source.startswith("local function smallest(")
         True
     """
     folder = lua_folder()
@@ -56,6 +58,6 @@ def script(name: str) -> Script:
         included.append(_INCLUDE.sub("", text))
 
     include(name)
-    source = "".join(included)
+    source = without_unused("".join(included[:-1]), included[-1])
     # Redis names a script by its SHA-1; nothing depends on it being hard to forge.
     return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sojourn.errors import BY_CODE
+from sojourn.lua import without_unused
 from sojourn.scripts import lua_folder, script
 
 LUA = lua_folder()
@@ -138,6 +139,37 @@ def test_no_include_is_unused() -> None:
         name for path in files() for name in re.findall(r"^-- @include include/(\S+)$", path.read_text(), re.MULTILINE)
     }
     assert used == set(INCLUDES)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_script_makes_no_function_in_vain(name: str) -> None:
+    """What a script does not use of its includes is not sent, for Redis makes each function anew at each call."""
+    source = script(name).source
+    for match in re.finditer(r"^local function (\w+)", source, re.MULTILINE):
+        assert re.search(rf"\b{match[1]}\b", source[match.end() :]), match[1]
+
+
+def test_what_is_used_stays() -> None:
+    """A name that only what is left out uses goes with it; comments name nothing."""
+    includes = (
+        "local A, B = 1, 2\n-- of a\nlocal function a()\n  return A\nend\n\n"
+        "local C = {\n  1,\n}\n-- b is behind\nlocal function b()\n  return C\nend\n"
+    )
+    assert without_unused(includes, "return a()\n") == (
+        "local A, B = 1, 2\nlocal function a()\n  return A\nend\nreturn a()\n"
+    )
+    assert (
+        without_unused(includes, "return b()\n")
+        == "local C = {\n  1,\n}\nlocal function b()\n  return C\nend\nreturn b()\n"
+    )
+    assert without_unused(includes, "return 1\n") == "return 1\n"
+
+
+@pytest.mark.parametrize("path", sorted((LUA / "include").glob("*.lua")), ids=lambda path: path.stem)
+def test_includes_only_name_things(path: Path) -> None:
+    """Each statement at the margin of an include is a local one, so any of them can be left out."""
+    for line in path.read_text().splitlines():
+        assert re.match(r"local |--|end$|\}|\s|$", line), line
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
