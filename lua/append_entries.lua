@@ -53,10 +53,11 @@ end
 local write = { 'version', text(core.version + 1), 'updated_at_ms', stamp(core, now) }
 local before = { ['_log:' .. name] = text(log.first + log.length) }
 push(k, core, log, entries, keep, limit, grace, write)
+local deadline = slides and slide_with(core, now, write, before)
 redis.call('HSET', session, unpack(write))
 redis.call('ZADD', k.dirty, 'NX', text(now), k.member)
-if slides then
-  slide_told(k, core, now, grace, before)
+if deadline then
+  place_deadline(k, deadline, grace, core.logs)
 end
 keep_place(k, limits, now, bytes - log.freed, core.owner)
 remember(k, operation, now)

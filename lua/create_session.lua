@@ -31,7 +31,7 @@ local kind, status, indexes = ARGV[5], ARGV[6], ARGV[7]
 local ttl, max_lifetime = tonumber(ARGV[8]), tonumber(ARGV[9])
 local grace, retention, events_cap = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
 local actor, trace = ARGV[13], ARGV[14]
-local CLAIMS_PER_CREATE = 2
+local CLAIMS_PER_TURN = 24
 
 local k = session_keys(prefix, tenant, id)
 local now = now_ms()
@@ -92,7 +92,9 @@ remember(k, operation, now)
 emit(k, 'created', kind, 1, now, actor, trace, '', '')
 tally(k, 'created|', kind, values.client_type or '', 1)
 
-claim_due(prefix, now, CLAIMS_PER_CREATE, grace, retention, 'create')
-purge_due(prefix, now, CLAIMS_PER_CREATE, grace, true)
-trim_unread(k.events, events_cap)
+if is_turn(now) then
+  claim_due(prefix, now, CLAIMS_PER_TURN, grace, retention, 'create')
+  purge_due(prefix, now, CLAIMS_PER_TURN, grace, true)
+  trim_unread(k.events, events_cap)
+end
 return { now, deadline or false }

@@ -18,7 +18,7 @@
 -- Errors   NOTFOUND, OWNER, KIND, ENDED, CORRUPT, CONFLICT, TRANSITION, RATE
 -- @include include/keys
 -- @include include/operation
--- @include include/record
+-- @include include/whole
 -- @include include/finish
 -- @include include/limit
 local session = KEYS[1]
@@ -35,13 +35,13 @@ end
 local core, refusal
 if status == 'deleted' then
   -- An ended session may still be deleted.
-  core, refusal = load_core(k)
+  core, refusal = load_whole(k)
   if not refusal and (not core or is_overdue(core, now) or core.status == 'deleted' or core.status == 'expired') then
     refusal = redis.error_reply('NOTFOUND')
   end
   refusal = refusal or kind_error(core, kinds)
 else
-  core, refusal = load_live(k, now, kinds)
+  core, refusal = load_live(k, now, kinds, load_whole)
 end
 refusal = refusal or version_error(core, expected)
 if not refusal and allowed ~= '' then
@@ -52,7 +52,7 @@ if limited or refusal then
   return limited or refusal
 end
 
-finish(k, core, now, grace, retention, { status = status, at = now, reason = reason,
-  event = status == 'deleted' and 'deleted' or 'ended', actor = actor, trace = trace, changes = changes })
+patch(core, finish(k, core, now, grace, retention, { status = status, at = now, reason = reason,
+  event = status == 'deleted' and 'deleted' or 'ended', actor = actor, trace = trace, changes = changes }))
 remember(k, operation, now)
-return redis.call('HGETALL', session)
+return core.flat

@@ -57,10 +57,11 @@ for i, old in ipairs(redis.call('HMGET', session, unpack(names))) do
   before[names[i]] = old
   bytes = bytes + #values[i] - (old and #old or -#names[i])
 end
+local deadline = slides and slide_with(core, now, write, before)
 redis.call('HSET', session, unpack(write))
 redis.call('ZADD', k.dirty, 'NX', text(now), k.member)
-if slides then
-  slide_told(k, core, now, grace, before)
+if deadline then
+  place_deadline(k, deadline, grace, core.logs)
 end
 keep_place(k, limits, now, bytes, core.owner)
 remember(k, operation, now)

@@ -14,7 +14,7 @@
 -- Errors   NOTFOUND, OWNER, KIND, ENDED, CORRUPT, RATE
 -- @include include/keys
 -- @include include/operation
--- @include include/record
+-- @include include/whole
 -- @include include/deadline
 -- @include include/event
 -- @include include/limit
@@ -29,7 +29,7 @@ local now = now_ms()
 if is_repeat(k, operation) then
   return redis.call('HGETALL', session)
 end
-local core, refusal = load_live(k, now, kinds)
+local core, refusal = load_live(k, now, kinds, load_whole)
 local limits = limits_of(k)
 local limited = pass(k, limits, core)
 if limited or not core then
@@ -43,7 +43,7 @@ local function place(name, value)
   if value then
     write[#write + 1] = name
     write[#write + 1] = text(value)
-  else
+  elseif held_text(core, name) then
     clear[#clear + 1] = name
   end
 end
@@ -52,12 +52,14 @@ local before = { ttl_ms = core.ttl and text(core.ttl) or false, accessed_at_ms =
 place('ttl_ms', ttl)
 place('expires_at_ms', deadline)
 redis.call('HSET', session, unpack(write))
+patch(core, write)
 if #clear > 0 then
   redis.call('HDEL', session, unpack(clear))
+  drop(core, clear)
 end
 place_deadline(k, deadline, grace, core.logs)
 redis.call('ZADD', k.dirty, 'NX', text(now), k.member)
 keep_place(k, limits, now, 0, core.owner)
 remember(k, operation, now)
 emit(k, 'updated', core.kind, core.version + 1, now, actor, trace, changes, told(before))
-return redis.call('HGETALL', session)
+return core.flat

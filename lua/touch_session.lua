@@ -14,7 +14,7 @@
 -- Returns  'deadline': ms, or false for a session without one; 'record': {field, value, ...}
 -- Errors   NOTFOUND, OWNER, KIND, ENDED, CORRUPT, RATE
 -- @include include/keys
--- @include include/record
+-- @include include/whole
 -- @include include/slide
 -- @include include/event
 -- @include include/limit
@@ -26,7 +26,7 @@ local actor, trace, whole = ARGV[8], ARGV[9], ARGV[10] == 'record'
 
 local k = session_keys(prefix, tenant, id)
 local now = now_ms()
-local core, refusal = load_live(k, now, kinds)
+local core, refusal = load_live(k, now, kinds, whole and load_whole)
 local limits = limits_of(k)
 local limited = pass(k, limits, core)
 if limited then
@@ -38,17 +38,19 @@ if not core then
   end
   return refusal
 end
-local deadline, moved = slide(k, core, now, grace, math.floor(gain * (core.ttl or 0)))
+local deadline, write = slide(k, core, now, grace, math.floor(gain * (core.ttl or 0)))
 -- Twice within a millisecond is once: otherwise `updated_at`, which each touch moves on, would run ahead of the clock.
-if not moved and gain == 0 and core.accessed ~= now then
-  redis.call('HSET', session, 'accessed_at_ms', text(now), 'updated_at_ms', stamp(core, now, 1))
+if not write and gain == 0 and core.accessed ~= now then
+  write = { 'accessed_at_ms', text(now), 'updated_at_ms', stamp(core, now, 1) }
+  redis.call('HSET', session, unpack(write))
   redis.call('ZADD', k.dirty, 'NX', text(now), k.member)
 end
 keep_place(k, limits, now, 0, core.owner)
-if tells and (moved or gain == 0) then
+if tells and (write or gain == 0) then
   emit(k, 'touched', core.kind, core.version, now, actor, trace, '', '')
 end
 if whole then
-  return redis.call('HGETALL', session)
+  patch(core, write or {})
+  return core.flat
 end
 return deadline or false

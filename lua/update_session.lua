@@ -20,7 +20,7 @@
 -- Errors   NOTFOUND, OWNER, KIND, ENDED, CORRUPT, CONFLICT, TRANSITION, MOVED, RATE, ROOM
 -- @include include/keys
 -- @include include/operation
--- @include include/record
+-- @include include/whole
 -- @include include/index
 -- @include include/event
 -- @include include/slide
@@ -38,30 +38,29 @@ local now = now_ms()
 if is_repeat(k, operation) then
   return redis.call('HGETALL', session)
 end
-local core, refusal = load_live(k, now, kinds)
+local core, refusal = load_live(k, now, kinds, load_whole)
 refusal = refusal or version_error(core, expected)
-if not refusal and status ~= '' and status ~= core.status then
+local moves_status = not refusal and status ~= '' and status ~= core.status
+if moves_status then
   refusal = transition_error(core, status, allowed)
 end
-local write, names, new, old, before = {}, {}, {}, {}, {}
-for i = 15, first_pair - 1 do
-  names[#names + 1] = ARGV[i]
-  new[ARGV[i]] = false
-end
-for i = first_pair, #ARGV, 2 do
-  write[#write + 1] = ARGV[i]
-  write[#write + 1] = ARGV[i + 1]
-  names[#names + 1] = ARGV[i]
-  new[ARGV[i]] = ARGV[i + 1]
-end
-local bytes = 0
-if #names > 0 and core then
-  for i, value in ipairs(redis.call('HMGET', session, unpack(names))) do
-    local name = names[i]
-    old[name] = value
-    if value ~= new[name] then
-      before[name] = value
-      bytes = bytes + (new[name] and #name + #new[name] or 0) - (value and #name + #value or 0)
+local write, names, new, before, bytes = {}, {}, {}, {}, 0
+if core then
+  for i = 15, first_pair - 1 do
+    names[#names + 1] = ARGV[i]
+    new[ARGV[i]] = false
+  end
+  for i = first_pair, #ARGV, 2 do
+    local name, value = ARGV[i], ARGV[i + 1]
+    write[#write + 1] = name
+    write[#write + 1] = value
+    new[name] = value
+  end
+  for name, value in pairs(new) do
+    local old = held_text(core, name)
+    if value ~= old then
+      before[name] = old
+      bytes = bytes + (value and #name + #value or 0) - (old and #name + #old or 0)
     end
   end
 end
@@ -74,46 +73,47 @@ if limited or refusal then
   return limited or refusal
 end
 
+local version = core.version + 1
 write[#write + 1] = 'version'
-write[#write + 1] = text(core.version + 1)
+write[#write + 1] = text(version)
 write[#write + 1] = 'updated_at_ms'
 write[#write + 1] = stamp(core, now)
-if status ~= '' and status ~= core.status then
+if moves_status then
   write[#write + 1] = 'status'
   write[#write + 1] = status
   before.status = core.status
 end
-
 local moves = {}
-for spec in string.gmatch(core.indexes, '[^,]+') do
-  local name = string.gsub(spec, '%[%]$', '')
-  if before[name] ~= nil then
-    moves[#moves + 1] = { spec, old[name], new[name] }
+for name, old in pairs(before) do
+  local spec = spec_of(core.indexes, name)
+  if spec then
+    moves[#moves + 1] = { spec, old, new[name] }
   end
 end
+local deadline = slides and slide_with(core, now, write, before)
 
 redis.call('HSET', session, unpack(write))
+patch(core, write)
 if cleared > 0 then
-  redis.call('HDEL', session, unpack(ARGV, 15, first_pair - 1))
+  redis.call('HDEL', session, unpack(names))
+  drop(core, names)
 end
-local created = text(core.created)
 for _, move in ipairs(moves) do
-  index_remove(k, move[1], move[2])
-  index_add(k, move[1], move[3], created)
+  index_move(k, move[1], move[2], move[3], core.created_text)
 end
-if status ~= '' and status ~= core.status then
+if moves_status then
   redis.call('ZREM', status_index(k, core.kind, core.status), id)
-  redis.call('ZADD', status_index(k, core.kind, status), created, id)
+  redis.call('ZADD', status_index(k, core.kind, status), core.created_text, id)
 end
 redis.call('ZADD', k.dirty, 'NX', text(now), k.member)
-if slides then
-  slide_told(k, core, now, grace, before)
+if deadline then
+  place_deadline(k, deadline, grace, core.logs)
 end
 keep_place(k, limits, now, bytes, owner)
 remember(k, operation, now)
-emit(k, 'updated', core.kind, core.version + 1, now, actor, trace, changes, told(before))
+emit(k, 'updated', core.kind, version, now, actor, trace, changes, told(before))
 if before.client_type ~= nil then
   tally(k, 'shift|', core.kind, core.client_type, -1)
   tally(k, 'shift|', core.kind, new.client_type or '', 1)
 end
-return redis.call('HGETALL', session)
+return core.flat

@@ -8,6 +8,7 @@
 -- @include include/token
 -- Ends a record that was read and checked. Shrinking writes come first: a server out of memory refuses a script whose
 -- first write may grow, and ends and claims must go through then as well.
+-- Returns the fields that it wrote, name and value in turn.
 -- ending: status, at (ms), reason ('' for none), event, actor, trace, changes (JSON), goes_on (it is no end to count).
 local function finish(k, core, now, grace, retention, ending)
   local before = { status = core.status, ended_at_ms = false, end_reason = false }
@@ -21,12 +22,13 @@ local function finish(k, core, now, grace, retention, ending)
   drop_tokens(k)
   redis.call('ZREM', status_index(k, core.kind, core.status), k.id)
   core.version = core.version + 1
-  redis.call('HSET', k.session, 'status', ending.status, 'version', text(core.version), 'updated_at_ms',
-    stamp(core, now), 'ended_at_ms', text(ending.at))
+  local write = { 'status', ending.status, 'version', text(core.version), 'updated_at_ms', stamp(core, now),
+    'ended_at_ms', text(ending.at) }
   if ending.reason ~= '' then
-    redis.call('HSET', k.session, 'end_reason', ending.reason)
+    write[9], write[10] = 'end_reason', ending.reason
   end
-  redis.call('ZADD', status_index(k, core.kind, ending.status), text(core.created), k.id)
+  redis.call('HSET', k.session, unpack(write))
+  redis.call('ZADD', status_index(k, core.kind, ending.status), core.created_text, k.id)
   redis.call('ZADD', k.dirty, 'NX', text(now), k.member)
   place_removal(k, now, retention, grace, core.logs)
   emit(k, ending.event, core.kind, core.version, now, ending.actor, ending.trace, ending.changes,
@@ -34,4 +36,5 @@ local function finish(k, core, now, grace, retention, ending)
   if core.live and not ending.goes_on then
     tally_end(k, ending.status, core, ending.at)
   end
+  return write
 end

@@ -1,10 +1,20 @@
 -- Index entries are session ids scored by creation time. `spec` names a field; with "[]" behind it, the field holds
 -- a JSON array of strings and there is one entry per element.
+local BRACKET = 93 -- "]"
+
+local function is_array(spec)
+  return string.byte(spec, -1) == BRACKET
+end
+
+local function indexed_field(spec)
+  return is_array(spec) and string.sub(spec, 1, -3) or spec
+end
+
 local function index_values(spec, value)
   if not value or value == '' then
     return {}
   end
-  if string.sub(spec, -2) ~= '[]' then
+  if not is_array(spec) then
     return { value }
   end
   local ok, values = pcall(cjson.decode, value)
@@ -21,7 +31,7 @@ local function index_values(spec, value)
 end
 
 local function index_key(k, spec, value)
-  return k.index .. string.gsub(spec, '%[%]$', '') .. ':' .. value
+  return k.index .. indexed_field(spec) .. ':' .. value
 end
 
 local function status_index(k, kind, status)
@@ -40,11 +50,45 @@ local function index_remove(k, spec, value)
   end
 end
 
+-- From one value's entries to another's; those that both have stay.
+local function index_move(k, spec, old, new, created)
+  if not is_array(spec) then
+    index_remove(k, spec, old)
+    index_add(k, spec, new, created)
+    return
+  end
+  local stays, values = {}, index_values(spec, new)
+  for _, each in ipairs(values) do
+    stays[each] = true
+  end
+  for _, each in ipairs(index_values(spec, old)) do
+    if not stays[each] then
+      redis.call('ZREM', index_key(k, spec, each), k.id)
+    end
+    stays[each] = false
+  end
+  for _, each in ipairs(values) do
+    if stays[each] then
+      redis.call('ZADD', index_key(k, spec, each), created, k.id)
+    end
+  end
+end
+
+-- The spec of a field, or nil where it is not indexed.
+local function spec_of(indexes, name)
+  if not string.find(indexes, name, 1, true) then
+    return nil -- as most are not
+  end
+  local listed = ',' .. indexes .. ','
+  return string.find(listed, ',' .. name .. ',', 1, true) and name
+    or string.find(listed, ',' .. name .. '[],', 1, true) and name .. '[]' or nil
+end
+
 -- Puts a record into all indexes that it belongs to; `values` holds its texts by field.
 local function enlist(k, kind, status, indexes, values, created)
   redis.call('SADD', k.kinds, kind)
   redis.call('ZADD', status_index(k, kind, status), created, k.id)
   for spec in string.gmatch(indexes, '[^,]+') do
-    index_add(k, spec, values[(string.gsub(spec, '%[%]$', ''))], created)
+    index_add(k, spec, values[indexed_field(spec)], created)
   end
 end

@@ -1,37 +1,36 @@
 -- The keys of one session, from its partition's prefix ("sojourn:{07}:"). The Lua twin of keys.py; a test holds the two
 -- together. Scripts derive keys because claims, settles and index moves only learn in Redis which ones they need;
--- all of them carry the partition's hash tag, so they live on one node.
+-- all of them carry the partition's hash tag, so they live on one node. Each is spelled when it is first asked for: a
+-- call needs few of them.
+local function spelled(k, name)
+  local own, key = k.own, nil
+  if name == 'session' or name == 'lease' or name == 'tokens' then
+    key = own .. name .. ':' .. k.id
+  elseif name == 'log' then
+    key = own .. 'log:' .. k.id .. ':'
+  elseif name == 'member' then
+    key = k.tenant .. '/' .. k.id
+  elseif name == 'index' or name == 'token' or name == 'rate' or name == 'told' then
+    key = own .. name .. ':'
+  elseif name == 'kinds' or name == 'limits' or name == 'live' or name == 'places' or name == 'stats'
+    or name == 'calls' then
+    key = own .. name
+  elseif name == 'deadlines' or name == 'dirty' or name == 'removals' or name == 'lost' or name == 'counts'
+    or name == 'operations' or name == 'events' then
+    key = k.prefix .. name
+  elseif name == 'guard' or name == 'removed' or name == 'sweeps' then
+    key = k.prefix .. '/' .. name
+  else
+    error('no key is called ' .. tostring(name))
+  end
+  k[name] = key
+  return key
+end
+
+local SPELLED = { __index = spelled }
+
 local function session_keys(prefix, tenant, id)
-  local own = prefix .. tenant .. ':'
-  return {
-    tenant = tenant,
-    id = id,
-    member = tenant .. '/' .. id,
-    session = own .. 'session:' .. id,
-    lease = own .. 'lease:' .. id,
-    log = own .. 'log:' .. id .. ':',
-    token = own .. 'token:',
-    tokens = own .. 'tokens:' .. id,
-    index = own .. 'index:',
-    kinds = own .. 'kinds',
-    limits = own .. 'limits',
-    live = own .. 'live',
-    places = own .. 'places',
-    rate = own .. 'rate:',
-    told = own .. 'told:',
-    stats = own .. 'stats',
-    calls = own .. 'calls',
-    deadlines = prefix .. 'deadlines',
-    dirty = prefix .. 'dirty',
-    removals = prefix .. 'removals',
-    lost = prefix .. 'lost',
-    counts = prefix .. 'counts',
-    guard = prefix .. '/guard',
-    removed = prefix .. '/removed',
-    sweeps = prefix .. '/sweeps',
-    operations = prefix .. 'operations',
-    events = prefix .. 'events',
-  }
+  return setmetatable({ tenant = tenant, id = id, prefix = prefix, own = prefix .. tenant .. ':' }, SPELLED)
 end
 
 -- The same from a member of a partition's sorted set, "<tenant>/<id>".

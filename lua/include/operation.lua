@@ -20,7 +20,16 @@ local function repeated_count(k, operation)
   return score and (score % 1) * COUNTS
 end
 
+-- How many ids are forgotten at once: more than were remembered since.
+local FORGOTTEN = 128
+
 local function remember(k, operation, now)
-  redis.call('ZREMRANGEBYSCORE', k.operations, '-inf', text(now - OPERATION_MEMORY_MS))
+  if is_turn(now) then
+    local before = text(now - OPERATION_MEMORY_MS)
+    local old = redis.call('ZCOUNT', k.operations, '-inf', before)
+    if old > 0 then
+      redis.call('ZREMRANGEBYRANK', k.operations, 0, math.min(old, FORGOTTEN) - 1)
+    end
+  end
   redis.call('ZADD', k.operations, text(now), operation)
 end

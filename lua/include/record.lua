@@ -28,6 +28,32 @@ local function damage_in(texts, id, tenant)
     or (texts.id ~= id and 'id') or (texts.tenant ~= tenant and 'tenant') or nil
 end
 
+-- What writes go by of a record, from its texts; or nil and an error reply where it is damaged. Nearly all are sound,
+-- and a look at all their digits together says so; what does not look so, `damage_in` judges.
+local function core_of(k, status, version, created, expires, ttl, max_lifetime, kind, logs, indexes, updated, accessed,
+  id, tenant, owner, client_type)
+  local core = { status = status, live = LIVE[status] or false, kind = kind, logs = logs or '', indexes = indexes or '',
+    version = tonumber(version or ''), created = tonumber(created or ''), updated = tonumber(updated or ''),
+    accessed = tonumber(accessed or ''), expires = expires and tonumber(expires) or nil,
+    ttl = ttl and tonumber(ttl) or nil, max_lifetime = max_lifetime and tonumber(max_lifetime) or nil,
+    owner = owner or '', client_type = client_type or '', created_text = created }
+  local numbers = { core.version or 0, core.created or 0, core.updated or 0, core.accessed or 0,
+    core.expires or not expires and 1 or 0, core.ttl or not ttl and 1 or 0,
+    core.max_lifetime or not max_lifetime and 1 or 0 }
+  if math.min(unpack(numbers)) > 0 and math.max(unpack(numbers)) <= EXACT and id == k.id and tenant == k.tenant
+    and (core.live or ENDED[status]) and kind and string.find(kind, '^[a-z][a-z0-9_]*$') and not string.find(
+      version .. created .. updated .. accessed .. (expires or '') .. (ttl or '') .. (max_lifetime or ''), '%D') then
+    return core
+  end
+  local damaged = damage_in({ status = status, version = version, created_at_ms = created, expires_at_ms = expires,
+    ttl_ms = ttl, max_lifetime_ms = max_lifetime, kind = kind, updated_at_ms = updated, accessed_at_ms = accessed,
+    id = id, tenant = tenant }, k.id, k.tenant)
+  if damaged then
+    return nil, redis.error_reply('CORRUPT ' .. damaged)
+  end
+  return core
+end
+
 -- Returns the core of the record, or nil where there is none, or nil and an error reply where it is damaged.
 local function load_core(k)
   local raw = redis.pcall('HMGET', k.session, 'status', 'version', 'created_at_ms', 'expires_at_ms', 'ttl_ms',
@@ -39,32 +65,7 @@ local function load_core(k)
   if not raw[1] and redis.call('EXISTS', k.session) == 0 then
     return nil
   end
-  local core = {
-    status = raw[1],
-    version = positive(raw[2]),
-    created = positive(raw[3]),
-    expires = integer(raw[4]),
-    ttl = positive(raw[5]),
-    max_lifetime = positive(raw[6]),
-    kind = raw[7],
-    logs = raw[8] or '',
-    indexes = raw[9] or '',
-    updated = positive(raw[10]),
-    accessed = positive(raw[11]),
-    owner = raw[14] or '',
-    client_type = raw[15] or '',
-  }
-  local damaged = (not (LIVE[core.status] or ENDED[core.status]) and 'status') or (not core.version and 'version')
-    or (not core.created and 'created_at_ms') or (raw[4] and not core.expires and 'expires_at_ms')
-    or (raw[5] and not core.ttl and 'ttl_ms') or (raw[6] and not core.max_lifetime and 'max_lifetime_ms')
-    or (not (core.kind and string.find(core.kind, '^[a-z][a-z0-9_]*$')) and 'kind')
-    or (not core.updated and 'updated_at_ms') or (not core.accessed and 'accessed_at_ms')
-    or (raw[12] ~= k.id and 'id') or (raw[13] ~= k.tenant and 'tenant')
-  if damaged then
-    return nil, redis.error_reply('CORRUPT ' .. damaged)
-  end
-  core.live = LIVE[core.status] or false
-  return core
+  return core_of(k, unpack(raw, 1, 15))
 end
 
 local function is_overdue(core, now)
@@ -91,9 +92,10 @@ local function kind_error(core, expects)
   return nil
 end
 
--- The core of a session that may still be written to, or nil and the error reply that says why not.
-local function load_live(k, now, kinds)
-  local core, damage = load_core(k)
+-- The core of a session that may still be written to, or nil and the error reply that says why not. `load`: load_whole
+-- for the whole record.
+local function load_live(k, now, kinds, load)
+  local core, damage = (load or load_core)(k)
   if damage then
     return nil, damage
   end
