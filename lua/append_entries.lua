@@ -19,8 +19,9 @@
 -- @include include/operation
 -- @include include/record
 -- @include include/event
--- @include include/slide
+-- @include include/sliding
 -- @include include/room
+-- @include include/keep
 -- @include include/log
 local session = KEYS[1]
 local prefix, tenant, id, operation = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -53,7 +54,11 @@ end
 local write = { 'version', text(core.version + 1), 'updated_at_ms', stamp(core, now) }
 local before = { ['_log:' .. name] = text(log.first + log.length) }
 push(k, core, log, entries, keep, limit, grace, write)
-local deadline = slides and slide_with(core, now, write, before)
+local slide_with, place_deadline, deadline
+if slides then
+  slide_with, place_deadline = sliding()
+  deadline = slide_with(core, now, write, before)
+end
 redis.call('HSET', session, unpack(write))
 redis.call('ZADD', k.dirty, 'NX', text(now), k.member)
 if deadline then

@@ -20,11 +20,11 @@
 -- Errors   EXISTS, CLOSED, MOVED, RATE, LIMIT, ROOM
 -- @include include/keys
 -- @include include/operation
--- @include include/claim
--- @include include/purge
--- @include include/trim
--- @include include/admit
+-- @include include/deadline
+-- @include include/index
+-- @include include/event
 -- @include include/tally
+-- @include include/limit
 local session = KEYS[1]
 local prefix, tenant, id, operation = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local kind, status, indexes = ARGV[5], ARGV[6], ARGV[7]
@@ -43,13 +43,30 @@ end
 if redis.call('EXISTS', session) == 1 then
   return redis.error_reply('EXISTS')
 end
+-- What few calls need is made when it is needed: see lua.py.
+local function admission()
+  -- @include include/admit
+  return admit, take_place
+end
+
+local function keep_house()
+  -- @include include/claim
+  -- @include include/purge
+  -- @include include/trim
+  claim_due(prefix, now, CLAIMS_PER_TURN, grace, retention, 'create')
+  purge_due(prefix, now, CLAIMS_PER_TURN, grace, true)
+  trim_unread(k.events, events_cap)
+end
+
 local limits, bytes, owner = limits_of(k), 0, ''
+local admit, take_place
 local refusal = barred(k, limits)
 if limits and not refusal then
   for i = 15, #ARGV, 2 do
     bytes = bytes + #ARGV[i] + #ARGV[i + 1]
     owner = ARGV[i] == 'owner' and ARGV[i + 1] or owner
   end
+  admit, take_place = admission()
   refusal = admit(k, limits, now, prefix, grace, retention, owner, bytes)
 end
 if refusal then
@@ -93,8 +110,6 @@ emit(k, 'created', kind, 1, now, actor, trace, '', '')
 tally(k, 'created|', kind, values.client_type or '', 1)
 
 if is_turn(now) then
-  claim_due(prefix, now, CLAIMS_PER_TURN, grace, retention, 'create')
-  purge_due(prefix, now, CLAIMS_PER_TURN, grace, true)
-  trim_unread(k.events, events_cap)
+  keep_house()
 end
 return { now, deadline or false }

@@ -41,7 +41,7 @@ if status == 'deleted' then
   end
   refusal = refusal or kind_error(core, kinds)
 else
-  core, refusal = load_live(k, now, kinds, load_whole)
+  core, refusal = load_live_whole(k, now, kinds)
 end
 refusal = refusal or version_error(core, expected)
 if not refusal and allowed ~= '' then

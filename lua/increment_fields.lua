@@ -16,9 +16,9 @@
 -- @include include/operation
 -- @include include/record
 -- @include include/event
--- @include include/slide
+-- @include include/sliding
 -- @include include/limit
--- @include include/place
+-- @include include/keep
 local session = KEYS[1]
 local prefix, tenant, id, operation = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local kinds, slides, grace, actor, trace = ARGV[5], ARGV[6] == '1', tonumber(ARGV[7]), ARGV[8], ARGV[9]
@@ -57,7 +57,11 @@ for i, old in ipairs(redis.call('HMGET', session, unpack(names))) do
   before[names[i]] = old
   bytes = bytes + #values[i] - (old and #old or -#names[i])
 end
-local deadline = slides and slide_with(core, now, write, before)
+local slide_with, place_deadline, deadline
+if slides then
+  slide_with, place_deadline = sliding()
+  deadline = slide_with(core, now, write, before)
+end
 redis.call('HSET', session, unpack(write))
 redis.call('ZADD', k.dirty, 'NX', text(now), k.member)
 if deadline then

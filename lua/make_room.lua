@@ -13,6 +13,7 @@
 -- Returns  1 if there is room, 0 if another call may get further
 -- Errors   LIMIT
 -- @include include/keys
+-- @include include/limit
 -- @include include/admit
 local key = KEYS[1]
 local prefix, tenant, id = ARGV[1], ARGV[2], ARGV[3]

@@ -25,6 +25,7 @@
 -- @include include/log
 -- @include include/moment
 -- @include include/room
+-- @include include/keep
 local session = KEYS[1]
 local prefix, tenant, id, operation = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local kinds, slides, grace, actor, trace = ARGV[5], ARGV[6] == '1', tonumber(ARGV[7]), ARGV[8], ARGV[9]

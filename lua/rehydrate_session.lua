@@ -21,6 +21,7 @@
 -- @include include/deadline
 -- @include include/event
 -- @include include/stage
+-- @include include/damage
 -- @include include/limit
 -- @include include/place
 -- @include include/size

@@ -26,6 +26,7 @@
 -- @include include/deadline
 -- @include include/event
 -- @include include/stage
+-- @include include/damage
 -- @include include/room
 -- @include include/size
 local session = KEYS[1]

@@ -18,7 +18,7 @@
 -- @include include/deadline
 -- @include include/event
 -- @include include/limit
--- @include include/place
+-- @include include/keep
 local session = KEYS[1]
 local prefix, tenant, id, operation = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local kinds, ttl, grace = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
@@ -29,7 +29,7 @@ local now = now_ms()
 if is_repeat(k, operation) then
   return redis.call('HGETALL', session)
 end
-local core, refusal = load_live(k, now, kinds, load_whole)
+local core, refusal = load_live_whole(k, now, kinds)
 local limits = limits_of(k)
 local limited = pass(k, limits, core)
 if limited or not core then

@@ -18,7 +18,7 @@
 -- @include include/slide
 -- @include include/event
 -- @include include/limit
--- @include include/place
+-- @include include/keep
 local session = KEYS[1]
 local prefix, tenant, id = ARGV[1], ARGV[2], ARGV[3]
 local kinds, gain, grace, tells = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7] == '1'
@@ -26,7 +26,7 @@ local actor, trace, whole = ARGV[8], ARGV[9], ARGV[10] == 'record'
 
 local k = session_keys(prefix, tenant, id)
 local now = now_ms()
-local core, refusal = load_live(k, now, kinds, whole and load_whole)
+local core, refusal = (whole and load_live_whole or load_live)(k, now, kinds)
 local limits = limits_of(k)
 local limited = pass(k, limits, core)
 if limited then

@@ -21,11 +21,11 @@
 -- @include include/keys
 -- @include include/operation
 -- @include include/whole
--- @include include/index
+-- @include include/move
 -- @include include/event
--- @include include/slide
 -- @include include/room
--- @include include/tally
+-- @include include/keep
+-- @include include/sliding
 local session = KEYS[1]
 local prefix, tenant, id, operation = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local kinds, expected, status, allowed, slides = ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9] == '1'
@@ -38,7 +38,12 @@ local now = now_ms()
 if is_repeat(k, operation) then
   return redis.call('HGETALL', session)
 end
-local core, refusal = load_live(k, now, kinds, load_whole)
+local function shift_tally(kind, from, to)
+  -- @include include/tally
+  tally(k, 'shift|', kind, from, -1)
+  tally(k, 'shift|', kind, to, 1)
+end
+local core, refusal = load_live_whole(k, now, kinds)
 refusal = refusal or version_error(core, expected)
 local moves_status = not refusal and status ~= '' and status ~= core.status
 if moves_status then
@@ -90,7 +95,12 @@ for name, old in pairs(before) do
     moves[#moves + 1] = { spec, old, new[name] }
   end
 end
-local deadline = slides and slide_with(core, now, write, before)
+local created = text(core.created)
+local slide_with, place_deadline, deadline
+if slides then
+  slide_with, place_deadline = sliding()
+  deadline = slide_with(core, now, write, before)
+end
 
 redis.call('HSET', session, unpack(write))
 patch(core, write)
@@ -99,11 +109,12 @@ if cleared > 0 then
   drop(core, names)
 end
 for _, move in ipairs(moves) do
-  index_move(k, move[1], move[2], move[3], core.created_text)
+  index_move(k, move[1], move[2], move[3], created)
 end
 if moves_status then
-  redis.call('ZREM', status_index(k, core.kind, core.status), id)
-  redis.call('ZADD', status_index(k, core.kind, status), core.created_text, id)
+  local statuses = k.index .. 'status:' .. core.kind .. ':'
+  redis.call('ZREM', statuses .. core.status, id)
+  redis.call('ZADD', statuses .. status, created, id)
 end
 redis.call('ZADD', k.dirty, 'NX', text(now), k.member)
 if deadline then
@@ -113,7 +124,6 @@ keep_place(k, limits, now, bytes, owner)
 remember(k, operation, now)
 emit(k, 'updated', core.kind, version, now, actor, trace, changes, told(before))
 if before.client_type ~= nil then
-  tally(k, 'shift|', core.kind, core.client_type, -1)
-  tally(k, 'shift|', core.kind, new.client_type or '', 1)
+  shift_tally(core.kind, core.client_type, new.client_type or '')
 end
 return core.flat

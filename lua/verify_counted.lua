@@ -17,7 +17,7 @@
 -- @include include/slide
 -- @include include/event
 -- @include include/limit
--- @include include/place
+-- @include include/keep
 local token = KEYS[1]
 local prefix, tenant, kinds, print, gain = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local grace, tells, actor, trace = tonumber(ARGV[6]), ARGV[7] == '1', ARGV[8], ARGV[9]

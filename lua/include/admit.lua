@@ -1,5 +1,5 @@
 -- @include include/claim
--- @include include/room
+-- @include include/broken
 -- Lets a new session in, making room for it where that may be done: what is past its deadline is claimed first, and if
 -- the tenant says so the least recently used live sessions end. Bounded: who needs more room asks make_room.lua.
 local ROOMS_PER_CALL = 20

@@ -28,7 +28,7 @@ local function finish(k, core, now, grace, retention, ending)
     write[9], write[10] = 'end_reason', ending.reason
   end
   redis.call('HSET', k.session, unpack(write))
-  redis.call('ZADD', status_index(k, core.kind, ending.status), core.created_text, k.id)
+  redis.call('ZADD', status_index(k, core.kind, ending.status), text(core.created), k.id)
   redis.call('ZADD', k.dirty, 'NX', text(now), k.member)
   place_removal(k, now, retention, grace, core.logs)
   emit(k, ending.event, core.kind, core.version, now, ending.actor, ending.trace, ending.changes,

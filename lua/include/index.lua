@@ -50,40 +50,6 @@ local function index_remove(k, spec, value)
   end
 end
 
--- From one value's entries to another's; those that both have stay.
-local function index_move(k, spec, old, new, created)
-  if not is_array(spec) then
-    index_remove(k, spec, old)
-    index_add(k, spec, new, created)
-    return
-  end
-  local stays, values = {}, index_values(spec, new)
-  for _, each in ipairs(values) do
-    stays[each] = true
-  end
-  for _, each in ipairs(index_values(spec, old)) do
-    if not stays[each] then
-      redis.call('ZREM', index_key(k, spec, each), k.id)
-    end
-    stays[each] = false
-  end
-  for _, each in ipairs(values) do
-    if stays[each] then
-      redis.call('ZADD', index_key(k, spec, each), created, k.id)
-    end
-  end
-end
-
--- The spec of a field, or nil where it is not indexed.
-local function spec_of(indexes, name)
-  if not string.find(indexes, name, 1, true) then
-    return nil -- as most are not
-  end
-  local listed = ',' .. indexes .. ','
-  return string.find(listed, ',' .. name .. ',', 1, true) and name
-    or string.find(listed, ',' .. name .. '[],', 1, true) and name .. '[]' or nil
-end
-
 -- Puts a record into all indexes that it belongs to; `values` holds its texts by field.
 local function enlist(k, kind, status, indexes, values, created)
   redis.call('SADD', k.kinds, kind)

@@ -1,7 +1,5 @@
 -- @include include/clock
 -- @include include/record
--- @include include/place
--- @include include/size
 -- A log is a list beside the record. Positions count from the session's very first entry on; `_first:<log>` is that of
 -- the list's first one. A bounded log (`_keep:<log>`) loses its oldest entries: beyond the newest `keep` those that the
 -- archive has, beyond the hard bound any. `_dropped:<log>` counts those that the archive was not known to have.
@@ -25,6 +23,13 @@ end
 local function entries_ever(k, name)
   local log, damage = load_log(k, name)
   return damage or log.first + log.length
+end
+
+-- The bytes of a log's first entries, where the session's bytes are counted.
+local function freed_by(k, key, count)
+  -- @include include/place
+  -- @include include/size
+  return place_of(k) and bytes_of_list(key, count) or 0
 end
 
 -- Appends entries, and cuts a bounded log. The fields to be written go into `write`, which the caller writes next.
@@ -52,9 +57,7 @@ local function push(k, core, log, entries, keep, bound, grace, write)
   log.total = log.first + log.length
   local cut = log.keep and math.max(math.min(log.total - log.keep, log.archived), log.total - bound) or 0
   if cut > log.first then
-    if place_of(k) then
-      log.freed = bytes_of_list(log.key, cut - log.first)
-    end
+    log.freed = freed_by(k, log.key, cut - log.first)
     redis.call('LTRIM', log.key, text(cut - log.first), -1)
     local dropped = cut - math.max(log.archived, log.first)
     if dropped > 0 then

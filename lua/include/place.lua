@@ -48,16 +48,3 @@ local function take_place(k, used, bytes, owner)
     redis.call('ZADD', live_of(k, owner), text(used), k.id)
   end
 end
-
--- Notes that a live session was used, has grown by `bytes`, and is that owner's; after the write.
-local function keep_place(k, limits, now, bytes, owner)
-  if not (limits and limits.places) then
-    return
-  end
-  local held, whose = place_of(k)
-  if held and bytes == 0 and whose == owner then
-    use_place(k, now)
-  elseif held then
-    take_place(k, now, math.max(held + bytes, 0), owner)
-  end
-end

@@ -1,32 +1,8 @@
 -- @include include/clock
+-- @include include/integer
 -- What every write needs to know of a record before it changes anything, read in one call and checked.
 local LIVE = { pending = true, in_progress = true }
 local ENDED = { completed = true, failed = true, terminated = true, expired = true, deleted = true }
-local EXACT = 9007199254740991 -- 2^53 - 1: beyond it Lua's numbers, and most JSON readers, are no longer exact
-
--- Text as an integer, or nil: tonumber alone would take '0x10', '1e999' and 'nan' as well, and a later write fail.
-local function integer(value)
-  local number = value and string.find(value, '^%-?%d+$') and tonumber(value)
-  return number and math.abs(number) <= EXACT and number or nil
-end
-
-local function positive(value)
-  local number = integer(value)
-  return number and number > 0 and number or nil
-end
-
--- The first field of a record, as texts by name, that no record of ours can have so; nil if it is sound.
-local function damage_in(texts, id, tenant)
-  return (not (LIVE[texts.status] or ENDED[texts.status]) and 'status') or (not positive(texts.version) and 'version')
-    or (not positive(texts.created_at_ms) and 'created_at_ms')
-    or (texts.expires_at_ms and not integer(texts.expires_at_ms) and 'expires_at_ms')
-    or (texts.ttl_ms and not positive(texts.ttl_ms) and 'ttl_ms')
-    or (texts.max_lifetime_ms and not positive(texts.max_lifetime_ms) and 'max_lifetime_ms')
-    or (not (texts.kind and string.find(texts.kind, '^[a-z][a-z0-9_]*$')) and 'kind')
-    or (not positive(texts.updated_at_ms) and 'updated_at_ms')
-    or (not positive(texts.accessed_at_ms) and 'accessed_at_ms')
-    or (texts.id ~= id and 'id') or (texts.tenant ~= tenant and 'tenant') or nil
-end
 
 -- What writes go by of a record, from its texts; or nil and an error reply where it is damaged. Nearly all are sound,
 -- and a look at all their digits together says so; what does not look so, `damage_in` judges.
@@ -36,15 +12,19 @@ local function core_of(k, status, version, created, expires, ttl, max_lifetime, 
     version = tonumber(version or ''), created = tonumber(created or ''), updated = tonumber(updated or ''),
     accessed = tonumber(accessed or ''), expires = expires and tonumber(expires) or nil,
     ttl = ttl and tonumber(ttl) or nil, max_lifetime = max_lifetime and tonumber(max_lifetime) or nil,
-    owner = owner or '', client_type = client_type or '', created_text = created }
-  local numbers = { core.version or 0, core.created or 0, core.updated or 0, core.accessed or 0,
-    core.expires or not expires and 1 or 0, core.ttl or not ttl and 1 or 0,
-    core.max_lifetime or not max_lifetime and 1 or 0 }
-  if math.min(unpack(numbers)) > 0 and math.max(unpack(numbers)) <= EXACT and id == k.id and tenant == k.tenant
-    and (core.live or ENDED[status]) and kind and string.find(kind, '^[a-z][a-z0-9_]*$') and not string.find(
+    owner = owner or '', client_type = client_type or '' }
+  if core.version and core.created and core.updated and core.accessed and kind and id == k.id and tenant == k.tenant
+    and (core.live or ENDED[status]) and string.find(kind, '^[a-z][a-z0-9_]*$')
+    and not string.find(
       version .. created .. updated .. accessed .. (expires or '') .. (ttl or '') .. (max_lifetime or ''), '%D') then
-    return core
+    local deadline, span = core.expires or expires and 0 or 1, core.ttl or ttl and 0 or 1
+    local cap = core.max_lifetime or max_lifetime and 0 or 1
+    if core.version > 0 and core.created > 0 and core.updated > 0 and core.accessed > 0 and deadline > 0 and span > 0
+      and cap > 0 and core.version + core.created + core.updated + core.accessed + deadline + span + cap <= EXACT then
+      return core
+    end
   end
+  -- @include include/damage
   local damaged = damage_in({ status = status, version = version, created_at_ms = created, expires_at_ms = expires,
     ttl_ms = ttl, max_lifetime_ms = max_lifetime, kind = kind, updated_at_ms = updated, accessed_at_ms = accessed,
     id = id, tenant = tenant }, k.id, k.tenant)
@@ -92,10 +72,9 @@ local function kind_error(core, expects)
   return nil
 end
 
--- The core of a session that may still be written to, or nil and the error reply that says why not. `load`: load_whole
--- for the whole record.
-local function load_live(k, now, kinds, load)
-  local core, damage = (load or load_core)(k)
+-- The core of a session that may still be written to, or nil and the error reply that says why not; from what it was
+-- loaded as.
+local function live_core(core, damage, now, kinds)
   if damage then
     return nil, damage
   end
@@ -110,6 +89,11 @@ local function load_live(k, now, kinds, load)
     return nil, redis.error_reply('ENDED ' .. core.status)
   end
   return core
+end
+
+local function load_live(k, now, kinds)
+  local core, damage = load_core(k)
+  return live_core(core, damage, now, kinds)
 end
 
 -- An error reply where the caller expects another version, else nil. '' expects nothing.

@@ -1,38 +1,6 @@
 -- @include include/limit
--- @include include/place
 -- The limits on live sessions: how many, of the tenant and of one owner, and of how many bytes. What is `wanted` is
 -- told as { sessions, owner_sessions, owner, bytes }.
-
--- The limit that would be broken by what is `wanted`, as a name, its bound and how much there is; nil if there is room.
-local function broken(k, limits, wanted)
-  local bound, count = tonumber(limits.owner_sessions), nil
-  if wanted.owner_sessions > 0 and bound and wanted.owner ~= '' then
-    count = redis.call('ZCARD', live_of(k, wanted.owner))
-    if count + wanted.owner_sessions > bound then
-      return 'owner_sessions', bound, count
-    end
-  end
-  bound = tonumber(limits.sessions)
-  if wanted.sessions > 0 and bound then
-    count = redis.call('ZCARD', k.live)
-    if count + wanted.sessions > bound then
-      return 'sessions', bound, count
-    end
-  end
-  bound = tonumber(limits.bytes)
-  if wanted.bytes > 0 and bound then
-    count = tonumber(redis.call('HGET', k.places, TOTAL) or '0')
-    if count + wanted.bytes > bound then
-      return 'bytes', bound, count
-    end
-  end
-  return nil
-end
-
-local function limit_error(k, now, limit, bound, count)
-  tell_limited(k, now, limit, string.format('"bound":%.0f,"count":%.0f', bound, count))
-  return redis.error_reply(string.format('LIMIT %s %.0f %.0f', limit, bound, count))
-end
 
 -- The error reply for a write on a live session that wants room where there is none: the client then asks make_room.lua
 -- for it, and comes again.
@@ -40,6 +8,7 @@ local function room_error(k, limits, wanted)
   if not (limits and limits.places) then
     return nil
   end
+  -- @include include/broken
   local grows = wanted.sessions > 0 or wanted.owner_sessions > 0 or wanted.bytes > 0
   if grows and not limits.closed and barred(k, limits) then
     return barred(k, limits) -- some of the sessions are counted elsewhere

@@ -10,8 +10,8 @@ local function load_whole(k)
     return nil
   end
   local at = { id = 0, tenant = 0, kind = 0, status = 0, version = 0, created_at_ms = 0, updated_at_ms = 0,
-    accessed_at_ms = 0, expires_at_ms = 0, ttl_ms = 0, max_lifetime_ms = 0, owner = 0, client_type = 0, _indexes = 0,
-    _logs = 0 } -- a table that is made with room for them need not grow
+    accessed_at_ms = 0, expires_at_ms = 0, ttl_ms = 0, max_lifetime_ms = 0, owner = 0, client_type = 0, tags = 0,
+    metadata = 0, _indexes = 0, _logs = 0 } -- made with room for them, the table need not grow
   for i = 2, #flat, 2 do
     at[flat[i - 1]] = i
   end
@@ -23,6 +23,11 @@ local function load_whole(k)
     core.flat, core.at = flat, at
   end
   return core, refusal
+end
+
+local function load_live_whole(k, now, kinds)
+  local core, damage = load_whole(k)
+  return live_core(core, damage, now, kinds)
 end
 
 -- The text of a field, or false where it has none.

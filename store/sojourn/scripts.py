@@ -1,18 +1,15 @@
-"""The one loader of the Lua scripts: resolves ``-- @include`` lines and knows each script's SHA-1."""
+"""The one loader of the Lua scripts: reads their files, and knows each script's SHA-1."""
 
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from sojourn.lua import without_unused
+from sojourn.lua import assembled
 
 __all__ = ["Script", "lua_folder", "script"]
-
-_INCLUDE = re.compile(r"^-- @include (\S+)\n", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -46,18 +43,6 @@ def script(name: str) -> Script:
         True
     """
     folder = lua_folder()
-    included: list[str] = []
-    seen: set[str] = set()
-
-    def include(each: str) -> None:
-        text = (folder / f"{each}.lua").read_text()
-        for wanted in _INCLUDE.findall(text):
-            if wanted not in seen:
-                seen.add(wanted)
-                include(wanted)
-        included.append(_INCLUDE.sub("", text))
-
-    include(name)
-    source = without_unused("".join(included[:-1]), included[-1])
+    source = assembled(name, lambda each: (folder / f"{each}.lua").read_text())
     # Redis names a script by its SHA-1; nothing depends on it being hard to forge.
     return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())

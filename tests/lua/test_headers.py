@@ -19,6 +19,10 @@ TYPES = {
     "KEYS": {"hash", "string", "zset", "set", "list", "stream"},
     "ARGV": {"string", "ms", "count", "ratio", "0|1", "JSON"},
 }
+_LUA = {"and", "error", "function", "ipairs", "next", "not", "or", "pairs", "pcall", "return", "setmetatable"} | {
+    "tonumber", "tostring", "type", "unpack", "if", "in", "while", "elseif",
+}  # fmt: skip
+"""What may stand before a parenthesis besides functions of our own."""
 _ARGUMENT = re.compile(r"-- (KEYS|ARGV)\[(\d+|)(\.\.\.|)\]\s+(\S.*)")
 
 
@@ -129,16 +133,29 @@ def test_files_are_short_and_tidy(path: Path) -> None:
     assert max(map(len, lines)) <= 120
     assert text.endswith("\n")
     assert "\t" not in text
-    for wanted in re.findall(r"^-- @include (\S+)$", text, re.MULTILINE):
+    for wanted in re.findall(r"^ *-- @include (\S+)$", text, re.MULTILINE):
         assert (LUA / f"{wanted}.lua").is_file()
 
 
 def test_no_include_is_unused() -> None:
     """Every shared file is used by some script."""
     used = {
-        name for path in files() for name in re.findall(r"^-- @include include/(\S+)$", path.read_text(), re.MULTILINE)
+        name
+        for path in files()
+        for name in re.findall(r"^ *-- @include include/(\S+)$", path.read_text(), re.MULTILINE)
     }
     assert used == set(INCLUDES)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_script_has_what_it_calls(name: str) -> None:
+    """Each function that a script calls is Lua's, or is defined before; a missing include would show only there."""
+    source = re.sub(r"--.*|'[^'\n]*'", "", script(name).source)
+    for match in re.finditer(r"(?<![\w.:])(\w+)\(", source):
+        called = match[1]
+        named = rf"\b(?:local|for) (?:function )?(?:\w+, )*{called}\b|\bfunction[ \w]*\([^)]*\b{called}\b"
+        defined = re.search(named, source[: match.end()])
+        assert called in _LUA or defined, called
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

@@ -1,0 +1,13 @@
+-- Notes that a live session was used, has grown by `bytes`, and is that owner's; after the write.
+local function keep_place(k, limits, now, bytes, owner)
+  if not (limits and limits.places) then
+    return
+  end
+  -- @include include/place
+  local held, whose = place_of(k)
+  if held and bytes == 0 and whose == owner then
+    use_place(k, now)
+  elseif held then
+    take_place(k, now, math.max(held + bytes, 0), owner)
+  end
+end
