@@ -11,7 +11,7 @@
 -- Returns  for each session what is wrong, as words with commas between, '' for nothing: index, ttl, deadline, lease,
 --          removal, log, token, place; 'odd', 'damaged': not mended; 'gone': something lists it, but there is no record
 -- Errors   none
--- @include include/examine
+-- @include include/examine_tokens
 local limits = KEYS[1]
 local prefix, tenant, mends = ARGV[1], ARGV[2], ARGV[3] == '1'
 local grace, retention = tonumber(ARGV[4]), tonumber(ARGV[5])

@@ -29,6 +29,7 @@
 -- @include include/finish
 -- @include include/index
 -- @include include/walk
+-- @include include/pace
 local kinds_key = KEYS[1]
 local prefix, tenant, operation, expects, statuses = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local max_age, gain, newest, after = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8], ARGV[9]
@@ -114,7 +115,7 @@ local scan = LOOKS_PER_END * limit
 local entries = walk(driver, newest, after, '0', scan)
 local complete, spent = #entries < scan, 0
 for _, entry in ipairs(entries) do
-  if spent >= scan or tokens_dropped >= TOKENS_PER_RUN then
+  if spent >= scan or is_late() then
     complete = false
     break
   end

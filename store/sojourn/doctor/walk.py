@@ -169,7 +169,7 @@ class Walk:
             _, _, what, name = parsed
             if what == "session" and is_id(name):
                 sessions.setdefault(keys, []).append(name)
-            elif what in ("lease", "log", "token", "tokens"):
+            elif what in ("lease", "log", "token", "tokens", "families"):
                 others.setdefault(keys, []).append((what, name))
             elif what in ("index", "live"):
                 for members in self._scanned("ZSCAN", key) if whole else [m for _, m in self._stretches([key])]:
