@@ -14,7 +14,9 @@
 -- ARGV[12] limit      count   how long the log may get
 -- ARGV[13] tools      count   how many tools are counted apart; further ones together, as ''
 -- ARGV[14] buckets    count   of durations
--- ARGV[15...] tool, failed 0|1, duration us, bucket, entry JSON    of each execution; the script says in the entry when
+-- ARGV[15] used       count   tools that were used
+-- ARGV[16...] tool, total, failed, duration us, bucket...    of each of those; and then each execution's entry, a JSON
+--          object without its first brace: the script puts before it when that was
 -- Returns  how many executions the session has had, as text
 -- Errors   NOTFOUND, OWNER, KIND, ENDED, CORRUPT, RANGE, MOVED, RATE, ROOM
 -- @include include/keys
@@ -29,8 +31,10 @@ local session = KEYS[1]
 local prefix, tenant, id, operation = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local kinds, slides, grace, actor, trace = ARGV[5], ARGV[6] == '1', tonumber(ARGV[7]), ARGV[8], ARGV[9]
 local name, keep, limit = ARGV[10], ARGV[11], tonumber(ARGV[12])
-local most_tools, buckets = tonumber(ARGV[13]), tonumber(ARGV[14])
-local FIRST, EACH = 15, 5
+local most_tools, buckets, used = tonumber(ARGV[13]), tonumber(ARGV[14]), tonumber(ARGV[15])
+local FIRST, FIGURES = 16, 3 + buckets
+local EACH = 1 + FIGURES
+local PLAIN = 1e14 -- below it Lua writes whole numbers as they are
 local COUNTERS = { 'executions', 'failed_executions', 'execution_time_us' }
 
 local k = session_keys(prefix, tenant, id)
@@ -39,10 +43,10 @@ if is_repeat(k, operation) then
   return redis.call('HGET', session, COUNTERS[1]) or '0'
 end
 local core, refusal = load_live(k, now, kinds)
-local at, bytes, entries = iso_from(now), 0, {}
-for i = FIRST, #ARGV, EACH do
-  entries[#entries + 1] = '{"at":"' .. at .. '",' .. string.sub(ARGV[i + 4], 2)
-  bytes = bytes + #entries[#entries]
+local head, bytes, entries = '{"at":"' .. iso_from(now) .. '",', 0, {}
+for i = FIRST + used * EACH, #ARGV do
+  entries[#entries + 1] = head .. ARGV[i]
+  bytes = bytes + #head + #ARGV[i]
 end
 local limits = limits_of(k)
 local limited = core and room_error(k, limits, { sessions = 0, owner_sessions = 0, owner = '', bytes = bytes })
@@ -57,36 +61,34 @@ end
 
 local counted, before = { 0, 0, 0 }, { ['_log:' .. name] = text(log.first + log.length) }
 local old = redis.call('HMGET', session, COUNTERS[1], COUNTERS[2], COUNTERS[3], '_tools')
-local known, figures = integer(old[4] or '0') or most_tools, {}
-local function figures_of(tool)
-  local field = '_tool:' .. tool
-  if not figures[field] then
-    local packed = redis.call('HGET', session, field)
-    if not packed and tool ~= '' then
-      if known >= most_tools then
-        return figures_of('')
-      end
+local known, figures, names = integer(old[4] or '0') or most_tools, {}, { '_tool:' }
+for i = FIRST, FIRST + used * EACH - 1, EACH do
+  names[#names + 1] = '_tool:' .. ARGV[i]
+end
+local packed = redis.call('HMGET', session, unpack(names))
+for i = FIRST, FIRST + used * EACH - 1, EACH do
+  local n = 2 + (i - FIRST) / EACH
+  if not packed[n] then
+    if known < most_tools then
       known = known + 1
+    else
+      n = 1
     end
-    local own = {}
-    for number in string.gmatch(packed or '', '%S+') do
+  end
+  local own = figures[names[n]]
+  if not own then
+    own = {}
+    for number in string.gmatch(packed[n] or '', '%S+') do
       own[#own + 1] = integer(number) or EXACT + 1 -- damaged: told below
     end
-    for i = 1, 3 + buckets do
-      own[i] = own[i] or 0
-    end
-    figures[field] = own
+    figures[names[n]] = own
   end
-  return figures[field]
-end
-for i = FIRST, #ARGV, EACH do
-  local failed, duration, bucket = tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
-  local own = figures_of(ARGV[i])
-  for n, amount in ipairs({ 1, failed, duration }) do
-    counted[n] = counted[n] + amount
-    own[n] = own[n] + amount
+  for each = 1, FIGURES do
+    own[each] = (own[each] or 0) + ARGV[i + each]
   end
-  own[3 + bucket] = own[3 + bucket] + 1
+  for each = 1, 3 do
+    counted[each] = counted[each] + ARGV[i + each]
+  end
 end
 
 local write = { 'version', text(core.version + 1), 'updated_at_ms', stamp(core, now) }
@@ -112,7 +114,7 @@ for key, own in pairs(figures) do
     if number > EXACT then
       return redis.error_reply('CORRUPT ' .. key)
     end
-    own[i] = text(number)
+    own[i] = number < PLAIN and number or text(number)
   end
   field(key, table.concat(own, ' '))
 end

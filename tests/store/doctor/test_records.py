@@ -91,7 +91,8 @@ BREAKS: dict[str, tuple[str, str, Spoil]] = {
     "a log that nobody knows": ("strays", "warning", lambda w: w.client.rpush(w.keys.log(w.live.id, "other"), "x")),
     "tokens of nobody": (
         "strays", "warning", lambda w: w.client.hset(w.keys.token(NOBODY), "1" * 64, "access f 9000000000000 ")),
-    "a list of tokens of nobody": ("strays", "warning", lambda w: w.client.zadd(w.keys.tokens(NOBODY), {"0" * 64: 9e12})),
+    "a list of tokens of nobody": (
+        "strays", "warning", lambda w: w.client.zadd(w.keys.tokens(NOBODY), {"0" * 64: 9e12})),
     "families of nobody": ("strays", "warning", lambda w: w.client.zadd(w.keys.families(NOBODY), {"1:f": 1})),
     "a token of an earlier layout": (
         "strays", "warning", lambda w: w.client.hset(w.keys.token("1" * 64), "session", w.live.id)),
