@@ -16,6 +16,7 @@ from typing import Any, Final
 import redis
 
 import bench_server_cases
+import bench_server_upkeep
 from sojourn.scripts import lua_folder, script
 
 __all__ = ["LONGEST_US", "names", "run"]
@@ -79,7 +80,7 @@ def run(url: str, rounds: int) -> list[dict[str, Any]]:
         for name in times:
             client.script_load(script(name).source)
         watch = Watch(client)
-        for case in bench_server_cases.CASES:
+        for case in (*bench_server_cases.CASES, *bench_server_upkeep.CASES):
             _measure(case, client, url, rounds if case.is_largest else 1, watch, times)
     rows = [_row(name, each) for name, each in times.items()]
     return sorted(rows, key=lambda row: -max(row["largest_us"], row["typical_us"]))

@@ -24,12 +24,12 @@ from sojourn.secrets import new_key
 from sojourn.settings import Settings
 from sojourn.tenants import link
 
-__all__ = ["CASES", "Case", "prepared"]
+__all__ = ["CASES", "GROUP", "LARGE", "LINES", "MOST_SWEPT", "Act", "Case", "World", "prepared"]
 
-_LINES: Final[Log[str]] = Log(str, name="lines")
-_LARGE: Final = {**FIELDS, "tags": [f"tag-{n}" for n in range(64)], "metadata": {"text": "m" * 60_000}}
-_GROUP: Final = ARCHIVE_GROUP
-_MOST_SWEPT: Final = 75
+LINES: Final[Log[str]] = Log(str, name="lines")
+LARGE: Final = {**FIELDS, "tags": [f"tag-{n}" for n in range(64)], "metadata": {"text": "m" * 60_000}}
+GROUP: Final = ARCHIVE_GROUP
+MOST_SWEPT: Final = 75
 
 
 class Counting(Session, kind="counting"):
@@ -102,7 +102,7 @@ class World:
         """A session with a log of so many lines."""
         (session_id,) = self.sessions(1, **fields)
         for start in range(0, count, 1000):
-            self.store.append(session_id, _LINES, *["x" * 200] * min(1000, count - start))
+            self.store.append(session_id, LINES, *["x" * 200] * min(1000, count - start))
         return session_id
 
 
@@ -137,8 +137,8 @@ def _everyday(world: World) -> Act:
             store.update(made.id, owner="grace", region="us", step=2)
             store.touch(made.id)
             store.set_ttl(made.id, 1800)
-            store.append(made.id, _LINES, "a line")
-            store.entries(made.id, _LINES)
+            store.append(made.id, LINES, "a line")
+            store.entries(made.id, LINES)
             pair = store.tokens.issue(made.id)
             store.tokens.verify(pair.access)
             pair = store.tokens.refresh(str(pair.refresh))
@@ -169,8 +169,8 @@ def _count(world: World, amount: int) -> None:
 def _entries(world: World, count: int) -> tuple[str, list[str]]:
     """Let the archive's group take events; the run of the server, and their ids."""
     events = world.keys.partition.events
-    world.link.ask(("XGROUP", "CREATE", events, _GROUP, "0"))
-    (taken,) = world.link.ask(("XREADGROUP", "GROUP", _GROUP, "x", "COUNT", count, "STREAMS", events, ">"))
+    world.link.ask(("XGROUP", "CREATE", events, GROUP, "0"))
+    (taken,) = world.link.ask(("XREADGROUP", "GROUP", GROUP, "x", "COUNT", count, "STREAMS", events, ">"))
     (info,) = world.link.ask(("INFO", "server"))
     run_id = next(line[7:] for line in str(info).splitlines() if line.startswith("run_id:"))
     return run_id, [entry for entry, _ in taken[0][1]]
@@ -188,7 +188,7 @@ def _housekeeping(world: World) -> Act:
         for _ in range(4):
             world.run(expiry.claim_due(context, partition, 10, archived=False))
         world.run(expiry.settle_many(partition, world.states(ids[70:100])))
-        world.run(acknowledge(partition, _GROUP, run_id, (1, datetime.now(UTC)), entries))
+        world.run(acknowledge(partition, GROUP, run_id, (1, datetime.now(UTC)), entries))
         world.run(strays.mark_dirty(world.keys, ids[70:100]))
         world.link.ask(("DEL", *(world.keys.session(each) for each in gone)))
         for each in gone:
@@ -263,8 +263,8 @@ def _large_record(world: World) -> Act:
     world.store.set_tenant_limits(sessions=100_000, bytes=2**40)
 
     def act() -> None:
-        made = world.store.create(ttl=3600, **_LARGE)
-        world.store.update(made.id, tags=[f"other-{n}" for n in range(64)], metadata=_LARGE["metadata"])
+        made = world.store.create(ttl=3600, **LARGE)
+        world.store.update(made.id, tags=[f"other-{n}" for n in range(64)], metadata=LARGE["metadata"])
         made = world.store.rotate_id(made.id)
         world.store.complete(made.id)
 
@@ -275,8 +275,8 @@ def _many_lines(world: World) -> Act:
     session_id = world.lines(9_000)
 
     def act() -> None:
-        world.store.append(session_id, _LINES, *["x" * 200] * 1000)
-        world.store.entries(session_id, _LINES)
+        world.store.append(session_id, LINES, *["x" * 200] * 1000)
+        world.store.entries(session_id, LINES)
         world.store.complete(session_id)
 
     return act
@@ -324,8 +324,8 @@ def _crowded(world: World) -> Act:
 
 
 def _claim_most(world: World) -> Act:
-    world.overdue(world.sessions(_MOST_SWEPT))
-    return lambda: world.run(expiry.claim_due(world.context, world.keys.partition, _MOST_SWEPT, archived=False))
+    world.overdue(world.sessions(MOST_SWEPT))
+    return lambda: world.run(expiry.claim_due(world.context, world.keys.partition, MOST_SWEPT, archived=False))
 
 
 def _claim_with_tokens(world: World) -> Act:
@@ -356,12 +356,12 @@ def _lose_with_tokens(world: World) -> Act:
 
 
 def _purge_most(world: World) -> Act:
-    ids = world.sessions(_MOST_SWEPT, tags=["one", "two", "three", "four"])
+    ids = world.sessions(MOST_SWEPT, tags=["one", "two", "three", "four"])
     for each in ids:
-        world.store.append(each, _LINES, "a line")
+        world.store.append(each, LINES, "a line")
         world.store.complete(each)
         world.link.ask(("ZADD", world.keys.partition.removals, 1, world.keys.member(each)))
-    return lambda: world.run(expiry.claim_due(world.context, world.keys.partition, _MOST_SWEPT, archived=False))
+    return lambda: world.run(expiry.claim_due(world.context, world.keys.partition, MOST_SWEPT, archived=False))
 
 
 def _settle_most(world: World) -> Act:
@@ -378,7 +378,7 @@ def _acknowledge_most(world: World) -> Act:
     run_id, entries = _entries(world, 4_000)
 
     def act() -> None:
-        world.run(acknowledge(world.keys.partition, _GROUP, run_id, (1, datetime.now(UTC)), entries))
+        world.run(acknowledge(world.keys.partition, GROUP, run_id, (1, datetime.now(UTC)), entries))
         while world.run(expiry.trim_events(world.keys.partition, 100)):
             pass
 
@@ -419,7 +419,7 @@ def _comb_most(world: World) -> Act:
 
 
 def _bring_back_most(world: World) -> Act:
-    session_id = world.lines(10_000, tags=_LARGE["tags"], metadata=_LARGE["metadata"])
+    session_id = world.lines(10_000, tags=LARGE["tags"], metadata=LARGE["metadata"])
     return lambda: _bring_back(world, session_id, {"lines": "sojourn:{40}:/staged:x:lines"})
 
 

@@ -20,7 +20,11 @@ from sojourn.operations.strays import comb_flow, miss_session
 
 __all__ = ["Drift", "Walk"]
 
-_AT_ONCE: Final = 100
+KEYS_AT_ONCE: Final = 100
+"""Keys or entries of an index that one script looks at."""
+SESSIONS_AT_ONCE: Final = 20
+"""Sessions that one script holds against all that lists them."""
+_SUMS: Final = 3
 """Sessions in one script: some 3 ms of Redis's time."""
 _SCAN: Final = 1_000
 _SAMPLE: Final = 2_000
@@ -145,13 +149,17 @@ class Walk:
             yield key, list(members or ())
 
     def _scanned(self, command: str, key: str) -> Iterator[list[str]]:
+        for found in self._fields(key, command):
+            yield found[::2]
+
+    def _fields(self, key: str, command: str = "HSCAN") -> Iterator[list[str]]:
         cursor = "0"
         while True:
             (reply,) = self._look.ask((command, key.encode(errors="surrogateescape"), cursor, "COUNT", _SCAN))
             if reply is None:  # of another type
                 return
             cursor, found = reply
-            yield list(found[::2])
+            yield list(found)
             if cursor == "0":
                 return
 
@@ -188,7 +196,19 @@ class Walk:
 
     def _total(self, keys: TenantKeys) -> None:
         """The sum of the places' bytes."""
-        if self._look.run(check_total(keys, mends=self._mends)) == "wrong":
+        outcome = self._look.run(check_total(keys, mends=self._mends))
+        for _ in range(_SUMS if outcome == "many" else 0):
+            (told,) = self._look.ask(("HGET", keys.places, "/bytes"))
+            places: dict[str, int] = {}
+            for flat in self._fields(keys.places):
+                for name, held in zip(flat[::2], flat[1::2], strict=True):
+                    bytes_ = held.partition("/")[0]
+                    places[name] = int(bytes_) if is_id(name) and bytes_.isdecimal() else 0
+            summed = int(told) if str(told).lstrip("-").isdecimal() else 0, sum(places.values())
+            outcome = self._look.run(check_total(keys, mends=self._mends, summed=summed))
+            if outcome != "moved":
+                break
+        if outcome == "wrong":
             self.drift.note("place", f"{keys.places} /bytes")
 
     def _members(self, key: str, members: Iterable[str]) -> None:
@@ -236,7 +256,7 @@ class Walk:
         """Sessions, whether or not they are there; empties the mapping."""
         asked: list[tuple[TenantKeys, Sequence[str]]] = []
         for keys, ids in sessions.items():
-            asked += [(keys, some) for some in _stretched(list(dict.fromkeys(ids)))]
+            asked += [(keys, some) for some in _stretched(list(dict.fromkeys(ids)), SESSIONS_AT_ONCE)]
         sessions.clear()
         operations = [check_sessions(self._context, keys, some, mends=self._mends) for keys, some in asked]
         if self._mends:
@@ -261,5 +281,5 @@ class Walk:
                 self.drift.note("gone", keys.session(session_id))
 
 
-def _stretched(items: Sequence[Any]) -> list[Sequence[Any]]:
-    return [items[start : start + _AT_ONCE] for start in range(0, len(items), _AT_ONCE)]
+def _stretched(items: Sequence[Any], size: int = KEYS_AT_ONCE) -> list[Sequence[Any]]:
+    return [items[start : start + size] for start in range(0, len(items), size)]
