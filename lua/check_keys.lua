@@ -7,9 +7,11 @@
 -- ARGV[4...] what, name  string  'log' and "<id>:<log>", or 'lease', 'token', 'tokens' or 'families' and the session's
 --          id; for each key
 -- Returns  for each key 'fine' or 'stray'
+--          fewer: those behind are for the next call
 -- Errors   none
 -- @include include/keys
 -- @include include/record
+-- @include include/pace
 local limits = KEYS[1]
 local prefix, tenant, mends = ARGV[1], ARGV[2], ARGV[3] == '1'
 
@@ -53,5 +55,8 @@ for i = 4, #ARGV, 2 do
     redis.call('DEL', key)
   end
   outcomes[#outcomes + 1] = is_stray and 'stray' or 'fine'
+  if is_late() then
+    break
+  end
 end
 return outcomes

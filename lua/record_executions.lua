@@ -15,8 +15,9 @@
 -- ARGV[13] tools      count   how many tools are counted apart; further ones together, as ''
 -- ARGV[14] buckets    count   of durations
 -- ARGV[15] used       count   tools that were used
--- ARGV[16...] tool, total, failed, duration us, bucket...    of each of those; and then each execution's entry, a JSON
---          object without its first brace: the script puts before it when that was
+-- ARGV[16...] tool, figures    of each of those; its figures are "number amount", with commas between: what is added to
+--          which: 1 total, 2 failed, 3 duration us, then the buckets. Then each execution's entry, a JSON object
+--          without its first brace: the script puts before it when that was
 -- Returns  how many executions the session has had, as text
 -- Errors   NOTFOUND, OWNER, KIND, ENDED, CORRUPT, RANGE, MOVED, RATE, ROOM
 -- @include include/keys
@@ -32,9 +33,7 @@ local prefix, tenant, id, operation = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local kinds, slides, grace, actor, trace = ARGV[5], ARGV[6] == '1', tonumber(ARGV[7]), ARGV[8], ARGV[9]
 local name, keep, limit = ARGV[10], ARGV[11], tonumber(ARGV[12])
 local most_tools, buckets, used = tonumber(ARGV[13]), tonumber(ARGV[14]), tonumber(ARGV[15])
-local FIRST, FIGURES = 16, 3 + buckets
-local EACH = 1 + FIGURES
-local PLAIN = 1e14 -- below it Lua writes whole numbers as they are
+local FIRST, EACH, FIGURES = 16, 2, 3 + buckets
 local COUNTERS = { 'executions', 'failed_executions', 'execution_time_us' }
 
 local k = session_keys(prefix, tenant, id)
@@ -66,28 +65,23 @@ for i = FIRST, FIRST + used * EACH - 1, EACH do
   names[#names + 1] = '_tool:' .. ARGV[i]
 end
 local packed = redis.call('HMGET', session, unpack(names))
+local pattern = '^' .. string.rep('(%d+) ', FIGURES - 1) .. '(%d+)$'
+local nothing = string.rep('0 ', FIGURES - 1) .. '0'
 for i = FIRST, FIRST + used * EACH - 1, EACH do
   local n = 2 + (i - FIRST) / EACH
-  if not packed[n] then
-    if known < most_tools then
-      known = known + 1
-    else
-      n = 1
+  if not packed[n] and known < most_tools then
+    known = known + 1
+  elseif not packed[n] then
+    n = 1
+  end
+  local own = figures[names[n]] or { string.match(packed[n] or nothing, pattern) }
+  figures[names[n]] = own
+  for number, amount in string.gmatch(ARGV[i + 1], '(%d+) (%d+)') do
+    number = tonumber(number)
+    own[number] = (own[number] or EXACT + 1) + amount -- damaged: told below
+    if number <= #COUNTERS then
+      counted[number] = counted[number] + amount
     end
-  end
-  local own = figures[names[n]]
-  if not own then
-    own = {}
-    for number in string.gmatch(packed[n] or '', '%S+') do
-      own[#own + 1] = integer(number) or EXACT + 1 -- damaged: told below
-    end
-    figures[names[n]] = own
-  end
-  for each = 1, FIGURES do
-    own[each] = (own[each] or 0) + ARGV[i + each]
-  end
-  for each = 1, 3 do
-    counted[each] = counted[each] + ARGV[i + each]
   end
 end
 
@@ -110,11 +104,13 @@ for i in ipairs(COUNTERS) do
   field(COUNTERS[i], text(counted[i]))
 end
 for key, own in pairs(figures) do
-  for i, number in ipairs(own) do
-    if number > EXACT then
-      return redis.error_reply('CORRUPT ' .. key)
+  for i, number in pairs(own) do
+    if type(number) == 'number' then
+      if number > EXACT then
+        return redis.error_reply('CORRUPT ' .. key)
+      end
+      own[i] = text(number)
     end
-    own[i] = number < PLAIN and number or text(number)
   end
   field(key, table.concat(own, ' '))
 end

@@ -19,7 +19,7 @@ import bench_server_cases
 import bench_server_upkeep
 from sojourn.scripts import lua_folder, script
 
-__all__ = ["LONGEST_US", "names", "run"]
+__all__ = ["LONGEST_US", "cases", "names", "run"]
 
 LONGEST_US: Final = 5_000
 """What no script is to take longer than."""
@@ -67,6 +67,11 @@ def names() -> list[str]:
     return sorted(path.stem for path in Path(lua_folder()).glob("*.lua"))
 
 
+def cases() -> tuple[bench_server_cases.Case, ...]:
+    """All that is measured."""
+    return (*bench_server_cases.CASES, *bench_server_upkeep.CASES)
+
+
 def run(url: str, rounds: int) -> list[dict[str, Any]]:
     """Measure every script; the one that takes longest first.
 
@@ -80,7 +85,7 @@ def run(url: str, rounds: int) -> list[dict[str, Any]]:
         for name in times:
             client.script_load(script(name).source)
         watch = Watch(client)
-        for case in (*bench_server_cases.CASES, *bench_server_upkeep.CASES):
+        for case in cases():
             _measure(case, client, url, rounds if case.is_largest else 1, watch, times)
     rows = [_row(name, each) for name, each in times.items()]
     return sorted(rows, key=lambda row: -max(row["largest_us"], row["typical_us"]))
@@ -94,6 +99,9 @@ def _measure(
         client.flushall()
         with bench_server_cases.prepared(case, url) as act, watch.watching() as found:
             act()
+        missing = sorted(set(case.of) - found.keys())
+        if missing:
+            raise AssertionError(f"the case '{case.name}' did not call {', '.join(missing)}")
         for name, each in found.items():
             longest.setdefault(name, []).append(max(each))
             if not case.is_largest:

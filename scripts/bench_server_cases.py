@@ -117,6 +117,8 @@ class Case:
     prepare: Callable[[World], Act]
     """Does all that comes before; what it returns is measured."""
     is_largest: bool = True
+    of: tuple[str, ...] = ()
+    """The scripts that it is the largest case of."""
 
 
 @contextmanager
@@ -406,12 +408,12 @@ def _evict_most(world: World) -> Act:
 
 
 def _mark_most(world: World) -> Act:
-    ids = world.sessions(500)
+    ids = world.sessions(strays.DEALT_AT_ONCE)
     return lambda: world.run(strays.mark_dirty(world.keys, ids))
 
 
 def _comb_most(world: World) -> Act:
-    ids = world.sessions(500)
+    ids = world.sessions(strays.DEALT_AT_ONCE)
     world.link.ask(("DEL", *(world.keys.session(each) for each in ids)))
     return lambda: world.run(
         strays._comb(world.keys, world.keys.index("owner", "ada"), ids, log=False)  # noqa: SLF001
@@ -446,27 +448,27 @@ def _erase_most(world: World) -> Act:
 CASES: Final = (
     Case("calls", _everyday, is_largest=False),
     Case("housekeeping", _housekeeping, is_largest=False),
-    Case("a record of 64 tags and 60 KB", _large_record),
-    Case("1,000 entries onto 9,000", _many_lines),
-    Case("1,000 executions of 200 tools", _many_executions),
-    Case("2,000 tokens", _end_with_tokens),
-    Case("a family of 1,992 tokens", _revoke_large_family),
-    Case("a session that has all the tokens it may", _crowded),
-    Case("a full sweep of claims", _claim_most),
+    Case("a record of 64 tags and 60 KB", _large_record, of=("create_session", "update_session")),
+    Case("1,000 entries onto 9,000", _many_lines, of=("append_entries", "read_log")),
+    Case("1,000 executions of 200 tools", _many_executions, of=("record_executions",)),
+    Case("2,000 tokens", _end_with_tokens, of=("list_tokens", "end_session", "rotate_id", "revoke_tokens")),
+    Case("a family of 1,992 tokens", _revoke_large_family, of=("refresh_tokens", "revoke_token")),
+    Case("a session that has all the tokens it may", _crowded, of=("issue_tokens",)),
+    Case("a full sweep of claims", _claim_most, of=("claim_due",)),
     Case("10 claims of 1,000 tokens each", _claim_with_tokens),
-    Case("a claim of 2,000 tokens", _claim_one_with_tokens),
-    Case("a lost session of 2,000 tokens", _lose_with_tokens),
+    Case("a claim of 2,000 tokens", _claim_one_with_tokens, of=("claim_session",)),
+    Case("a lost session of 2,000 tokens", _lose_with_tokens, of=("miss_session",)),
     Case("a full sweep of removals", _purge_most),
-    Case("50 removals after the archive", _settle_most),
-    Case("4,000 events", _acknowledge_most),
-    Case("a page of 1,000 of 2,000", _list_most),
-    Case("50 places", _place_most),
-    Case("50 evictions", _evict_most),
-    Case("500 marks", _mark_most),
-    Case("500 strays", _comb_most),
-    Case("a log of 10,000 entries", _bring_back_most),
-    Case("50 moves", _move_most),
+    Case("50 removals after the archive", _settle_most, of=("settle_sessions",)),
+    Case("4,000 events", _acknowledge_most, of=("acknowledge_batch", "trim_events")),
+    Case("a page of 1,000 of 2,000", _list_most, of=("list_sessions",)),
+    Case("50 places", _place_most, of=("place_sessions",)),
+    Case("50 evictions", _evict_most, of=("make_room",)),
+    Case("200 marks", _mark_most, of=("mark_dirty",)),
+    Case("200 strays", _comb_most, of=("comb_strays",)),
+    Case("a log of 10,000 entries", _bring_back_most, of=("rehydrate_session", "restore_session")),
+    Case("50 moves", _move_most, of=("move_sessions",)),
     Case("2 moves of 2,000 tokens each", _with_tokens(_move)),
-    Case("50 erased", _erase_most),
+    Case("50 erased", _erase_most, of=("erase_tenant", "tell_erased")),
     Case("2 erased of 2,000 tokens each", _with_tokens(_erase)),
 )

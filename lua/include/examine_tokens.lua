@@ -1,5 +1,5 @@
 -- @include include/examine
-local TOKENS_LOOKED_AT = 50
+local TOKENS_LOOKED_AT = 20
 
 -- Access and refresh tokens that are listed, and not known or not their family's; and those known, but not listed.
 local function examine_tokens(found, k, now)

@@ -7,25 +7,27 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from functools import partial
+from typing import Final, TypeVar
 
 from sojourn.doctor.look import Look
 from sojourn.errors import SojournError
 from sojourn.keys import PartitionKeys, TenantKeys, is_id, parse_member, parse_tenant_key
 from sojourn.models import Status
+from sojourn.operations.core import Operation
 from sojourn.operations.drift import check_entries, check_keys, check_sessions, check_total
 from sojourn.operations.strays import comb_flow, miss_session
 
-__all__ = ["Drift", "Walk"]
+__all__ = ["AT_ONCE", "Drift", "Walk"]
 
-KEYS_AT_ONCE: Final = 100
-"""Keys or entries of an index that one script looks at."""
-SESSIONS_AT_ONCE: Final = 20
-"""Sessions that one script holds against all that lists them."""
+AT_ONCE: Final = 50
+"""Sessions, keys or entries of an index that one script looks at, unless it is late before."""
 _SUMS: Final = 3
-"""Sessions in one script: some 3 ms of Redis's time."""
+"""How often the places of a tenant are added up at most, where they change meanwhile."""
+T = TypeVar("T")
+R = TypeVar("R")
 _SCAN: Final = 1_000
 _SAMPLE: Final = 2_000
 """Sessions, or entries of lists, that are looked at by default, of each sort of list."""
@@ -188,11 +190,10 @@ class Walk:
                 self._total(keys)
         self._sessions(sessions)
         for keys, named in others.items():
-            operations = [check_keys(keys, some, mends=self._mends) for some in _stretched(named)]
-            for some, outcomes in zip(_stretched(named), self._look.run_many(operations), strict=True):
-                for (what, name), outcome in zip(some, outcomes, strict=True):
-                    if outcome != "fine":
-                        self.drift.note("stray", f"{keys.prefix}{what}:{name}")
+            step = partial(check_keys, keys, mends=self._mends)
+            for (what, name), outcome in self._asked(step, named):
+                if outcome != "fine":
+                    self.drift.note("stray", f"{keys.prefix}{what}:{name}")
 
     def _total(self, keys: TenantKeys) -> None:
         """The sum of the places' bytes."""
@@ -239,34 +240,38 @@ class Walk:
     def _entries(self, keys: TenantKeys, index: str, members: Iterable[str]) -> None:
         """Entries of an index, or of a set of live sessions: ids."""
         ids = [each for each in members if is_id(each)]
-        found = self._look.run_many([check_entries(keys, index, some, mends=False) for some in _stretched(ids)])
-        outcomes = [each for some in found for each in some]
-        gone = [each for each, outcome in zip(ids, outcomes, strict=True) if outcome == "gone"]
-        stray = [each for each, outcome in zip(ids, outcomes, strict=True) if outcome == "stray"]
+        outcomes = list(self._asked(partial(check_entries, keys, index, mends=False), ids))
+        gone = [each for each, outcome in outcomes if outcome == "gone"]
+        stray = [each for each, outcome in outcomes if outcome == "stray"]
         self.drift.seen += len(ids)
         for session_id in stray:
             self.drift.note("place" if index.startswith(keys.live) else "index", f"{index} {session_id}")
         self._gone(keys, gone)
         if self._mends and (gone or stray):
-            self._look.run_many([check_entries(keys, index, some, mends=True) for some in _stretched(gone + stray)])
+            list(self._asked(partial(check_entries, keys, index, mends=True), gone + stray))
         if index.startswith(keys.prefix + "index:status:") and not self._look.full:
             self._sessions({keys: ids})  # a walk over everything comes to them in any case
 
     def _sessions(self, sessions: dict[TenantKeys, list[str]]) -> None:
         """Sessions, whether or not they are there; empties the mapping."""
-        asked: list[tuple[TenantKeys, Sequence[str]]] = []
-        for keys, ids in sessions.items():
-            asked += [(keys, some) for some in _stretched(list(dict.fromkeys(ids)), SESSIONS_AT_ONCE)]
+        wanted = {keys: list(dict.fromkeys(ids)) for keys, ids in sessions.items()}
         sessions.clear()
-        operations = [check_sessions(self._context, keys, some, mends=self._mends) for keys, some in asked]
         if self._mends:
-            self._miss(asked)
-        found = self._look.run_many(operations)
-        for (keys, some), outcomes in zip(asked, found, strict=True):
-            self.drift.seen += len(some)
-            for session_id, words in zip(some, outcomes, strict=True):
+            self._miss(wanted.items())
+        for keys, ids in wanted.items():
+            self.drift.seen += len(ids)
+            for session_id, words in self._asked(partial(check_sessions, self._context, keys, mends=self._mends), ids):
                 for word in words:
                     self.drift.note(word, keys.session(session_id))
+
+    def _asked(self, step: Callable[[Sequence[T]], Operation[list[R]]], items: Sequence[T]) -> Iterator[tuple[T, R]]:
+        """What each step answers for its items; those that a script has no time for are sent once more."""
+        parts = [items[start : start + AT_ONCE] for start in range(0, len(items), AT_ONCE)]
+        while parts:
+            found = self._look.run_many([step(some) for some in parts])
+            for some, outcomes in zip(parts, found, strict=True):
+                yield from zip(some, outcomes, strict=False)
+            parts = [some[len(own) :] for some, own in zip(parts, found, strict=True) if len(own) < len(some)]
 
     def _miss(self, asked: Iterable[tuple[TenantKeys, Sequence[str]]]) -> None:
         """Have those told as lost whose records are gone, before their traces are."""
@@ -279,7 +284,3 @@ class Walk:
         for session_id, outcome in zip(ids, told, strict=True):
             if outcome in ("lost", "cleaned"):
                 self.drift.note("gone", keys.session(session_id))
-
-
-def _stretched(items: Sequence[Any], size: int = KEYS_AT_ONCE) -> list[Sequence[Any]]:
-    return [items[start : start + size] for start in range(0, len(items), size)]

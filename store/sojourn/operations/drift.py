@@ -10,7 +10,7 @@ from sojourn.operations.core import Context, Operation, call, raise_for
 
 __all__ = ["SUMMED_AT_ONCE", "check_entries", "check_keys", "check_sessions", "check_total", "drop_consumers"]
 
-SUMMED_AT_ONCE: Final = 2_000
+SUMMED_AT_ONCE: Final = 1_000
 """Places of sessions that one script adds up: some millisecond of Redis."""
 
 

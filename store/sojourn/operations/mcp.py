@@ -72,7 +72,7 @@ def record(
         raise InvalidInput("there is no execution to record")
     args.append(len(figures))
     for tool, own in figures.items():
-        args += (tool, *own)
+        args += (tool, ",".join(f"{number} {amount}" for number, amount in enumerate(own, 1) if amount))
     args += entries
 
     def parse(reply: Any) -> int:
