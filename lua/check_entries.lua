@@ -6,10 +6,12 @@
 -- ARGV[3]  mends      0|1
 -- ARGV[4...] id       string  the entries
 -- Returns  for each entry 'fine', 'stray', or 'gone' where there is no record
+--          fewer: those behind are for the next call
 -- Errors   none
 -- @include include/keys
 -- @include include/index
 -- @include include/record
+-- @include include/pace
 local index = KEYS[1]
 local prefix, tenant, mends = ARGV[1], ARGV[2], ARGV[3] == '1'
 
@@ -49,5 +51,8 @@ for i = 4, #ARGV do
     end
   end
   outcomes[#outcomes + 1] = outcome
+  if is_late() then
+    break
+  end
 end
 return outcomes

@@ -1,15 +1,17 @@
--- Holds keys that belong to sessions against the records: leases, logs, tokens and lists of tokens; and deletes those
+-- Holds keys that belong to sessions against the records: leases, logs, and what there is of tokens; and deletes those
 -- whose session is gone, or knows nothing of them, where asked to.
 -- KEYS[1]  limits     hash    the tenant's limits
 -- ARGV[1]  prefix     string  the partition's prefix
 -- ARGV[2]  tenant     string
 -- ARGV[3]  mends      0|1
--- ARGV[4...] what, name  string  'lease' and the session's id, 'log' and "<id>:<log>", 'token' and its hash, 'tokens'
---          and the id; for each key
+-- ARGV[4...] what, name  string  'log' and "<id>:<log>", or 'lease', 'token', 'tokens' or 'families' and the session's
+--          id; for each key
 -- Returns  for each key 'fine' or 'stray'
+--          fewer: those behind are for the next call
 -- Errors   none
 -- @include include/keys
 -- @include include/record
+-- @include include/pace
 local limits = KEYS[1]
 local prefix, tenant, mends = ARGV[1], ARGV[2], ARGV[3] == '1'
 
@@ -31,33 +33,20 @@ local function log_is_stray(name)
   return k.log .. (log or ''), raw and not string.find(',' .. (raw[1] or '') .. ',', ',' .. (log or '') .. ',', 1, true)
 end
 
-local function tokens_are_stray(id)
-  local k = session_keys(prefix, tenant, id)
-  local raw = fields(k.session, 'status')
-  return k.tokens, raw and not LIVE[raw[1]]
-end
-
-local function token_is_stray(hash)
-  local key = session_keys(prefix, tenant, '').token .. hash
-  local token = fields(key, 'session', 'family', 'kind')
-  if not token or not token[1] then
-    return key, false -- its time was over just now, or other hands wrote it
+local function of_tokens(name)
+  return function(id)
+    local k = session_keys(prefix, tenant, id)
+    local raw = fields(k.session, 'status')
+    return k[name], raw and not LIVE[raw[1]]
   end
-  local k = session_keys(prefix, tenant, token[1])
-  local raw = fields(k.session, 'status')
-  if raw and LIVE[raw[1]] then
-    for _, kind in ipairs({ 'a', 'r', 'u' }) do
-      if redis.pcall('ZSCORE', k.tokens, (token[2] or '') .. ':' .. kind .. ':' .. hash) then
-        return key, false
-      end
-    end
-  end
-  return key, raw ~= nil
 end
 
 -- Who is being deleted loses all of them in any case.
 local is_closed = redis.pcall('HEXISTS', limits, 'closed') == 1
-local judges = { lease = lease_is_stray, log = log_is_stray, token = token_is_stray, tokens = tokens_are_stray }
+local judges = { lease = lease_is_stray, log = log_is_stray }
+for _, name in ipairs({ 'token', 'tokens', 'families' }) do
+  judges[name] = of_tokens(name)
+end
 local outcomes = {}
 for i = 4, #ARGV, 2 do
   local key, is_stray = judges[ARGV[i]](ARGV[i + 1])
@@ -66,5 +55,8 @@ for i = 4, #ARGV, 2 do
     redis.call('DEL', key)
   end
   outcomes[#outcomes + 1] = is_stray and 'stray' or 'fine'
+  if is_late() then
+    break
+  end
 end
 return outcomes

@@ -22,8 +22,8 @@ local looked_at, expired, lost = 0, 0, 0
 if redis.call('EXISTS', deadlines) == 1 then
   looked_at, expired, lost = claim_due(prefix, now, limit, grace, retention, 'sweep')
 end
-local _, removed = purge_due(prefix, now, limit, grace, archived, group)
+local removed, is_cut_short = purge_due(prefix, now, limit, grace, archived, group)
 if looked_at > 0 or removed > 0 then
   note_sweep(prefix .. '/sweeps', now, 'runs')
 end
-return { looked_at, expired, lost, removed }
+return { is_cut_short and limit or looked_at, expired, lost, removed }

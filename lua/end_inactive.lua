@@ -29,11 +29,13 @@
 -- @include include/finish
 -- @include include/index
 -- @include include/walk
+-- @include include/pace
 local kinds_key = KEYS[1]
 local prefix, tenant, operation, expects, statuses = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local max_age, gain, newest, after = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8], ARGV[9]
 local limit, dry, allowed, reason = tonumber(ARGV[10]), ARGV[11] == '1', ARGV[12], ARGV[13]
 local grace, retention, actor, trace, changes = tonumber(ARGV[14]), tonumber(ARGV[15]), ARGV[16], ARGV[17], ARGV[18]
+local WALKED_AT_ONCE = 50
 local LOOKS_PER_END = 4 -- what looking at a session and leaving it costs Redis, against ending it
 
 local own = session_keys(prefix, tenant, '')
@@ -110,21 +112,23 @@ local function look_at(id)
   end
 end
 
-local scan = LOOKS_PER_END * limit
-local entries = walk(driver, newest, after, '0', scan)
-local complete, spent = #entries < scan, 0
-for _, entry in ipairs(entries) do
-  if spent >= scan or tokens_dropped >= TOKENS_PER_RUN then
-    complete = false
-    break
+local scan, complete, spent = LOOKS_PER_END * limit, false, 0
+while not complete and spent < scan and not (spent > 0 and is_late()) do
+  local entries = walk(driver, newest, after, '0', math.min(scan, WALKED_AT_ONCE))
+  complete = #entries < math.min(scan, WALKED_AT_ONCE)
+  for _, entry in ipairs(entries) do
+    if spent >= scan or (spent > 0 and is_late()) then
+      complete = false
+      break
+    end
+    local before = #ended
+    local ok, failure = pcall(look_at, entry.id)
+    if not ok then
+      fail(entry.id, failure)
+    end
+    spent = spent + (#ended > before and LOOKS_PER_END or 1)
+    newest, after = entry.score, entry.id
   end
-  local before = #ended
-  local ok, failure = pcall(look_at, entry.id)
-  if not ok then
-    fail(entry.id, failure)
-  end
-  spent = spent + (#ended > before and LOOKS_PER_END or 1)
-  newest, after = entry.score, entry.id
 end
 if #ended > 0 and not dry then
   remember_count(own, operation, now, #ended)

@@ -7,13 +7,14 @@
 -- ARGV[4]  place      string  the key of the set, or stream; '' where there is none
 -- ARGV[5]  name       string  under which what goes is counted; '' for sessions, and to count nothing
 -- ARGV[6...] item     string  ids, keys, members, or names
--- Returns  {how many went, of how many items}: those behind are for the next call, since these had many tokens;
+-- Returns  {how many went, of how many items}: those behind are for the next call;
 --          {-1, 0} where the tenant is not marked, and so nothing is removed
 -- Errors   none
 -- @include include/keys
 -- @include include/remove
 -- @include include/record
 -- @include include/index
+-- @include include/pace
 local limits = KEYS[1]
 local prefix, tenant, what = ARGV[1], ARGV[2], ARGV[3]
 local place, name = ARGV[4], ARGV[5]
@@ -37,8 +38,7 @@ local function erase_session(id)
   for log in string.gmatch(redis.call('HGET', k.session, '_logs') or '', '[^,]+') do
     count('logs', redis.call('EXISTS', k.log .. log))
   end
-  local tokens = redis.pcall('ZCARD', k.tokens)
-  count('tokens', type(tokens) == 'number' and tokens or 0)
+  count('tokens', count_tokens(k))
   remove(k)
   count('sessions', 1)
   return 1
@@ -66,7 +66,7 @@ local erase = {
 local went, dealt = 0, 0
 for i = FIRST, #ARGV do
   went, dealt = went + erase[what](ARGV[i]), dealt + 1
-  if tokens_dropped >= TOKENS_PER_RUN then
+  if is_late() then
     break
   end
 end

@@ -40,8 +40,10 @@ if refusal then
   return refusal
 end
 
-grant(k, core, now, { family = family, since = now, access = access, refresh = refresh })
-make_room(k, core, now, family, limit, actor, trace)
+local f = { name = family, since = text(now), access = NONE, refresh = NONE, refresh_ttl = '0', oldest = NONE,
+  size = 0 }
+grant(k, core, now, f, { access = access, refresh = refresh })
+make_room(k, core, now, f.member, limit, actor, trace)
 remember(k, operation, now)
 emit(k, 'token_issued', core.kind, core.version, now, actor, trace,
   cjson.encode({ family = family, tokens = refresh.hash ~= '' and 2 or 1 }), '')

@@ -20,11 +20,12 @@
 -- @include include/index
 -- @include include/walk
 -- @include include/limit
+-- @include include/pace
 local kinds_key = KEYS[1]
 local prefix, tenant, statuses, kinds, client_type = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local newest, oldest, after = tonumber(ARGV[6]), ARGV[7], ARGV[8]
 local limit, scan, reply = tonumber(ARGV[9]), tonumber(ARGV[10]), ARGV[11]
-local counts_only = reply == 'count'
+local counts_only, WALKED_AT_ONCE = reply == 'count', 50
 
 local k = session_keys(prefix, tenant, '')
 local now = now_ms()
@@ -90,12 +91,12 @@ end
 
 local page, found, looked_at, complete = {}, 0, 0, 0
 local last_score, last_id = newest, after
-while found < limit and looked_at < scan and complete == 0 do
-  local wanted = math.min(limit - found + 10, scan - looked_at)
+while found < limit and looked_at < scan and complete == 0 and not is_late() do
+  local wanted = math.min(limit - found + 10, scan - looked_at, WALKED_AT_ONCE)
   local batch = walk(driver, last_score, last_id, oldest, wanted)
   complete = #batch < wanted and 1 or 0
   for _, entry in ipairs(batch) do
-    if found >= limit then
+    if found >= limit or (looked_at > 0 and is_late()) then
       complete = 0
       break
     end

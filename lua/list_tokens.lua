@@ -1,16 +1,18 @@
--- A session's tokens that can be used, by when they are over. No used one outlives all of its family.
+-- Some of what is known of a session's tokens; whoever goes on with the cursor until it is 0 has seen all.
 -- KEYS[1]  session    hash    the session's record
 -- ARGV[1]  prefix     string  the partition's prefix
 -- ARGV[2]  tenant     string
 -- ARGV[3]  id         string
 -- ARGV[4]  kinds      string  comma-separated, those that the caller reads; '' for all
--- Returns  {{family, a|r, over at ms, issued at ms, family issued at ms, bound 0|1, used of the family}, ...}
+-- ARGV[5]  cursor     count   0 at the start
+-- ARGV[6]  count      count   of tokens and families, about
+-- Returns  {cursor, {hash or name, what is known of it, ...}, TIME}
 -- Errors   NOTFOUND, KIND, CORRUPT
 -- @include include/keys
 -- @include include/record
 -- @include include/token
 local session = KEYS[1]
-local prefix, tenant, id, kinds = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local prefix, tenant, id, kinds, cursor, count = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 
 local k = session_keys(prefix, tenant, id)
 local core, refusal = load_core(k)
@@ -21,26 +23,5 @@ refusal = kind_error(core, kinds) or listing_error(k)
 if refusal or session ~= k.session then
   return refusal
 end
-
-local tokens, used, pair_of = {}, {}, {}
-local listed = redis.call('ZRANGEBYSCORE', k.tokens, '(' .. text(now_ms()), '+inf', 'WITHSCORES')
-for i = 1, #listed, 2 do
-  local family, kind, hash = string.match(listed[i], '^(%w+):(%a):(%w+)$')
-  if kind == 'u' then
-    used[family] = (used[family] or 0) + 1
-  elseif hash then
-    local of = pair_of[family] -- both of a pair say the same
-    if not of then
-      of = redis.pcall('HMGET', k.token .. hash, 'issued_at_ms', 'since_ms', 'print')
-      pair_of[family] = positive(of[1]) and positive(of[2]) and of or nil
-    end
-    if positive(of[1]) and positive(of[2]) then
-      tokens[#tokens + 1] = { family, kind, tonumber(listed[i + 1]), positive(of[1]), positive(of[2]),
-        of[3] ~= '' and 1 or 0 }
-    end
-  end
-end
-for _, each in ipairs(tokens) do
-  each[7] = used[each[1]] or 0
-end
-return tokens
+local page = redis.call('HSCAN', k.token, cursor, 'COUNT', count)
+return { page[1], page[2], redis.call('TIME') }

@@ -5,13 +5,13 @@
 -- ARGV[2]  to         string  the other's
 -- ARGV[3]  tenant     string
 -- ARGV[4...] id       string  the sessions; none once all are gone: then its counts leave, too
--- Returns  {how many records were moved, of how many ids}: those behind are for the next call, since these had many
---          tokens; {-1, 0} where nothing was announced, and so nothing is moved
+-- Returns  {how many records were moved, of how many ids}: those behind are for the next call;
+--          {-1, 0} where nothing was announced, and so nothing is moved
 -- Errors   none
 -- @include include/keys
 -- @include include/index
 -- @include include/place
--- @include include/token
+-- @include include/pace
 local limits = KEYS[1]
 local from, to, tenant = ARGV[1], ARGV[2], ARGV[3]
 
@@ -72,7 +72,7 @@ end
 for _, name in ipairs({ 'stats', 'calls' }) do
   move_counts(session_keys(from, tenant, '')[name], session_keys(to, tenant, '')[name], #ARGV == 3)
 end
-local moved, tokens_moved = 0, 0
+local moved = 0
 for i = 4, #ARGV do
   local old, new = session_keys(from, tenant, ARGV[i]), session_keys(to, tenant, ARGV[i])
   for _, name in ipairs({ 'deadlines', 'dirty', 'removals', 'removed' }) do
@@ -88,14 +88,9 @@ for i = 4, #ARGV do
       rename(old.log .. name, new.log .. name)
     end
     rename(old.lease, new.lease)
-    local tokens = redis.pcall('ZRANGE', old.tokens, 0, -1)
-    tokens = tokens.err and {} or tokens
-    tokens_moved = tokens_moved + #tokens
-    for _, member in ipairs(tokens) do
-      local hash = string.match(member, '%w+$') or ''
-      rename(old.token .. hash, new.token .. hash)
+    for _, name in ipairs({ 'token', 'tokens', 'families' }) do
+      rename(old[name], new[name])
     end
-    rename(old.tokens, new.tokens)
     redis.call('RENAME', old.session, new.session)
     local bytes, owner = place_of(old)
     if bytes then
@@ -105,7 +100,7 @@ for i = 4, #ARGV do
     end
     moved = moved + 1
   end
-  if tokens_moved >= TOKENS_PER_RUN then
+  if is_late() then
     return { moved, i - 3 }
   end
 end

@@ -14,7 +14,10 @@
 -- ARGV[12] limit      count   how long the log may get
 -- ARGV[13] tools      count   how many tools are counted apart; further ones together, as ''
 -- ARGV[14] buckets    count   of durations
--- ARGV[15...] tool, failed 0|1, duration us, bucket, entry JSON    of each execution; the script says in the entry when
+-- ARGV[15] used       count   tools that were used
+-- ARGV[16...] tool, figures    of each of those; its figures are "number amount", with commas between: what is added to
+--          which: 1 total, 2 failed, 3 duration us, then the buckets. Then each execution's entry, a JSON object
+--          without its first brace: the script puts before it when that was
 -- Returns  how many executions the session has had, as text
 -- Errors   NOTFOUND, OWNER, KIND, ENDED, CORRUPT, RANGE, MOVED, RATE, ROOM
 -- @include include/keys
@@ -30,8 +33,8 @@ local session = KEYS[1]
 local prefix, tenant, id, operation = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local kinds, slides, grace, actor, trace = ARGV[5], ARGV[6] == '1', tonumber(ARGV[7]), ARGV[8], ARGV[9]
 local name, keep, limit = ARGV[10], ARGV[11], tonumber(ARGV[12])
-local most_tools, buckets = tonumber(ARGV[13]), tonumber(ARGV[14])
-local FIRST, EACH = 15, 5
+local most_tools, buckets, used = tonumber(ARGV[13]), tonumber(ARGV[14]), tonumber(ARGV[15])
+local FIRST, EACH, FIGURES = 16, 2, 3 + buckets
 local COUNTERS = { 'executions', 'failed_executions', 'execution_time_us' }
 
 local k = session_keys(prefix, tenant, id)
@@ -40,10 +43,10 @@ if is_repeat(k, operation) then
   return redis.call('HGET', session, COUNTERS[1]) or '0'
 end
 local core, refusal = load_live(k, now, kinds)
-local at, bytes, entries = iso_from(now), 0, {}
-for i = FIRST, #ARGV, EACH do
-  entries[#entries + 1] = '{"at":"' .. at .. '",' .. string.sub(ARGV[i + 4], 2)
-  bytes = bytes + #entries[#entries]
+local head, bytes, entries = '{"at":"' .. iso_from(now) .. '",', 0, {}
+for i = FIRST + used * EACH, #ARGV do
+  entries[#entries + 1] = head .. ARGV[i]
+  bytes = bytes + #head + #ARGV[i]
 end
 local limits = limits_of(k)
 local limited = core and room_error(k, limits, { sessions = 0, owner_sessions = 0, owner = '', bytes = bytes })
@@ -58,36 +61,29 @@ end
 
 local counted, before = { 0, 0, 0 }, { ['_log:' .. name] = text(log.first + log.length) }
 local old = redis.call('HMGET', session, COUNTERS[1], COUNTERS[2], COUNTERS[3], '_tools')
-local known, figures = integer(old[4] or '0') or most_tools, {}
-local function figures_of(tool)
-  local field = '_tool:' .. tool
-  if not figures[field] then
-    local packed = redis.call('HGET', session, field)
-    if not packed and tool ~= '' then
-      if known >= most_tools then
-        return figures_of('')
-      end
-      known = known + 1
-    end
-    local own = {}
-    for number in string.gmatch(packed or '', '%S+') do
-      own[#own + 1] = integer(number) or EXACT + 1 -- damaged: told below
-    end
-    for i = 1, 3 + buckets do
-      own[i] = own[i] or 0
-    end
-    figures[field] = own
-  end
-  return figures[field]
+local known, figures, names = integer(old[4] or '0') or most_tools, {}, { '_tool:' }
+for i = FIRST, FIRST + used * EACH - 1, EACH do
+  names[#names + 1] = '_tool:' .. ARGV[i]
 end
-for i = FIRST, #ARGV, EACH do
-  local failed, duration, bucket = tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
-  local own = figures_of(ARGV[i])
-  for n, amount in ipairs({ 1, failed, duration }) do
-    counted[n] = counted[n] + amount
-    own[n] = own[n] + amount
+local packed = redis.call('HMGET', session, unpack(names))
+local pattern = '^' .. string.rep('(%d+) ', FIGURES - 1) .. '(%d+)$'
+local nothing = string.rep('0 ', FIGURES - 1) .. '0'
+for i = FIRST, FIRST + used * EACH - 1, EACH do
+  local n = 2 + (i - FIRST) / EACH
+  if not packed[n] and known < most_tools then
+    known = known + 1
+  elseif not packed[n] then
+    n = 1
   end
-  own[3 + bucket] = own[3 + bucket] + 1
+  local own = figures[names[n]] or { string.match(packed[n] or nothing, pattern) }
+  figures[names[n]] = own
+  for number, amount in string.gmatch(ARGV[i + 1], '(%d+) (%d+)') do
+    number = tonumber(number)
+    own[number] = (own[number] or EXACT + 1) + amount -- damaged: told below
+    if number <= #COUNTERS then
+      counted[number] = counted[number] + amount
+    end
+  end
 end
 
 local write = { 'version', text(core.version + 1), 'updated_at_ms', stamp(core, now) }
@@ -109,11 +105,13 @@ for i in ipairs(COUNTERS) do
   field(COUNTERS[i], text(counted[i]))
 end
 for key, own in pairs(figures) do
-  for i, number in ipairs(own) do
-    if number > EXACT then
-      return redis.error_reply('CORRUPT ' .. key)
+  for i, number in pairs(own) do
+    if type(number) == 'number' then
+      if number > EXACT then
+        return redis.error_reply('CORRUPT ' .. key)
+      end
+      own[i] = text(number)
     end
-    own[i] = text(number)
   end
   field(key, table.concat(own, ' '))
 end

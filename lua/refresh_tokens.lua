@@ -1,19 +1,20 @@
 -- Exchanges a refresh token for a new pair. It is remembered as used until its time is over: whoever presents it once
 -- more has a copy, so then its whole family goes.
--- KEYS[1]  token      hash    what is known of the token
+-- KEYS[1]  token      hash    the tokens of the session that the token names
 -- ARGV[1]  prefix     string  the partition's prefix
 -- ARGV[2]  tenant     string
--- ARGV[3]  operation  string  this write's random id
--- ARGV[4]  kinds      string  comma-separated, those that the caller writes to; '' for all
--- ARGV[5]  hash       string  the token's own
--- ARGV[6]  print      string  the hash of it and the client's fingerprint; '' for none
--- ARGV[7]  limit      count   how many tokens a session may have, used ones counted
--- ARGV[8]  actor      string
--- ARGV[9]  trace      string
--- ARGV[10] access     string  the new access token's hash
--- ARGV[11] print      string  the hash of it and the fingerprint; '' for none
--- ARGV[12] refresh    string  the new refresh token's hash
--- ARGV[13] print      string  the same of it
+-- ARGV[3]  id         string  that session's
+-- ARGV[4]  operation  string  this write's random id
+-- ARGV[5]  kinds      string  comma-separated, those that the caller writes to; '' for all
+-- ARGV[6]  hash       string  the token's own
+-- ARGV[7]  print      string  the hash of it and the client's fingerprint; '' for none
+-- ARGV[8]  limit      count   how many tokens a session may have, used ones counted
+-- ARGV[9]  actor      string
+-- ARGV[10] trace      string
+-- ARGV[11] access     string  the new access token's hash
+-- ARGV[12] print      string  the hash of it and the fingerprint; '' for none
+-- ARGV[13] refresh    string  the new refresh token's hash
+-- ARGV[14] print      string  the same of it
 -- Returns  {when the access token is over, ms, and when the refresh token}
 -- Errors   TOKEN, KIND, CORRUPT, RATE
 -- @include include/keys
@@ -22,14 +23,12 @@
 -- @include include/grant
 -- @include include/limit
 local token = KEYS[1]
-local prefix, tenant, operation, kinds, hash, print = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
-local limit, actor, trace = tonumber(ARGV[7]), ARGV[8], ARGV[9]
-local access, refresh = { hash = ARGV[10], print = ARGV[11] }, { hash = ARGV[12], print = ARGV[13] }
+local prefix, tenant, id, operation, kinds, hash, print = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
+local limit, actor, trace = tonumber(ARGV[8]), ARGV[9], ARGV[10]
+local access, refresh = { hash = ARGV[11], print = ARGV[12] }, { hash = ARGV[13], print = ARGV[14] }
 local REUSED, CROWDED = ':reused', ':limit'
 
-local found = redis.pcall('HMGET', token, 'session', 'kind', 'family', 'print', 'expires_at_ms', 'access',
-  'access_ttl_ms', 'refresh_ttl_ms', 'since_ms')
-local k = session_keys(prefix, tenant, found[1] or 'none')
+local k = session_keys(prefix, tenant, id)
 local now = now_ms()
 local done_at = redis.call('ZSCORE', k.operations, operation)
 if done_at then
@@ -40,8 +39,8 @@ for _, outcome in ipairs({ REUSED, CROWDED }) do
     return redis.error_reply('TOKEN ' .. string.sub(outcome, 2))
   end
 end
-local kind, family, own_print, expires = found[2], found[3], found[4], integer(found[5])
-if not found[1] or not expires or expires <= now then
+local found = token_of({ token = token }, hash)
+if not found or found.over <= now then
   return redis.error_reply('TOKEN unknown')
 end
 local core, refusal = load_live(k, now, kinds)
@@ -58,41 +57,42 @@ refusal = listing_error(k)
 if refusal then
   return refusal
 end
-if kind == 'used' then
-  local count = drop_tokens(k, family)
+local f = family_of(k, found.family)
+if not f or has_ended(f) then
+  return redis.error_reply('TOKEN unknown') -- it ended, and what is left of it goes yet; or other hands wrote it
+end
+if found.kind == 'used' then
+  local count = drop_family(k, f, now)
   emit(k, 'token_reused', core.kind, core.version, now, actor, trace,
-    cjson.encode({ family = family, revoked = count }), '')
+    cjson.encode({ family = f.name, revoked = count }), '')
   remember(k, operation .. REUSED, now)
   return redis.error_reply('TOKEN reused')
 end
-if kind ~= 'refresh' then
+if found.kind ~= 'refresh' then
   return redis.error_reply('TOKEN kind')
 end
-if own_print ~= '' and own_print ~= print then
+if found.rest ~= '' and found.rest ~= print then
   return redis.error_reply('TOKEN fingerprint')
 end
-access.ttl, refresh.ttl = positive(found[7]), positive(found[8])
-local since = positive(found[9])
-if not (family and own_print and access.ttl and refresh.ttl and since) then
+access.ttl, refresh.ttl = positive(f.access_ttl), positive(f.refresh_ttl)
+if not (access.ttl and refresh.ttl and f.refresh == hash) then
   return redis.error_reply('TOKEN unknown') -- other hands wrote it
 end
 -- Families with so many used tokens are refreshed all the time; forgetting some of those would hide their reuse.
-if is_crowded(k, now, 1, limit) and families(k)[1] == family then
-  tell_revoked(k, core, now, actor, trace, family, drop_tokens(k, family), 'limit')
+local largest_of_all = in_the_way(k, now, 1, limit)
+if largest_of_all and largest_of_all.name == f.name then
+  tell_revoked(k, core, now, actor, trace, f.name, drop_family(k, largest_of_all, now), 'limit')
   remember(k, operation .. CROWDED, now)
   return redis.error_reply('TOKEN limit')
 end
-if own_print == '' then
+if found.rest == '' then
   access.print, refresh.print = '', ''
 end
 
-grant(k, core, now, { family = family, since = since, access = access, refresh = refresh })
-redis.call('HSET', token, 'kind', 'used')
-redis.call('HDEL', token, 'access', 'access_ttl_ms', 'refresh_ttl_ms')
-redis.call('ZREM', k.tokens, family .. ':r:' .. hash, family .. ':a:' .. (found[6] or ''))
-redis.call('ZADD', k.tokens, text(expires), family .. ':u:' .. hash)
-redis.call('DEL', k.token .. (found[6] or ''))
-make_room(k, core, now, family, limit, actor, trace)
+found.hash = hash
+f = family_of(k, f.name) -- some of it may have been over
+grant(k, core, now, f, { access = access, refresh = refresh }, found)
+make_room(k, core, now, f.member, limit, actor, trace)
 remember(k, operation, now)
-emit(k, 'token_refreshed', core.kind, core.version, now, actor, trace, cjson.encode({ family = family }), '')
+emit(k, 'token_refreshed', core.kind, core.version, now, actor, trace, cjson.encode({ family = f.name }), '')
 return granted(k, access.hash, refresh.hash, now)

@@ -27,7 +27,7 @@ if before then
 end
 local for_owner = string.match(kinds, '\n.*')
 local refusal = moved_error(k)
-if refusal or redis.call('EXISTS', session, k.tokens) == 0 then
+if refusal or redis.call('EXISTS', session, k.token) == 0 then
   return refusal or (for_owner and redis.error_reply('NOTFOUND')) or 0
 end
 -- The tokens of a damaged record go as well; at one owner's word those of his own.
@@ -38,7 +38,9 @@ if refusal then
   return refusal
 end
 
-local count = drop_tokens(k)
+local count = redis.pcall('ZCOUNT', k.tokens, '(' .. text(now), '+inf')
+count = type(count) == 'number' and count or 0
+drop_tokens(k)
 remember_count(k, operation, now, count)
 if count > 0 then
   emit(k, 'token_revoked', core and core.kind or '', core and core.version or 0, now, actor, trace,

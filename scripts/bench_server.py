@@ -18,9 +18,10 @@ import redis
 
 import bench_server_cases
 import bench_server_floor
+import bench_server_upkeep
 from sojourn.scripts import lua_folder, script
 
-__all__ = ["LONGEST_US", "names", "run"]
+__all__ = ["LONGEST_US", "cases", "names", "run"]
 
 LONGEST_US: Final = 5_000
 """What no script is to take longer than."""
@@ -68,6 +69,11 @@ def names() -> list[str]:
     return sorted(path.stem for path in Path(lua_folder()).glob("*.lua"))
 
 
+def cases() -> tuple[bench_server_cases.Case, ...]:
+    """All that is measured."""
+    return (*bench_server_cases.CASES, *bench_server_upkeep.CASES)
+
+
 def run(url: str, rounds: int) -> list[dict[str, Any]]:
     """Measure every script; the one that takes longest first.
 
@@ -81,7 +87,7 @@ def run(url: str, rounds: int) -> list[dict[str, Any]]:
         for name in times:
             client.script_load(script(name).source)
         watch = Watch(client)
-        for case in bench_server_cases.CASES:
+        for case in cases():
             if case.is_largest:
                 _measure(case, client, url, rounds, watch, times)
             else:
@@ -98,6 +104,9 @@ def _measure(
         client.flushall()
         with bench_server_cases.prepared(case, url) as act, watch.watching() as found:
             act()
+        missing = sorted(set(case.of) - found.keys())
+        if missing:
+            raise AssertionError(f"the case '{case.name}' did not call {', '.join(missing)}")
         for name, each in found.items():
             longest.setdefault(name, []).append(max(each))
     for name, each in longest.items():

@@ -24,13 +24,13 @@ from sojourn.secrets import new_key
 from sojourn.settings import Settings
 from sojourn.tenants import link
 
-__all__ = ["CASES", "Case", "prepared"]
+__all__ = ["CASES", "GROUP", "LARGE", "LINES", "MOST_SWEPT", "Act", "Case", "World", "prepared"]
 
-_LINES: Final[Log[str]] = Log(str, name="lines")
-_LARGE: Final = {**FIELDS, "tags": [f"tag-{n}" for n in range(64)], "metadata": {"text": "m" * 60_000}}
-_GROUP: Final = ARCHIVE_GROUP
-_MOST_SWEPT: Final = 75
-_CALLS: Final = 50
+LINES: Final[Log[str]] = Log(str, name="lines")
+LARGE: Final = {**FIELDS, "tags": [f"tag-{n}" for n in range(64)], "metadata": {"text": "m" * 60_000}}
+GROUP: Final = ARCHIVE_GROUP
+MOST_SWEPT: Final = 75
+CALLS: Final = 50
 
 
 class Counting(Session, kind="counting"):
@@ -103,7 +103,7 @@ class World:
         """A session with a log of so many lines."""
         (session_id,) = self.sessions(1, **fields)
         for start in range(0, count, 1000):
-            self.store.append(session_id, _LINES, *["x" * 200] * min(1000, count - start))
+            self.store.append(session_id, LINES, *["x" * 200] * min(1000, count - start))
         return session_id
 
 
@@ -118,6 +118,8 @@ class Case:
     prepare: Callable[[World], Act]
     """Does all that comes before; what it returns is measured."""
     is_largest: bool = True
+    of: tuple[str, ...] = ()
+    """The scripts that it is the largest case of."""
 
 
 @contextmanager
@@ -131,12 +133,12 @@ def _everyday(world: World) -> Act:
     store, mcp, keys = world.store, world.mcp, world.keys
 
     def act() -> None:
-        ids = [store.create(ttl=3600, **FIELDS).id for _ in range(_CALLS)]
+        ids = [store.create(ttl=3600, **FIELDS).id for _ in range(CALLS)]
         for step in (1, 2):
             for each in ids:
                 store.update(each, owner=f"grace-{step}", region=f"us-{step}", step=step)
         _each(ids, store.get, store.touch, lambda each: store.set_ttl(each, 1800))
-        _each(ids, lambda each: store.append(each, _LINES, "a line"), lambda each: store.entries(each, _LINES))
+        _each(ids, lambda each: store.append(each, LINES, "a line"), lambda each: store.entries(each, LINES))
         pairs = [store.tokens.issue(each) for each in ids]
         _each(pairs, lambda pair: store.tokens.verify(pair.access))
         pairs = [store.tokens.refresh(str(pair.refresh)) for pair in pairs]
@@ -146,9 +148,9 @@ def _everyday(world: World) -> Act:
         _each(ids, lambda _: store.list(owner="grace-2", limit=20), lambda _: store.count())
         ids = [store.rotate_id(each).id for each in ids]
         _each(ids, store.complete)
-        served = [mcp.create(ttl=3600).id for _ in range(_CALLS)]
+        served = [mcp.create(ttl=3600).id for _ in range(CALLS)]
         _each(served, lambda each: mcp.mcp.record_tool_execution(each, tool="search", duration=0.1))
-        counted = [world.counting.create(ttl=3600).id for _ in range(_CALLS)]
+        counted = [world.counting.create(ttl=3600).id for _ in range(CALLS)]
         _each(counted, lambda each: world.counting.increment(each, hits=3, misses=3))
         _each(ids, lambda _: world.run(administered(world.context, "bench.run")))
         _each(ids, lambda _: world.run(expiry.trim_events(keys.partition, 100)))
@@ -169,8 +171,8 @@ def _each(items: list[Any], *calls: Callable[[Any], Any]) -> None:
 def _entries(world: World, count: int) -> tuple[str, list[str]]:
     """Let the archive's group take events; the run of the server, and their ids."""
     events = world.keys.partition.events
-    world.link.ask(("XGROUP", "CREATE", events, _GROUP, "0"))
-    (taken,) = world.link.ask(("XREADGROUP", "GROUP", _GROUP, "x", "COUNT", count, "STREAMS", events, ">"))
+    world.link.ask(("XGROUP", "CREATE", events, GROUP, "0"))
+    (taken,) = world.link.ask(("XREADGROUP", "GROUP", GROUP, "x", "COUNT", count, "STREAMS", events, ">"))
     (info,) = world.link.ask(("INFO", "server"))
     run_id = next(line[7:] for line in str(info).splitlines() if line.startswith("run_id:"))
     return run_id, [entry for entry, _ in taken[0][1]]
@@ -188,7 +190,7 @@ def _housekeeping(world: World) -> Act:
         for _ in range(4):
             world.run(expiry.claim_due(context, partition, 10, archived=False))
         world.run(expiry.settle_many(partition, world.states(ids[70:100])))
-        world.run(acknowledge(partition, _GROUP, run_id, (1, datetime.now(UTC)), entries))
+        world.run(acknowledge(partition, GROUP, run_id, (1, datetime.now(UTC)), entries))
         world.run(strays.mark_dirty(world.keys, ids[70:100]))
         world.link.ask(("DEL", *(world.keys.session(each) for each in gone)))
         for each in gone:
@@ -263,8 +265,8 @@ def _large_record(world: World) -> Act:
     world.store.set_tenant_limits(sessions=100_000, bytes=2**40)
 
     def act() -> None:
-        made = world.store.create(ttl=3600, **_LARGE)
-        world.store.update(made.id, tags=[f"other-{n}" for n in range(64)], metadata=_LARGE["metadata"])
+        made = world.store.create(ttl=3600, **LARGE)
+        world.store.update(made.id, tags=[f"other-{n}" for n in range(64)], metadata=LARGE["metadata"])
         made = world.store.rotate_id(made.id)
         world.store.complete(made.id)
 
@@ -275,8 +277,8 @@ def _many_lines(world: World) -> Act:
     session_id = world.lines(9_000)
 
     def act() -> None:
-        world.store.append(session_id, _LINES, *["x" * 200] * 1000)
-        world.store.entries(session_id, _LINES)
+        world.store.append(session_id, LINES, *["x" * 200] * 1000)
+        world.store.entries(session_id, LINES)
         world.store.complete(session_id)
 
     return act
@@ -324,8 +326,8 @@ def _crowded(world: World) -> Act:
 
 
 def _claim_most(world: World) -> Act:
-    world.overdue(world.sessions(_MOST_SWEPT))
-    return lambda: world.run(expiry.claim_due(world.context, world.keys.partition, _MOST_SWEPT, archived=False))
+    world.overdue(world.sessions(MOST_SWEPT))
+    return lambda: world.run(expiry.claim_due(world.context, world.keys.partition, MOST_SWEPT, archived=False))
 
 
 def _claim_with_tokens(world: World) -> Act:
@@ -356,12 +358,12 @@ def _lose_with_tokens(world: World) -> Act:
 
 
 def _purge_most(world: World) -> Act:
-    ids = world.sessions(_MOST_SWEPT, tags=["one", "two", "three", "four"])
+    ids = world.sessions(MOST_SWEPT, tags=["one", "two", "three", "four"])
     for each in ids:
-        world.store.append(each, _LINES, "a line")
+        world.store.append(each, LINES, "a line")
         world.store.complete(each)
         world.link.ask(("ZADD", world.keys.partition.removals, 1, world.keys.member(each)))
-    return lambda: world.run(expiry.claim_due(world.context, world.keys.partition, _MOST_SWEPT, archived=False))
+    return lambda: world.run(expiry.claim_due(world.context, world.keys.partition, MOST_SWEPT, archived=False))
 
 
 def _settle_most(world: World) -> Act:
@@ -378,7 +380,7 @@ def _acknowledge_most(world: World) -> Act:
     run_id, entries = _entries(world, 4_000)
 
     def act() -> None:
-        world.run(acknowledge(world.keys.partition, _GROUP, run_id, (1, datetime.now(UTC)), entries))
+        world.run(acknowledge(world.keys.partition, GROUP, run_id, (1, datetime.now(UTC)), entries))
         while world.run(expiry.trim_events(world.keys.partition, 100)):
             pass
 
@@ -406,12 +408,12 @@ def _evict_most(world: World) -> Act:
 
 
 def _mark_most(world: World) -> Act:
-    ids = world.sessions(500)
+    ids = world.sessions(strays.DEALT_AT_ONCE)
     return lambda: world.run(strays.mark_dirty(world.keys, ids))
 
 
 def _comb_most(world: World) -> Act:
-    ids = world.sessions(500)
+    ids = world.sessions(strays.DEALT_AT_ONCE)
     world.link.ask(("DEL", *(world.keys.session(each) for each in ids)))
     return lambda: world.run(
         strays._comb(world.keys, world.keys.index("owner", "ada"), ids, log=False)  # noqa: SLF001
@@ -419,7 +421,7 @@ def _comb_most(world: World) -> Act:
 
 
 def _bring_back_most(world: World) -> Act:
-    session_id = world.lines(10_000, tags=_LARGE["tags"], metadata=_LARGE["metadata"])
+    session_id = world.lines(10_000, tags=LARGE["tags"], metadata=LARGE["metadata"])
     return lambda: _bring_back(world, session_id, {"lines": "sojourn:{40}:/staged:x:lines"})
 
 
@@ -446,27 +448,27 @@ def _erase_most(world: World) -> Act:
 CASES: Final = (
     Case("calls", _everyday, is_largest=False),
     Case("housekeeping", _housekeeping, is_largest=False),
-    Case("a record of 64 tags and 60 KB", _large_record),
-    Case("1,000 entries onto 9,000", _many_lines),
-    Case("1,000 executions of 200 tools", _many_executions),
-    Case("2,000 tokens", _end_with_tokens),
-    Case("a family of 1,992 tokens", _revoke_large_family),
-    Case("a session that has all the tokens it may", _crowded),
-    Case("a full sweep of claims", _claim_most),
+    Case("a record of 64 tags and 60 KB", _large_record, of=("create_session", "update_session")),
+    Case("1,000 entries onto 9,000", _many_lines, of=("append_entries", "read_log")),
+    Case("1,000 executions of 200 tools", _many_executions, of=("record_executions",)),
+    Case("2,000 tokens", _end_with_tokens, of=("list_tokens", "end_session", "rotate_id", "revoke_tokens")),
+    Case("a family of 1,992 tokens", _revoke_large_family, of=("refresh_tokens", "revoke_token")),
+    Case("a session that has all the tokens it may", _crowded, of=("issue_tokens",)),
+    Case("a full sweep of claims", _claim_most, of=("claim_due",)),
     Case("10 claims of 1,000 tokens each", _claim_with_tokens),
-    Case("a claim of 2,000 tokens", _claim_one_with_tokens),
-    Case("a lost session of 2,000 tokens", _lose_with_tokens),
+    Case("a claim of 2,000 tokens", _claim_one_with_tokens, of=("claim_session",)),
+    Case("a lost session of 2,000 tokens", _lose_with_tokens, of=("miss_session",)),
     Case("a full sweep of removals", _purge_most),
-    Case("50 removals after the archive", _settle_most),
-    Case("4,000 events", _acknowledge_most),
-    Case("a page of 1,000 of 2,000", _list_most),
-    Case("50 places", _place_most),
-    Case("50 evictions", _evict_most),
-    Case("500 marks", _mark_most),
-    Case("500 strays", _comb_most),
-    Case("a log of 10,000 entries", _bring_back_most),
-    Case("50 moves", _move_most),
+    Case("50 removals after the archive", _settle_most, of=("settle_sessions",)),
+    Case("4,000 events", _acknowledge_most, of=("acknowledge_batch", "trim_events")),
+    Case("a page of 1,000 of 2,000", _list_most, of=("list_sessions",)),
+    Case("50 places", _place_most, of=("place_sessions",)),
+    Case("50 evictions", _evict_most, of=("make_room",)),
+    Case("200 marks", _mark_most, of=("mark_dirty",)),
+    Case("200 strays", _comb_most, of=("comb_strays",)),
+    Case("a log of 10,000 entries", _bring_back_most, of=("rehydrate_session", "restore_session")),
+    Case("50 moves", _move_most, of=("move_sessions",)),
     Case("2 moves of 2,000 tokens each", _with_tokens(_move)),
-    Case("50 erased", _erase_most),
+    Case("50 erased", _erase_most, of=("erase_tenant", "tell_erased")),
     Case("2 erased of 2,000 tokens each", _with_tokens(_erase)),
 )

@@ -9,7 +9,7 @@ import redis
 
 __all__ = ["strays"]
 
-_KEY = re.compile(r"sojourn:\{\d+\}:(?P<tenant>[^:]+):(?P<what>session|lease|log|index|tokens?):(?P<rest>.+)")
+_KEY = re.compile(r"sojourn:\{\d+\}:(?P<tenant>[^:]+):(?P<what>session|lease|log|index|tokens?|families):(?P<rest>.+)")
 _PLACES = re.compile(r"sojourn:\{\d+\}:(?P<tenant>[^:]+):(?P<what>live|places)(?::(?P<owner>.+))?")
 _LIVE = ("pending", "in_progress")
 
@@ -41,19 +41,9 @@ def _of_key(client: Any, key: str, records: dict[tuple[str, str], dict[str, str]
     tenant, rest = match["tenant"], match["rest"]
     if match["what"] == "lease":
         return [] if _is_live(records.get((tenant, rest))) else [key]
-    if match["what"] == "token":
-        token = client.hgetall(key)
-        if not token:
-            return []  # its time was over just now
-        listed = client.zrange(key.replace(f"token:{rest}", f"tokens:{token['session']}"), 0, -1)
-        is_known = any(each.endswith(f":{rest}") for each in listed)
-        return [] if is_known and _is_live(records.get((tenant, token["session"]))) else [key]
-    if match["what"] == "tokens":
-        now_ms = client.time()[0] * 1000
-        known = [f"{key.removesuffix(f's:{rest}')}:{each[0].split(':')[2]}" for each in
-                 client.zrange(key, 0, -1, withscores=True) if each[1] > now_ms + 1000]  # fmt: skip
-        is_whole = not known or client.exists(*known) == len(known)
-        return [] if is_whole and _is_live(records.get((tenant, rest))) else [key]
+    if match["what"] in ("token", "tokens", "families"):
+        own = [key.replace(f":{match['what']}:", f":{each}:") for each in ("token", "tokens", "families")]
+        return [] if _is_live(records.get((tenant, rest))) and _agree(client, *own) else [key]
     if match["what"] == "log":
         session_id, _, name = rest.partition(":")
         logs = records.get((tenant, session_id), {}).get("_logs", "")
@@ -63,6 +53,24 @@ def _of_key(client: Any, key: str, records: dict[tuple[str, str], dict[str, str]
         for each in client.zrange(key, 0, -1)
         if not _indexed(rest, records.get((tenant, each)))
     ]  # fmt: skip
+
+
+def _agree(client: Any, token: str, tokens: str, families: str) -> bool:
+    """Whether what is known of a session's tokens is listed as it is, and of no family that is not there."""
+    known, now_ms = client.hgetall(token), client.time()[0] * 1000
+    texts = {name: text.split(" ") for name, text in known.items()}
+    in_force = {name: float(text[2]) for name, text in texts.items() if text[0] in ("access", "refresh")}
+    listed, sizes = (dict(client.zrange(key, 0, -1, withscores=True)) for key in (tokens, families))
+    names = {name for name, text in texts.items() if text[0] == "since"}
+    ttls = [client.pttl(key) for key in (token, tokens, families) if client.exists(key)]
+    return (
+        listed == in_force
+        and {each.split(":")[1] for each in sizes} == names
+        and sum(size % 1_000_000 for size in sizes.values()) == len(texts) - len(names)
+        and {text[1] for text in texts.values() if text[0] != "since"} <= names
+        and all(ttl > 0 for ttl in ttls)
+        and all(over > now_ms - 3_600_000 for over in listed.values())
+    )
 
 
 def _misplaced(

@@ -1,6 +1,7 @@
 -- @include include/record
 -- @include include/finish
 -- @include include/lose
+-- @include include/pace
 -- Turns one session past its deadline into `expired`. The hash's own deadline decides; an index that says otherwise is
 -- repaired. `by` tells how one came to it: 'notification', 'sweep', 'create' (on the way of a write) or 'call'. Returns
 -- 'expired', 'lost' (the hash is gone: evicted, or deleted by hand), 'damaged', 'moved' or 'ended'.
@@ -40,7 +41,7 @@ local function claim_due(prefix, now, limit, grace, retention, by)
       elseif outcome == 'lost' or outcome == 'damaged' then
         lost = lost + 1
       end
-      if tokens_dropped >= TOKENS_PER_RUN then
+      if is_late() then
         return limit, expired, lost
       end
     end

@@ -1,6 +1,6 @@
 -- @include include/clock
 -- @include include/failure
--- @include include/token
+-- @include include/pace
 -- Walks what is due in a sorted set of the partition, earliest first, and picks what is one tenant's: others' entries
 -- are passed over, and nothing of them leaves the script. `score` and `last` name the entry to go on behind; both are
 -- '' at the start. Where that entry has gone since, the walk begins at its score again: it may meet some twice, and
@@ -42,7 +42,7 @@ local function due_of(key, tenant, now, score, last, limit, scan)
 end
 
 -- What `act` makes of each one's keys; one that fails stops none of the others. Failures are told as id and error. Also
--- returns the one to go on behind, if it stopped there, since their tokens were many; else nil. A member that names no
+-- returns the one to go on behind, if it stopped there, being late; else nil. A member that names no
 -- session is nobody's, and goes.
 local function each_of(key, prefix, found, act)
   local failures = {}
@@ -57,7 +57,7 @@ local function each_of(key, prefix, found, act)
     else
       redis.call('ZREM', key, each[1])
     end
-    if tokens_dropped >= TOKENS_PER_RUN and i < #found then
+    if is_late() and i < #found then
       return failures, each
     end
   end

@@ -7,7 +7,6 @@
 -- @include include/remove
 -- Holds one session against all that lists it. What is wrong is told in words; what mends it is put off until all is
 -- known, what shrinks first, so that a full server lets it through.
-local TOKENS_LOOKED_AT = 200
 local SLACK_MS = 1000
 
 local function tell(found, word, shrink, grow)
@@ -106,27 +105,13 @@ end
 local function examine_ended(found, k, core, now, grace, retention)
   if_entered(found, 'deadline', k.deadlines, k.member)
   if_there(found, 'lease', k.lease)
-  if redis.call('EXISTS', k.tokens) == 1 then
+  if redis.call('EXISTS', k.token, k.tokens, k.families) > 0 then
     tell(found, 'token', function() drop_tokens(k) end)
   end
   if score(found, k.removals, k.member) == false then
     tell(found, 'removal', nil, function() place_removal(k, now, retention, grace, core.logs) end)
   end
   examine_ttls(found, k, core, now, now + math.max(grace, retention) + HOUSEKEEPING_MS, 0)
-end
-
-local function examine_tokens(found, k, now)
-  local listed = redis.pcall('ZRANGEBYSCORE', k.tokens, text(now + SLACK_MS), '+inf', 'LIMIT', 0, TOKENS_LOOKED_AT)
-  if listed.err then
-    found.words.odd = true
-    return
-  end
-  for _, member in ipairs(listed) do
-    local key = k.token .. (string.match(member, '^[^:]*:[^:]*:(.*)$') or '')
-    if redis.pcall('HGET', key, 'session') ~= k.id then
-      tell(found, 'token', function() redis.call('ZREM', k.tokens, member) end)
-    end
-  end
 end
 
 -- Of a tenant with limits on its sessions; `places`: whether all of them have been counted yet.

@@ -4,13 +4,14 @@
 -- call needs few of them.
 local function spelled(k, name)
   local own, key = k.own, nil
-  if name == 'session' or name == 'lease' or name == 'tokens' then
+  if name == 'session' or name == 'lease' or name == 'tokens'
+    or name == 'token' or name == 'families' then
     key = own .. name .. ':' .. k.id
   elseif name == 'log' then
     key = own .. 'log:' .. k.id .. ':'
   elseif name == 'member' then
     key = k.tenant .. '/' .. k.id
-  elseif name == 'index' or name == 'token' or name == 'rate' or name == 'told' then
+  elseif name == 'index' or name == 'rate' or name == 'told' then
     key = own .. name .. ':'
   elseif name == 'kinds' or name == 'limits' or name == 'live' or name == 'places' or name == 'stats'
     or name == 'calls' then

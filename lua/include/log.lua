@@ -3,6 +3,8 @@
 -- A log is a list beside the record. Positions count from the session's very first entry on; `_first:<log>` is that of
 -- the list's first one. A bounded log (`_keep:<log>`) loses its oldest entries: beyond the newest `keep` those that the
 -- archive has, beyond the hard bound any. `_dropped:<log>` counts those that the archive was not known to have.
+local PUSHED_AT_ONCE = 500
+
 local function load_log(k, name)
   local key = k.log .. name
   local kind = redis.call('TYPE', key).ok
@@ -36,8 +38,8 @@ end
 -- The first write here may grow memory, so that a full server refuses the script as a whole.
 -- keep: '' for what the record says; bound: count.
 local function push(k, core, log, entries, keep, bound, grace, write)
-  for _, entry in ipairs(entries) do
-    log.length = redis.call('RPUSH', log.key, entry)
+  for i = 1, #entries, PUSHED_AT_ONCE do
+    log.length = redis.call('RPUSH', log.key, unpack(entries, i, math.min(i + PUSHED_AT_ONCE - 1, #entries)))
   end
   local function field(name, value)
     write[#write + 1] = name

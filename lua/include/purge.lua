@@ -1,5 +1,6 @@
 -- @include include/clock
 -- @include include/lose
+-- @include include/pace
 -- @include include/remove
 -- @include include/trim
 -- Removes ended sessions whose time to stay is over. One that the archive still waits for stays until grace runs out.
@@ -50,6 +51,9 @@ local function purge_due(prefix, now, limit, grace, archived, archive_group)
     elseif purge(k, now, grace, archived) then
       removed = removed + 1
     end
+    if is_late() then
+      return removed, true
+    end
   end
-  return #due, removed
+  return removed, false
 end

@@ -137,7 +137,7 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
         self, session_id: str, log: Log[E], *, start: int = 0, count: int | None = None
     ) -> builtins.list[E]:
         """See `SessionStore.entries`."""
-        return await self._run(lambda: read.entries(self._context, self.model, session_id, log, start, count))
+        return await self._drive(lambda: read.entries_flow(self._context, self.model, session_id, log, start, count))
 
     async def complete(self, session_id: str, *, version: int | None = None, reason: str | None = None) -> S:
         """See `SessionStore.complete`."""

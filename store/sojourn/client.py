@@ -252,7 +252,7 @@ class SessionStore(Facade[S, Transport]):
             WrongKind: it is of another model.
             SessionCorrupt: an entry cannot be read.
         """
-        return self._run(lambda: read.entries(self._context, self.model, session_id, log, start, count))
+        return self._drive(lambda: read.entries_flow(self._context, self.model, session_id, log, start, count))
 
     def complete(self, session_id: str, *, version: int | None = None, reason: str | None = None) -> S:
         """End the session as completed.

@@ -17,8 +17,9 @@ key                                                           type    holds
 ``sojourn:{NN}:<tenant>:session:<id>``                        hash    the record
 ``sojourn:{NN}:<tenant>:lease:<id>``                          string  nothing; its expiry is the trigger
 ``sojourn:{NN}:<tenant>:log:<id>:<name>``                     list    append-only entries, JSON
-``sojourn:{NN}:<tenant>:token:<sha256>``                      hash    what a token opens, by the hash of its text
-``sojourn:{NN}:<tenant>:tokens:<id>``                         zset    a session's tokens by when each is over
+``sojourn:{NN}:<tenant>:token:<id>``                          hash    a session's tokens by the hashes of their texts
+``sojourn:{NN}:<tenant>:tokens:<id>``                         zset    hashes of those in force by when each is over
+``sojourn:{NN}:<tenant>:families:<id>``                       zset    their families by the number of their tokens
 ``sojourn:{NN}:<tenant>:kinds``                               set     kinds that the tenant has used
 ``sojourn:{NN}:<tenant>:limits``                              hash    the tenant's limits by name; ``moved``, ``closed``
 ``sojourn:{NN}:<tenant>:live``                                zset    of a tenant with limits: live ids by last use
@@ -427,13 +428,17 @@ class TenantKeys:
         """One of the session's append-only logs."""
         return f"{self.prefix}log:{session_id}:{name}"
 
-    def token(self, token_hash: str) -> str:
-        """What the token with this hash opens."""
-        return f"{self.prefix}token:{token_hash}"
+    def token(self, session_id: str) -> str:
+        """What is known of the session's tokens, by the hashes of their texts, and of each family, by its name."""
+        return f"{self.prefix}token:{session_id}"
 
     def tokens(self, session_id: str) -> str:
-        """The session's tokens, as ``<family>:<a|r|u>:<hash>``: access, refresh, or a refresh token that was used."""
+        """The hashes of its access and refresh tokens, by when each is over."""
         return f"{self.prefix}tokens:{session_id}"
+
+    def families(self, session_id: str) -> str:
+        """The families, as ``<when its last token is over>:<name>``, by how many tokens are remembered of each."""
+        return f"{self.prefix}families:{session_id}"
 
     def index(self, field: str, value: str) -> str:
         """The sessions with that value in an indexed field."""

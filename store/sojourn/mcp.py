@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -51,8 +51,8 @@ class _Calls:
 
     def _executions(
         self, session_id: str, start: int, count: int | None, owner: str | None
-    ) -> Operation[LogPage[ToolExecution]]:
-        return read.page(self._for_owner(owner), self._model, session_id, McpSession.tool_executions, start, count)
+    ) -> Generator[Operation[Any], Any, LogPage[ToolExecution]]:
+        return read.page_flow(self._for_owner(owner), self._model, session_id, McpSession.tool_executions, start, count)
 
     def _terminate(self, session_id: str, owner: str | None, reason: str | None) -> Operation[McpSession]:
         return write.end(self._for_owner(owner), self._model, session_id, Status.TERMINATED, None, reason)
@@ -73,6 +73,7 @@ class McpCalls(_Calls):
     def __init__(self, store: SessionStore[Any]) -> None:
         super().__init__(store)
         self._run = store._run  # noqa: SLF001
+        self._drive = store._drive  # noqa: SLF001
 
     def record_tool_execution(
         self, session_id: str, *, tool: str, duration: Duration, success: bool = True, error: str | None = None,
@@ -148,7 +149,7 @@ class McpCalls(_Calls):
             >>> [each.tool for each in store.mcp.executions(session.id).entries]  # doctest: +SKIP
             ['search', 'fetch']
         """
-        return self._run(lambda: self._executions(session_id, start, count, owner))
+        return self._drive(lambda: self._executions(session_id, start, count, owner))
 
     def terminate(self, session_id: str, *, owner: str | None = None, reason: str | None = None) -> McpSession:
         """End the session as terminated; its event tells by whom and why. Raises what `SessionStore.terminate` does."""
@@ -161,6 +162,7 @@ class AsyncMcpCalls(_Calls):
     def __init__(self, store: AsyncSessionStore[Any]) -> None:
         super().__init__(store)
         self._run = store._run  # noqa: SLF001
+        self._drive = store._drive  # noqa: SLF001
 
     async def record_tool_execution(
         self, session_id: str, *, tool: str, duration: Duration, success: bool = True, error: str | None = None,
@@ -185,7 +187,7 @@ class AsyncMcpCalls(_Calls):
         self, session_id: str, *, start: int = 0, count: int | None = None, owner: str | None = None
     ) -> LogPage[ToolExecution]:
         """See `McpCalls.executions`."""
-        return await self._run(lambda: self._executions(session_id, start, count, owner))
+        return await self._drive(lambda: self._executions(session_id, start, count, owner))
 
     async def terminate(self, session_id: str, *, owner: str | None = None, reason: str | None = None) -> McpSession:
         """See `McpCalls.terminate`."""

@@ -50,14 +50,14 @@ def test_keys_are_those_of_python(raw: Any, tenant: str) -> None:
         + """
         local k = member_keys(ARGV[1], ARGV[2] .. '/' .. ARGV[3])
         return { k.tenant, k.id, k.member, k.session, k.lease, k.log, k.index, k.kinds, k.deadlines, k.dirty,
-          k.removals, k.lost, k.operations, k.events, k.token, k.tokens }"""
+          k.removals, k.lost, k.operations, k.events, k.token, k.tokens, k.families }"""
     )
     found = raw.eval(spell, 0, ours.partition.prefix, tenant, ID)
     partition = ours.partition
     assert found == [
         tenant, ID, ours.member(ID), ours.session(ID), ours.lease(ID), ours.log(ID, ""), ours.index("", "")[:-1],
         ours.kinds, partition.deadlines, partition.dirty, partition.removals,
-        partition.lost, partition.operations, partition.events, ours.token(""), ours.tokens(ID),
+        partition.lost, partition.operations, partition.events, ours.token(ID), ours.tokens(ID), ours.families(ID),
     ]  # fmt: skip
     assert all(key.startswith(partition.prefix) for key in found[3:])
 

@@ -186,10 +186,11 @@ def test_evicted_session_is_told_as_lost(store: Jobs, raw: Any, redis_url: str) 
         lambda raw, keys: raw.zadd(keys.partition.deadlines, {keys.member("00000000-0000-4000-8000-000000000000"): 1}),
         lambda raw, keys: raw.zadd(keys.partition.dirty, {keys.member("00000000-0000-4000-8000-000000000000"): 1}),
         lambda raw, keys: raw.zadd(keys.partition.removals, {keys.member("00000000-0000-4000-8000-000000000000"): 1}),
-        lambda raw, keys: raw.hset(keys.token("a" * 64), "session", "00000000-0000-4000-8000-000000000000"),
-        lambda raw, keys: raw.zadd(keys.tokens("00000000-0000-4000-8000-000000000000"), {"f:a:b": 1}),
+        lambda raw, keys: raw.hset(keys.token("00000000-0000-4000-8000-000000000000"), "a" * 64, "access f 1 "),
+        lambda raw, keys: raw.zadd(keys.tokens("00000000-0000-4000-8000-000000000000"), {"a" * 64: 1}),
+        lambda raw, keys: raw.zadd(keys.families("00000000-0000-4000-8000-000000000000"), {"1:f": 1}),
     ],
-    ids=["lease", "log", "index", "deadline", "dirty", "removal", "token", "tokens"],
+    ids=["lease", "log", "index", "deadline", "dirty", "removal", "token", "tokens", "families"],
 )
 def test_census_sees_strays(store: Jobs, raw: Any, redis_url: str, plant: Any) -> None:
     """The count itself can count."""

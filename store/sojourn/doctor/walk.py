@@ -7,21 +7,27 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from functools import partial
+from typing import Final, TypeVar
 
 from sojourn.doctor.look import Look
 from sojourn.errors import SojournError
 from sojourn.keys import PartitionKeys, TenantKeys, is_id, parse_member, parse_tenant_key
 from sojourn.models import Status
+from sojourn.operations.core import Operation
 from sojourn.operations.drift import check_entries, check_keys, check_sessions, check_total
 from sojourn.operations.strays import comb_flow, miss_session
 
-__all__ = ["Drift", "Walk"]
+__all__ = ["AT_ONCE", "Drift", "Walk"]
 
-_AT_ONCE: Final = 100
-"""Sessions in one script: some 3 ms of Redis's time."""
+AT_ONCE: Final = 50
+"""Sessions, keys or entries of an index that one script looks at, unless it is late before."""
+_SUMS: Final = 3
+"""How often the places of a tenant are added up at most, where they change meanwhile."""
+T = TypeVar("T")
+R = TypeVar("R")
 _SCAN: Final = 1_000
 _SAMPLE: Final = 2_000
 """Sessions, or entries of lists, that are looked at by default, of each sort of list."""
@@ -145,13 +151,17 @@ class Walk:
             yield key, list(members or ())
 
     def _scanned(self, command: str, key: str) -> Iterator[list[str]]:
+        for found in self._fields(key, command):
+            yield found[::2]
+
+    def _fields(self, key: str, command: str = "HSCAN") -> Iterator[list[str]]:
         cursor = "0"
         while True:
             (reply,) = self._look.ask((command, key.encode(errors="surrogateescape"), cursor, "COUNT", _SCAN))
             if reply is None:  # of another type
                 return
             cursor, found = reply
-            yield list(found[::2])
+            yield list(found)
             if cursor == "0":
                 return
 
@@ -169,7 +179,7 @@ class Walk:
             _, _, what, name = parsed
             if what == "session" and is_id(name):
                 sessions.setdefault(keys, []).append(name)
-            elif what in ("lease", "log", "token", "tokens"):
+            elif what in ("lease", "log", "token", "tokens", "families"):
                 others.setdefault(keys, []).append((what, name))
             elif what in ("index", "live"):
                 for members in self._scanned("ZSCAN", key) if whole else [m for _, m in self._stretches([key])]:
@@ -180,15 +190,26 @@ class Walk:
                 self._total(keys)
         self._sessions(sessions)
         for keys, named in others.items():
-            operations = [check_keys(keys, some, mends=self._mends) for some in _stretched(named)]
-            for some, outcomes in zip(_stretched(named), self._look.run_many(operations), strict=True):
-                for (what, name), outcome in zip(some, outcomes, strict=True):
-                    if outcome != "fine":
-                        self.drift.note("stray", f"{keys.prefix}{what}:{name}")
+            step = partial(check_keys, keys, mends=self._mends)
+            for (what, name), outcome in self._asked(step, named):
+                if outcome != "fine":
+                    self.drift.note("stray", f"{keys.prefix}{what}:{name}")
 
     def _total(self, keys: TenantKeys) -> None:
         """The sum of the places' bytes."""
-        if self._look.run(check_total(keys, mends=self._mends)) == "wrong":
+        outcome = self._look.run(check_total(keys, mends=self._mends))
+        for _ in range(_SUMS if outcome == "many" else 0):
+            (told,) = self._look.ask(("HGET", keys.places, "/bytes"))
+            places: dict[str, int] = {}
+            for flat in self._fields(keys.places):
+                for name, held in zip(flat[::2], flat[1::2], strict=True):
+                    bytes_ = held.partition("/")[0]
+                    places[name] = int(bytes_) if is_id(name) and bytes_.isdecimal() else 0
+            summed = int(told) if str(told).lstrip("-").isdecimal() else 0, sum(places.values())
+            outcome = self._look.run(check_total(keys, mends=self._mends, summed=summed))
+            if outcome != "moved":
+                break
+        if outcome == "wrong":
             self.drift.note("place", f"{keys.places} /bytes")
 
     def _members(self, key: str, members: Iterable[str]) -> None:
@@ -219,34 +240,38 @@ class Walk:
     def _entries(self, keys: TenantKeys, index: str, members: Iterable[str]) -> None:
         """Entries of an index, or of a set of live sessions: ids."""
         ids = [each for each in members if is_id(each)]
-        found = self._look.run_many([check_entries(keys, index, some, mends=False) for some in _stretched(ids)])
-        outcomes = [each for some in found for each in some]
-        gone = [each for each, outcome in zip(ids, outcomes, strict=True) if outcome == "gone"]
-        stray = [each for each, outcome in zip(ids, outcomes, strict=True) if outcome == "stray"]
+        outcomes = list(self._asked(partial(check_entries, keys, index, mends=False), ids))
+        gone = [each for each, outcome in outcomes if outcome == "gone"]
+        stray = [each for each, outcome in outcomes if outcome == "stray"]
         self.drift.seen += len(ids)
         for session_id in stray:
             self.drift.note("place" if index.startswith(keys.live) else "index", f"{index} {session_id}")
         self._gone(keys, gone)
         if self._mends and (gone or stray):
-            self._look.run_many([check_entries(keys, index, some, mends=True) for some in _stretched(gone + stray)])
+            list(self._asked(partial(check_entries, keys, index, mends=True), gone + stray))
         if index.startswith(keys.prefix + "index:status:") and not self._look.full:
             self._sessions({keys: ids})  # a walk over everything comes to them in any case
 
     def _sessions(self, sessions: dict[TenantKeys, list[str]]) -> None:
         """Sessions, whether or not they are there; empties the mapping."""
-        asked: list[tuple[TenantKeys, Sequence[str]]] = []
-        for keys, ids in sessions.items():
-            asked += [(keys, some) for some in _stretched(list(dict.fromkeys(ids)))]
+        wanted = {keys: list(dict.fromkeys(ids)) for keys, ids in sessions.items()}
         sessions.clear()
-        operations = [check_sessions(self._context, keys, some, mends=self._mends) for keys, some in asked]
         if self._mends:
-            self._miss(asked)
-        found = self._look.run_many(operations)
-        for (keys, some), outcomes in zip(asked, found, strict=True):
-            self.drift.seen += len(some)
-            for session_id, words in zip(some, outcomes, strict=True):
+            self._miss(wanted.items())
+        for keys, ids in wanted.items():
+            self.drift.seen += len(ids)
+            for session_id, words in self._asked(partial(check_sessions, self._context, keys, mends=self._mends), ids):
                 for word in words:
                     self.drift.note(word, keys.session(session_id))
+
+    def _asked(self, step: Callable[[Sequence[T]], Operation[list[R]]], items: Sequence[T]) -> Iterator[tuple[T, R]]:
+        """What each step answers for its items; those that a script has no time for are sent once more."""
+        parts = [items[start : start + AT_ONCE] for start in range(0, len(items), AT_ONCE)]
+        while parts:
+            found = self._look.run_many([step(some) for some in parts])
+            for some, outcomes in zip(parts, found, strict=True):
+                yield from zip(some, outcomes, strict=False)
+            parts = [some[len(own) :] for some, own in zip(parts, found, strict=True) if len(own) < len(some)]
 
     def _miss(self, asked: Iterable[tuple[TenantKeys, Sequence[str]]]) -> None:
         """Have those told as lost whose records are gone, before their traces are."""
@@ -259,7 +284,3 @@ class Walk:
         for session_id, outcome in zip(ids, told, strict=True):
             if outcome in ("lost", "cleaned"):
                 self.drift.note("gone", keys.session(session_id))
-
-
-def _stretched(items: Sequence[Any]) -> list[Sequence[Any]]:
-    return [items[start : start + _AT_ONCE] for start in range(0, len(items), _AT_ONCE)]

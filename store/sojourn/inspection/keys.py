@@ -15,6 +15,7 @@ from sojourn.keys import TenantKeys
 from sojourn.models import Status
 from sojourn.operations.core import Operation, pairs, raise_for
 from sojourn.operations.record import now_ms
+from sojourn.operations.tokens import family_named
 from sojourn.quotas import TenantLimits
 from sojourn.sealing import key_of
 
@@ -22,8 +23,6 @@ __all__ = ["Found", "key_flow"]
 
 Steps = Generator[Operation[Any], Any, Any]
 _RATES: Final = ("creates", "owner_creates", "operations", "owner_operations")
-_TOKENS: Final = 200
-"""Tokens that are shown one by one."""
 _SEALED: Final = "(sealed)"
 
 
@@ -58,17 +57,14 @@ def key_flow(
     limits = answers["limits"].value or {}
     codec = models.codec(known.get("kind", ""))
     names = dict.fromkeys((*Facts(known, clock).logs, *codec.logs))
-    second = yield ask_all(
-        [*look.logs(names), *look.tokens(answers["tokens"].value or ()), *look.indexes(known, kinds),
-         *look.limits(known, limits)]
-    )  # fmt: skip
+    second = yield ask_all([*look.logs(names), *look.indexes(known, kinds), *look.limits(known, limits)])
     tell.marks(answers)
     by_part: dict[str, list[Answer]] = {}
     for each in second:
         by_part.setdefault(each.ask.part, []).append(each)
     tell.indexes(by_part.get("indexes", ()), look.expected(stored))
     tell.logs(by_part.get("logs", ()))
-    tell.tokens(answers["tokens"], by_part.get("tokens", ()), session_id)
+    tell.tokens(answers["token"], answers["tokens"], answers["families"])
     tell.limits(answers, by_part.get("limits", ()), limits)
     return found
 
@@ -93,7 +89,9 @@ class _Look:
             "removal": Ask("marks", "removal", ("ZSCORE", partition.removals, member)),
             "lost": Ask("marks", "record found gone", ("SISMEMBER", partition.lost, member)),
             "removed": Ask("marks", "removed while the archive fills Redis", ("ZSCORE", partition.removed, member)),
+            "token": Ask("tokens", "tokens", ("HGETALL", keys.token(own)), True, hash_),
             "tokens": Ask("tokens", "list of tokens", ("ZRANGE", keys.tokens(own), 0, -1, "WITHSCORES"), True, pairs),
+            "families": Ask("tokens", "families", ("ZRANGE", keys.families(own), 0, -1, "WITHSCORES"), True, pairs),
             "kinds": Ask("indexes", "kinds", ("SMEMBERS", keys.kinds)),
             "limits": Ask("limits", "limits of the tenant", ("HGETALL", keys.limits), False, hash_),
             "place": Ask("limits", "place", ("HGET", keys.places, own)),
@@ -109,11 +107,6 @@ class _Look:
     def logs(self, names: Iterable[str]) -> list[Ask]:
         """How many entries each log has."""
         return [Ask("logs", name, ("LLEN", self._keys.log(self._id, name)), has_ttl=True) for name in names]
-
-    def tokens(self, listed: Iterable[str]) -> list[Ask]:
-        """What each listed token opens."""
-        hashes = [each.rpartition(":")[2] for each in listed][:_TOKENS]
-        return [Ask("tokens", "token", ("HGETALL", self._keys.token(each)), True, hash_) for each in hashes]
 
     def expected(self, record: Mapping[str, str]) -> dict[str, str]:
         """The index keys in which the session should be, with what they are."""
@@ -206,21 +199,24 @@ class _Tell:
                 drift = self._facts.of_stray()
             self._add(each, drift)
 
-    def tokens(self, listing: Answer, answers: Sequence[Answer], session_id: str) -> None:
-        """The list of tokens, and each of them."""
-        listed = listing.value or {}
-        drift = "" if self._facts.is_live or not listed else self._facts.of_stray()
-        self._add(listing, drift)
-        for member, each in zip(listed, answers, strict=False):
-            score = listed[member]
-            over = score.replace(".", "").isdecimal() and float(score) <= self._facts.now_ms
-            drift = ""
-            if not each.is_there and not over:
-                drift = "is gone, though it is listed and its time is not over"
-            elif each.is_there and not each.problem and each.value.get("session") != session_id:
-                drift = "opens another session"
-            elif each.is_there and each.ttl_ms is None:
-                drift = "has no TTL"
+    def tokens(self, known: Answer, listing: Answer, families: Answer) -> None:
+        """What is known of the tokens, the list of those in force, and that of their families."""
+        now = self._facts.now_ms
+        in_force = {
+            name
+            for name, text in (known.value or {}).items()
+            if family_named(text, now) and not text.startswith("used ")
+        }
+        listed = {name for name, score in (listing.value or {}).items() if float(score) > now}
+        drifts = [
+            "lacks some that are listed" if listed - in_force else "",
+            "lacks some" if in_force - listed else "",
+            "",
+        ]
+        for each, drift in zip((known, listing, families), drifts, strict=True):
+            if each.is_there and not each.problem:
+                drift = drift or ("" if self._facts.is_live else self._facts.of_stray())
+                drift = drift or ("has no TTL" if each.ttl_ms is None else "")
             self._add(each, drift)
 
     def limits(self, first: Mapping[str, Answer], answers: Iterable[Answer], limits: Mapping[str, str]) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from sojourn.keys import PartitionKeys, TenantKeys
 from sojourn.operations.core import Context, Operation, call, raise_for
 
-__all__ = ["check_entries", "check_keys", "check_sessions", "check_total", "drop_consumers"]
+__all__ = ["SUMMED_AT_ONCE", "check_entries", "check_keys", "check_sessions", "check_total", "drop_consumers"]
+
+SUMMED_AT_ONCE: Final = 1_000
+"""Places of sessions that one script adds up: some millisecond of Redis."""
 
 
 def check_sessions(
@@ -53,14 +56,18 @@ def check_keys(keys: TenantKeys, named: Sequence[tuple[str, str]], *, mends: boo
     return call("check_keys", [keys.limits], (keys.partition.prefix, keys.tenant, int(mends), *flat), parse)
 
 
-def check_total(keys: TenantKeys, *, mends: bool) -> Operation[str]:
-    """Whether the bytes of a tenant's places are summed up rightly: ``fine``, ``wrong`` or ``many``: not looked at."""
+def check_total(keys: TenantKeys, *, mends: bool, summed: tuple[int, int] | None = None) -> Operation[str]:
+    """Whether the bytes of a tenant's places are summed up rightly: ``fine`` or ``wrong``.
+
+    Of more than `SUMMED_AT_ONCE` it answers ``many``: then `summed` is the sum as it was told before the caller added
+    them up himself, and what that came to; ``moved`` if the sum is another since.
+    """
 
     def parse(reply: Any) -> str:
         raise_for(reply, "-", keys.tenant)
         return str(reply)
 
-    return call("check_total", [keys.places], (int(mends),), parse)
+    return call("check_total", [keys.places], (int(mends), SUMMED_AT_ONCE, *(summed or ("", ""))), parse)
 
 
 def drop_consumers(partition: PartitionKeys, group: str, idle_ms: int) -> Operation[int]:

@@ -29,6 +29,7 @@ https://github.com/prometheus/client_golang/blob/v1.20.5/prometheus/histogram.go
 """
 _BOUNDS_US: Final = tuple(bound * 1_000 for bound in BOUNDS_MS)
 _BUCKETS: Final = len(BOUNDS_MS) + 1
+_NOTHING: Final = (0,) * (3 + _BUCKETS)
 _LOG: Final = McpSession.tool_executions
 _TOOL: Final = "_tool:"
 """Hash fields that begin so hold a tool's figures: total, failed, microseconds, and the count in each bucket."""
@@ -55,6 +56,8 @@ def record(
         limits.log_entries, limits.tools, _BUCKETS,
     ]  # fmt: skip
     count = 0
+    figures: dict[str, list[int]] = {}
+    entries: list[Argument] = []
     for count, each in enumerate(executions, 1):
         if count > limits.batch:
             raise InvalidInput(f"at most {limits.batch} executions can be recorded in one call")
@@ -62,9 +65,15 @@ def record(
             raise InvalidInput(
                 "an execution is a mapping with tool and duration, and may have success, error, arguments"
             )
-        args += _execution(limits, **each)
+        tool, counted, entry = _execution(limits, **each)
+        figures[tool] = [a + b for a, b in zip(figures.get(tool, _NOTHING), counted, strict=True)]
+        entries.append(entry)
     if not count:
         raise InvalidInput("there is no execution to record")
+    args.append(len(figures))
+    for tool, own in figures.items():
+        args += (tool, ",".join(f"{number} {amount}" for number, amount in enumerate(own, 1) if amount))
+    args += entries
 
     def parse(reply: Any) -> int:
         raise_for(reply, session_id, context.tenant)
@@ -75,8 +84,8 @@ def record(
 
 def _execution(
     limits: Limits, *, tool: Any, duration: Any, success: Any = True, error: Any = None, arguments: Any = None
-) -> tuple[Argument, ...]:
-    """What the script wants to know of one execution."""
+) -> tuple[str, list[int], str]:
+    """The tool of one execution, what it adds to the tool's figures, and its entry in the log, but for when it was."""
     tool = str.__str__(tool) if isinstance(tool, str) else ""
     if not tool.isprintable() or not 1 <= len(tool.encode()) <= _TOOL_BYTES:
         raise InvalidField("tool", f"is printable text of 1 to {_TOOL_BYTES} bytes")
@@ -93,8 +102,9 @@ def _execution(
     text = entry.model_dump_json(exclude={"at"}, exclude_none=True)
     if len(text.encode()) > limits.entry_bytes:
         raise InvalidField("error", f"its entry in the log takes more than the {limits.entry_bytes} bytes allowed")
-    bucket = bisect_left(_BOUNDS_US, duration_us) + 1
-    return tool, int(not success), duration_us, bucket, text
+    counted = [1, int(not success), duration_us, *_NOTHING[3:]]
+    counted[3 + bisect_left(_BOUNDS_US, duration_us)] = 1
+    return tool, counted, text.removeprefix("{")
 
 
 def _microseconds(duration: Any) -> int:

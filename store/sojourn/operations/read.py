@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from sojourn.codec import check_log, decode_entry
 from sojourn.errors import InvalidInput, LayoutMismatch, SessionCorrupt, SessionNotFound
@@ -13,11 +13,14 @@ from sojourn.models import LIVE, Log, Session
 from sojourn.operations.core import Argument, Context, Operation, call, pairs, raise_for
 from sojourn.operations.record import GONE, check_stored, decode_readable, decode_record, now_ms
 
-__all__ = ["LogPage", "LogRead", "check_stretch", "entries", "get", "log_read", "open_layout", "page"]
+__all__ = ["LogPage", "LogRead", "check_stretch", "entries_flow", "get", "log_read", "open_layout", "page_flow"]
 
 S = TypeVar("S", bound=Session)
 E = TypeVar("E")
 T = TypeVar("T")
+_MOST_ENTRIES: Final = 2_000
+_MOST_BYTES: Final = 500_000
+"""Of a log what one step reads at most: some 1.5 ms of Redis."""
 
 
 def open_layout(partitions: int) -> tuple[Operation[bool], Operation[bool]]:
@@ -92,24 +95,53 @@ class LogPage(Generic[E]):
     entries: tuple[E, ...]
 
 
-def entries(
+def entries_flow(
     context: Context, model: type[Session], session_id: str, log: Log[E], start: int, count: int | None
-) -> Operation[list[E]]:
+) -> Generator[Operation[Any], Any, list[E]]:
     """A stretch of a log: what Redis has of `count` positions from `start` on."""
-    operation = page(context, model, session_id, log, start, count)
-    return Operation(operation.commands, lambda replies: list(operation.parse(replies).entries), operation.source)
+    page = yield from page_flow(context, model, session_id, log, start, count)
+    return list(page.entries)
 
 
-def page(
+def page_flow(
     context: Context, model: type[Session], session_id: str, log: Log[E], start: int, count: int | None
-) -> Operation[LogPage[E]]:
-    """The same with where it begins; what is before that, a bounded log has let go."""
+) -> Generator[Operation[Any], Any, LogPage[E]]:
+    """The same with where it begins; what is before that, a bounded log has let go.
+
+    A long stretch is read in steps. What a bounded log lets go of meanwhile is not in the page, which has no gaps.
+    """
     session_id = check_id(session_id)
     check_log(log)
     check_stretch(start, count)
+    begins, found, end = start, list[E](), None if count is None else start + count
+    while True:
+        at = begins + len(found)
+        left = None if end is None else end - at
+        step: _Step[E] = yield _step(context, model, session_id, log, at, left, is_first=not found)
+        if step.page.start > at:
+            begins, found = step.page.start, []
+        found += step.page.entries
+        end = step.end if end is None else end
+        if begins + len(found) >= end or not step.page.entries:
+            return LogPage(begins, tuple(found))
+
+
+@dataclass(frozen=True, slots=True)
+class _Step(Generic[E]):
+    """A part of a stretch."""
+
+    page: LogPage[E]
+    end: int
+    """The position behind the log's last entry."""
+
+
+def _step(
+    context: Context, model: type[Session], session_id: str, log: Log[E], start: int, count: int | None, *,
+    is_first: bool,
+) -> Operation[_Step[E]]:  # fmt: skip
     keys = context.keys
 
-    def parse(read: LogRead) -> LogPage[E]:
+    def parse(read: LogRead) -> _Step[E]:
         stored = read.stored
         check_stored(context, model, stored, session_id)
         try:
@@ -121,11 +153,12 @@ def page(
             raise SessionNotFound(session_id, context.tenant)
         found = tuple(decode_entry(log, each, session_id, context.tenant) for each in read.entries)
         begins = max(start, read.first)
-        return LogPage(begins if count is None else min(begins, start + count), found)
+        page = LogPage(begins if count is None else min(begins, start + count), found)
+        return _Step(page, read.first + read.length)
 
     return log_read(
         keys.tenant, session_id, keys.session(session_id), keys.log(session_id, log.name), log.name, parse,
-        start=start, count=count, prefix=keys.partition.prefix,
+        start=start, count=count, prefix=keys.partition.prefix if is_first else "", most=(_MOST_ENTRIES, _MOST_BYTES),
     )  # fmt: skip
 
 
@@ -148,10 +181,12 @@ class LogRead:
 def log_read(
     tenant: str, session_id: str, session_key: Argument, log_key: Argument, name: Argument,
     parse: Callable[[LogRead], T], *, start: int = 0, count: int | None = None, whole: bool = False, prefix: str = "",
+    most: tuple[int, int] = (2**53, 2**53),
 ) -> Operation[T]:  # fmt: skip
     """What `parse` makes of a stretch of a log.
 
-    `whole`: read all fields of the session with it. `prefix`: the partition's, for a call that a rate counts.
+    `whole`: read all fields of the session with it. `prefix`: the partition's, for a call that a rate counts. `most`:
+    how many entries are read at most, and about how many bytes of them.
     """
 
     def parse_reply(reply: Any) -> T:
@@ -159,5 +194,5 @@ def log_read(
         fields, at_ms, first, length, found = reply
         return parse(LogRead(pairs(fields), int(at_ms), int(first), int(length), list(found)))
 
-    args = (name, start, "" if count is None else count, int(whole), prefix, tenant)
+    args = (name, start, "" if count is None else count, int(whole), prefix, tenant, "{} {}".format(*most))
     return call("read_log", (session_key, log_key), args, parse_reply)

@@ -20,11 +20,13 @@ from sojourn.models import Status
 from sojourn.operations.core import Command, Operation, all_of, call, raise_for
 from sojourn.operations.homes import homes as read_homes
 
-__all__ = ["comb_flow", "mark_dirty", "mark_flow", "miss_flow", "miss_session"]
+__all__ = ["DEALT_AT_ONCE", "comb_flow", "mark_dirty", "mark_flow", "miss_flow", "miss_session"]
 
 _SCAN_COUNT: Final = 1_000
 _AT_ONCE: Final = 500
 _LOOKS: Final = 500
+DEALT_AT_ONCE: Final = 200
+"""Sessions that one script marks or combs out: some millisecond of Redis."""
 
 
 def miss_session(keys: TenantKeys, session_id: str) -> Operation[str]:
@@ -107,8 +109,8 @@ def mark_flow(partitions: int, wanted: Sequence[PartitionKeys]) -> Generator[Ope
                 (reply,) = yield _readable([("ZSCAN", index, cursor, "COUNT", _LOOKS)])
                 cursor, found = reply or ("0", [])
                 ids = _ids(found[::2])
-                for start in range(0, len(ids), _LOOKS):
-                    marked += yield mark_dirty(keys, ids[start : start + _LOOKS])
+                for start in range(0, len(ids), DEALT_AT_ONCE):
+                    marked += yield mark_dirty(keys, ids[start : start + DEALT_AT_ONCE])
                 if cursor == "0":
                     break
     return marked
@@ -169,7 +171,8 @@ def _comb_tenant(keys: TenantKeys, ids: list[str]) -> Generator[Operation[Any], 
         )
         (cursor, found_indexes), (_, found_logs) = replies
         for index in found_indexes:
-            yield _comb(keys, index, gone, log=False)
+            for start in range(0, len(gone), DEALT_AT_ONCE):
+                yield _comb(keys, index, gone[start : start + DEALT_AT_ONCE], log=False)
         for log in found_logs:
             for own in [each for each in gone if f":log:{each}:" in log]:
                 yield _comb(keys, log, [own], log=True)

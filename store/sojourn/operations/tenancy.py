@@ -37,7 +37,7 @@ class Dealt(NamedTuple):
 def move_sessions(old: TenantKeys, new: TenantKeys, ids: Sequence[str]) -> Operation[Dealt]:
     """Move sessions from one partition to another, each as a whole. None: what is counted.
 
-    Those that come after some with very many tokens are left to the next step.
+    What one step has no time for is left to the next.
     """
 
     def parse(reply: Any) -> Dealt:
@@ -53,7 +53,7 @@ def move_sessions(old: TenantKeys, new: TenantKeys, ids: Sequence[str]) -> Opera
 def erase(keys: TenantKeys, what: str, items: Sequence[str], *, place: str = "", name: str = "") -> Operation[Dealt]:
     """Remove some of what is a tenant's, and count it.
 
-    What comes after sessions with very many tokens is left to the next step.
+    What one step has no time for is left to the next.
 
     Args:
         keys: the tenant's.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -13,17 +14,22 @@ from sojourn.errors import InvalidField, SessionNotFound, TokenInvalid
 from sojourn.keys import FIRST_ISOLATED, check_id
 from sojourn.models import LIVE, Session
 from sojourn.operations import listing
-from sojourn.operations.core import Context, Operation, call, is_of_another_type, new_operation_id, raise_for
+from sojourn.operations.core import Context, Operation, call, is_of_another_type, new_operation_id, pairs, raise_for
 from sojourn.operations.record import decode_readable, now_ms
 from sojourn.operations.write import _kinds
 from sojourn.tokens.form import Token, make_token, parse_token, token_hash
 from sojourn.tokens.model import TokenFamily, TokenPair
 
-__all__ = ["issue", "list_families", "refresh", "revoke", "revoke_owner_flow", "revoke_session", "verify"]
+__all__ = ["family_named", "issue", "list_flow", "refresh", "revoke", "revoke_owner_flow", "revoke_session", "verify"]
 
 S = TypeVar("S", bound=Session)
 _FINGERPRINT_BYTES: Final = 1024
 _PAGE: Final = 100
+_LISTED: Final = 200
+"""Tokens and families of a session that one step of a list reads, about."""
+_TOKEN: Final = re.compile(r"(access|refresh|used) ([0-9a-f]+) ([0-9]{1,16}) ([0-9a-f]*)")
+"""What Redis knows of a token: its kind and family, when it is over, and what its client's fingerprint must come to."""
+_FAMILY: Final = re.compile(r"since ([0-9]{1,16}) issued ([0-9]{1,16}) .*")
 
 
 def issue(
@@ -60,53 +66,55 @@ def verify(
     bound = "" if fingerprint is None else _bound(token, fingerprint)
     if context.sliding or counts:
         args = (
-            keys.partition.prefix, keys.tenant, _kinds(context, model), bound,
+            keys.partition.prefix, keys.tenant, parsed.session_id, _kinds(context, model), parsed.hash, bound,
             context.slide_gain if context.sliding else "", context.grace_ms, int(context.tells_touches), context.actor,
             context.trace,
         )  # fmt: skip
-        return call("verify_counted", [keys.token(parsed.hash)], args, partial(_of_script, context, model, bound))
+        parse = partial(_of_script, context, model, bound, parsed.session_id)
+        return call("verify_counted", [keys.token(parsed.session_id)], args, parse)
     session_id = parsed.session_id
     return Operation(
         (
             ("HGETALL", keys.session(session_id)),
-            ("HMGET", keys.token(parsed.hash), "session", "kind", "print"),
+            ("HGET", keys.token(session_id), parsed.hash),
             ("TIME",),
         ),
         partial(_of_commands, context, model, bound, session_id),
     )
 
 
-def _of_script(context: Context, model: type[S], bound: str, reply: Any) -> S:
+def _of_script(context: Context, model: type[S], bound: str, session_id: str, reply: Any) -> S:
     raise_for(reply, "-", context.tenant)
-    return _opened(context, model, bound, *reply)
+    return _opened(context, model, bound, session_id, *reply)
 
 
 def _of_commands(context: Context, model: type[S], bound: str, session_id: str, replies: list[Any]) -> S:
     record, found, time = replies
-    if type(found) is not list:
+    if isinstance(found, Exception):
         if not is_of_another_type(found):
             raise_for(found, session_id, context.tenant)
-        found = ()
-    elif found[0] != session_id:  # there is none, or other hands wrote it
-        found = ()
-    return _opened(context, model, bound, found, record, time)
+        found = None  # other hands wrote it
+    return _opened(context, model, bound, session_id, found, record, time)
 
 
-def _opened(context: Context, model: type[S], bound: str, found: Sequence[Any], record: Any, time: Any) -> S:
-    """The session that a token opens, by what was read of both; all was read whatever the token is.
-
-    A token whose time is over is not there: Redis sees to that, by its own clock.
-    """
-    session_id, kind, print_ = found or (None, None, None)
-    if session_id is None or print_ is None:
+def _opened(
+    context: Context, model: type[S], bound: str, session_id: str, found: str | None, record: Any, time: Any
+) -> S:
+    """The session that a token opens, by what was read of both; all was read whatever the token is."""
+    known = _TOKEN.fullmatch(found or "")
+    if known is None:
+        raise TokenInvalid(context.tenant)
+    raise_for(time, session_id, context.tenant)
+    kind, _, over_ms, print_ = known.groups()
+    now = now_ms(time)
+    if int(over_ms) <= now:
         raise TokenInvalid(context.tenant)
     if kind != "access":
         raise TokenInvalid(context.tenant, "kind")
     if print_ and print_ != bound:
         raise TokenInvalid(context.tenant, "fingerprint")
-    raise_for(time, session_id, context.tenant)
     try:
-        session = decode_readable(context, model, record, now_ms(time), session_id)
+        session = decode_readable(context, model, record, now, session_id)
     except SessionNotFound:
         raise TokenInvalid(context.tenant) from None
     if not session.is_live:
@@ -119,20 +127,21 @@ def refresh(context: Context, model: type[Session], token: str, fingerprint: str
     parsed, keys = _own(context, token), context.keys
     access, renewed = (make_token(keys.partition.number, parsed.session_id) for _ in range(2))
     args = (
-        keys.partition.prefix, keys.tenant, new_operation_id(), _kinds(context, model), parsed.hash,
+        keys.partition.prefix, keys.tenant, parsed.session_id, new_operation_id(), _kinds(context, model), parsed.hash,
         _bound(token, fingerprint), context.limits.tokens, context.actor, context.trace,
         token_hash(access), _bound(access, fingerprint), token_hash(renewed), _bound(renewed, fingerprint),
     )  # fmt: skip
-    return call("refresh_tokens", [keys.token(parsed.hash)], args, _pair(context, access, renewed))
+    return call("refresh_tokens", [keys.token(parsed.session_id)], args, _pair(context, access, renewed))
 
 
 def revoke(context: Context, model: type[Session], token: str) -> Operation[int]:
     """A token's family."""
     parsed, keys = parse_token(token, context.tenant), context.keys
     args = (
-        keys.partition.prefix, keys.tenant, new_operation_id(), _kinds(context, model), context.actor, context.trace,
+        keys.partition.prefix, keys.tenant, parsed.session_id, new_operation_id(), _kinds(context, model), parsed.hash,
+        context.actor, context.trace,
     )  # fmt: skip
-    return call("revoke_token", [keys.token(parsed.hash)], args, _count(context, "-"))
+    return call("revoke_token", [keys.token(parsed.session_id)], args, _count(context, "-"))
 
 
 def revoke_session(context: Context, model: type[Session], session_id: str, reason: str = "session") -> Operation[int]:
@@ -163,34 +172,60 @@ def revoke_owner_flow(context: Context, codec: Codec[S], owner: str) -> Generato
             return count
 
 
-def list_families(context: Context, model: type[Session], session_id: str) -> Operation[list[TokenFamily]]:
-    """What tokens a session has, the newest family first."""
+def list_flow(
+    context: Context, model: type[Session], session_id: str
+) -> Generator[Operation[Any], Any, list[TokenFamily]]:
+    """What tokens a session has, the newest family first; some of them at a time."""
     session_id = check_id(session_id)
+    known: dict[str, str] = {}
+    cursor = "0"
+    while True:
+        cursor, some, now = yield _list_step(context, model, session_id, cursor)
+        known.update(some)
+        if cursor == "0":
+            return _families(known, now)
+
+
+def _list_step(
+    context: Context, model: type[Session], session_id: str, cursor: str
+) -> Operation[tuple[str, dict[str, str], int]]:
     keys = context.keys
 
-    def parse(reply: Any) -> list[TokenFamily]:
+    def parse(reply: Any) -> tuple[str, dict[str, str], int]:
         raise_for(reply, session_id, context.tenant)
-        by_name: dict[str, list[list[Any]]] = {}
-        for each in reply:
-            by_name.setdefault(each[0], []).append(each)
-        found = [_family(name, tokens) for name, tokens in by_name.items()]
-        return sorted(found, key=lambda each: (each.issued_at, each.id), reverse=True)
+        following, some, time = reply
+        return str(following), pairs(some), now_ms(time)
 
-    args = (keys.partition.prefix, keys.tenant, session_id, _kinds(context, model))
+    args = (keys.partition.prefix, keys.tenant, session_id, _kinds(context, model), cursor, _LISTED)
     return call("list_tokens", [keys.session(session_id)], args, parse)
 
 
-def _family(name: str, tokens: list[list[Any]]) -> TokenFamily:
-    over_at = {kind: datetime_from(over_ms) for _, kind, over_ms, *_ in tokens}
-    return TokenFamily(
-        id=name,
-        issued_at=datetime_from(tokens[0][4]),
-        renewed_at=datetime_from(max(each[3] for each in tokens)),
-        access_expires_at=over_at.get("a"),
-        refresh_expires_at=over_at.get("r"),
-        used=tokens[0][6],
-        bound=any(each[5] for each in tokens),
-    )
+def family_named(known: str | None, now: int) -> str | None:
+    """The family of a token by what Redis knows of it; None: it is over, or not known."""
+    token = _TOKEN.fullmatch(known or "")
+    return token[2] if token is not None and int(token[3]) > now else None
+
+
+def _families(known: Mapping[str, str], now: int) -> list[TokenFamily]:
+    """The families that have a token in force, by what Redis knows of each token and family."""
+    tokens: dict[str, list[tuple[str, int, str]]] = {}
+    for text in known.values():
+        token = _TOKEN.fullmatch(text)
+        if token is not None and int(token[3]) > now:
+            tokens.setdefault(token[2], []).append((token[1], int(token[3]), token[4]))
+    found = []
+    for name, own in tokens.items():
+        family, in_force = _FAMILY.fullmatch(known.get(name, "")), [each for each in own if each[0] != "used"]
+        if family is not None and in_force:
+            over_at = {kind: datetime_from(over_ms) for kind, over_ms, _ in in_force}
+            found.append(
+                TokenFamily(
+                    id=name, issued_at=datetime_from(int(family[1])), renewed_at=datetime_from(int(family[2])),
+                    access_expires_at=over_at.get("access"), refresh_expires_at=over_at.get("refresh"),
+                    used=len(own) - len(in_force), bound=any(print_ for _, _, print_ in in_force),
+                )
+            )  # fmt: skip
+    return sorted(found, key=lambda each: (each.issued_at, each.id), reverse=True)
 
 
 def _own(context: Context, token: str) -> Token:

@@ -21,12 +21,14 @@ from sojourn.telemetry.observing import LOG, Call, Ended, Observer, Outcome
 if TYPE_CHECKING:
     from sojourn.client import SessionStore
 
-__all__ = ["ToRedis"]
+__all__ = ["ADDED_AT_ONCE", "ToRedis"]
 
 _TENANTS: Final = 1_000
 """Tenants whose counts are kept at a time; those of further ones are dropped, and that is told."""
 _REMEMBERED_S: Final = 25.0
 """For a little longer than that Redis knows what it has counted: see lua/include/operation.lua."""
+ADDED_AT_ONCE: Final = 200
+"""Counts that one script adds: some millisecond of Redis."""
 _ENDS: Final = tuple(str(each) for each in (*CALL_BOUNDS_US, "inf"))
 _LIVE: Final[WeakSet[ToRedis]] = WeakSet()
 
@@ -156,8 +158,10 @@ class ToRedis(Observer):
     def _add(self, tenant: str, batch: _Batch) -> None:
         if time.monotonic() - batch.sent_s > _REMEMBERED_S:
             batch.operation, batch.sent_s = new_operation_id(), time.monotonic()
-        store = self._own_store().for_tenant(tenant)
-        store._run(lambda: store._add_calls(batch.counts, batch.operation))  # noqa: SLF001
+        store, counts = self._own_store().for_tenant(tenant), list(batch.counts.items())
+        for start in range(0, len(counts), ADDED_AT_ONCE):
+            some = dict(counts[start : start + ADDED_AT_ONCE])
+            store._run(partial(store._add_calls, some, f"{batch.operation}.{start}"))  # noqa: SLF001
 
     def _own_store(self) -> SessionStore[Any]:
         if self._store is None:

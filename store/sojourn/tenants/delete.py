@@ -19,7 +19,7 @@ from sojourn.keys import (
     partition_note,
 )
 from sojourn.models import Status
-from sojourn.operations.core import pairs
+from sojourn.operations.core import Operation, pairs
 from sojourn.operations.tenancy import CLOSED, ERASED, MOVED, TOLD, erase, tell_erased
 from sojourn.settings import Settings
 from sojourn.tenants.acl import drop_user
@@ -30,6 +30,7 @@ __all__ = ["DeleteReport", "delete"]
 
 Progress = Callable[[int, int], None]
 _LONGEST_COUNT: Final = 16
+_WITH_SESSIONS: Final = ("session", "lease", "index", "token", "tokens", "families")
 Entry = tuple[str, dict[str, str]]
 _TABLES: Final = "tables"
 
@@ -244,11 +245,19 @@ class _Deletion:
         for name in names:
             rest = name.removeprefix(keys.prefix)
             first = rest.partition(":")[0]
-            if rest == "limits" or (self._dry_run and first in ("session", "lease", "index", "tokens")):
+            if self._dry_run and first == "token":
+                self._found["tokens"] += self._tokens(keys, rest.partition(":")[2])
+            if rest == "limits" or (self._dry_run and first in _WITH_SESSIONS):
                 continue  # of a dry run: those go with their sessions
-            told = {"index": "indexes", "log": "logs", "token": "tokens"}.get(first, "keys")
+            told = {"index": "indexes", "log": "logs"}.get(first, "keys")
             found.setdefault(told, []).append(name)
         return found
+
+    def _tokens(self, keys: TenantKeys, session_id: str) -> int:
+        """How many tokens a session has."""
+        asks = (("HLEN", keys.token(session_id)), ("ZCARD", keys.families(session_id)))
+        fields, families = self._link.run(Operation(asks, lambda replies: replies))
+        return fields - families if isinstance(fields, int) and isinstance(families, int) else 0  # an error: no tokens
 
     def _entries(self, stream: str, is_ours: Callable[[dict[str, str]], bool]) -> Iterator[list[Entry]]:
         """A stream's entries that are the tenant's."""

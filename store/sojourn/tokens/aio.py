@@ -67,4 +67,4 @@ class AsyncTokens(Generic[S]):
 
     async def list(self, session_id: str) -> builtins.list[TokenFamily]:
         """See `Tokens.list`."""
-        return await self._store._run(lambda: tokens.list_families(self._store._context, self._store.model, session_id))
+        return await self._store._drive(lambda: tokens.list_flow(self._store._context, self._store.model, session_id))

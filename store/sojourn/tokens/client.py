@@ -127,4 +127,4 @@ class Tokens(Generic[S]):
             SessionNotFound: there is no such session.
             WrongKind: it is of another model.
         """
-        return self._store._run(lambda: tokens.list_families(self._store._context, self._store.model, session_id))
+        return self._store._drive(lambda: tokens.list_flow(self._store._context, self._store.model, session_id))

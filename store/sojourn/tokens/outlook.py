@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from sojourn.errors import SessionNotFound
 from sojourn.models import LIVE
 from sojourn.operations.core import Context, Operation, all_of
+from sojourn.operations.record import now_ms
+from sojourn.operations.tokens import family_named
 from sojourn.tokens.form import parse_token
 from sojourn.tokens.model import TokenFamily
 
@@ -84,9 +86,15 @@ def would_revoke_owner(store: SessionStore[Any], owner: str) -> RevokeOutlook:
 
 
 def _look(context: Context, token: str) -> Operation[tuple[str | None, str | None]]:
-    key = context.keys.token(parse_token(token, context.tenant).hash)
-    look = all_of((("HMGET", key, "session", "family"),))
-    return Operation(look.commands, lambda replies: tuple(look.parse(replies)[0]))
+    parsed = parse_token(token, context.tenant)
+    look = all_of((("HGET", context.keys.token(parsed.session_id), parsed.hash), ("TIME",)))
+
+    def parse(replies: list[Any]) -> tuple[str | None, str | None]:
+        known, time = look.parse(replies)
+        family = family_named(known, now_ms(time))
+        return (None, None) if family is None else (parsed.session_id, family)
+
+    return Operation(look.commands, parse)
 
 
 def _families(store: SessionStore[Any], session_id: str) -> Iterator[TokenFamily]:

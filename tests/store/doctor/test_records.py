@@ -73,23 +73,29 @@ BREAKS: dict[str, tuple[str, str, Spoil]] = {
     "among another owner's live ones": ("places", "warning", _zadd("{k.live}:eve", "{w.live.id}")),
     "another sum": ("places", "warning", lambda w: w.client.hincrby(w.keys.places, "/bytes", 5)),
     "a token that is not there": (
-        "tokens", "warning", lambda w: _zadd("{k.prefix}tokens:{w.live.id}".replace("{w.live.id}", w.live.id),
-                                              f"fam:a:{'0' * 64}", 9e12)(w)),
+        "tokens", "warning", lambda w: w.client.zadd(w.keys.tokens(w.live.id), {"0" * 64: 9e12})),
+    "a token that is not listed": (
+        "tokens", "warning",
+        lambda w: w.client.hset(w.keys.token(w.live.id), "1" * 64, "access 0123456789 9000000000000 ")),
+    "a token of no family": (
+        "tokens", "warning",
+        lambda w: (w.client.hset(w.keys.token(w.live.id), "1" * 64, "refresh 0123456789 9000000000000 "),
+                   w.client.zadd(w.keys.tokens(w.live.id), {"1" * 64: 9e12}))),
     "tokens of an ended one": (
-        "tokens", "warning", lambda w: w.client.zadd(w.keys.tokens(w.ended.id), {f"fam:a:{'0' * 64}": 9e12})),
+        "tokens", "warning", lambda w: w.client.hset(w.keys.token(w.ended.id), "0" * 64, "access f 9000000000000 ")),
+    "families of an ended one": (
+        "tokens", "warning", lambda w: w.client.zadd(w.keys.families(w.ended.id), {"9000000000000:f": 1})),
     "a lease of nobody": ("strays", "warning", lambda w: w.client.set(w.keys.lease(NOBODY), "")),
     "a lease of an ended one": ("deadlines", "warning", lambda w: w.client.set(w.keys.lease(w.ended.id), "")),
     "a log of nobody": ("strays", "warning", lambda w: w.client.rpush(w.keys.log(NOBODY, "lines"), "x")),
     "a log that nobody knows": ("strays", "warning", lambda w: w.client.rpush(w.keys.log(w.live.id, "other"), "x")),
-    "a token of nobody": (
-        "strays", "warning",
-        lambda w: w.client.hset(w.keys.token("1" * 64), mapping={"session": NOBODY, "family": "f", "kind": "access"})),
-    "a token that is not listed": (
-        "strays", "warning",
-        lambda w: w.client.hset(w.keys.token("1" * 64), mapping={"session": w.live.id, "family": "f"})
-    ),
+    "tokens of nobody": (
+        "strays", "warning", lambda w: w.client.hset(w.keys.token(NOBODY), "1" * 64, "access f 9000000000000 ")),
     "a list of tokens of nobody": (
-        "strays", "warning", lambda w: w.client.zadd(w.keys.tokens(NOBODY), {f"fam:a:{'0' * 64}": 9e12})),
+        "strays", "warning", lambda w: w.client.zadd(w.keys.tokens(NOBODY), {"0" * 64: 9e12})),
+    "families of nobody": ("strays", "warning", lambda w: w.client.zadd(w.keys.families(NOBODY), {"1:f": 1})),
+    "a token of an earlier layout": (
+        "strays", "warning", lambda w: w.client.hset(w.keys.token("1" * 64), "session", w.live.id)),
     "an entry that is no session's": ("strays", "warning", _zadd("{k.partition.deadlines}", "x", 9e12)),
     "a record that is gone": ("missing", "warning", lambda w: w.client.delete(_live(w))),
     "an ended record that is gone": ("missing", "warning", lambda w: w.client.delete(_ended(w))),

@@ -191,11 +191,10 @@ BREAKS: dict[str, tuple[Callable[[Any, TenantKeys, str], object], str, str]] = {
     "wrong type": (lambda c, k, i: (c.delete(k.lease(i)), c.hset(k.lease(i), "a", "b")), "lease", "no TTL"),
     "index of another type": (lambda c, k, i: c.set(k.index("owner", "ada"), "x"), "owner ada", "another type"),
     "place": (lambda c, k, i: c.hdel(k.places, i), "place", "is missing"),
-    "token gone": (lambda c, k, i: c.delete(*c.keys(k.prefix + "token:*")), "token", "is gone"),
-    "token of another": (
-        lambda c, k, i: [c.hset(each, "session", "x") for each in c.keys(k.prefix + "token:*")], "token",
-        "another session",
-    ),
+    "token gone": (
+        lambda c, k, i: c.hdel(k.token(i), *c.zrange(k.tokens(i), 0, 0)), "tokens", "lacks some that are listed"),
+    "token not listed": (lambda c, k, i: c.zpopmin(k.tokens(i)), "list of tokens", "lacks some"),
+    "tokens for ever": (lambda c, k, i: c.persist(k.families(i)), "families", "has no TTL"),
 }  # fmt: skip
 
 
