@@ -364,6 +364,14 @@ def test_any_metadata(value: dict[str, Any]) -> None:
         assert_alike(codec_for(Session), stored)
 
 
+@pytest.mark.parametrize("depth", [199, 200, 201, 202])
+def test_nested_as_deep_as_can_be(depth: int) -> None:
+    """Neither looks deeper than the other."""
+    for text in ('{"a":' * depth + "1" + "}" * depth, '{"a":' + "[" * (depth - 1) + "1" + "]" * (depth - 1) + "}"):
+        assert_alike(codec_for(Session), {**_written(), "metadata": text})
+    assert isinstance(_told(codec_for(Session).decode, {**_written(), "metadata": text})[2], dict) is (depth <= 200)
+
+
 def test_which_models_are_decoded_quickly() -> None:
     """Those whose instances are no more than the sum of their fields; a sound record of theirs is in no doubt."""
     for model in QUICK:

@@ -35,8 +35,8 @@ Decoder = Callable[[Mapping[str, str], str, str, Sealer | None], S | None]
 DOUBT: Final = (SecretUnreadable, ValueError, LookupError, ArithmeticError, TypeError, AttributeError, RecursionError)
 """What a decoder raises where it is in doubt, too."""
 _CACHED_TEXT: Final = 256
-_FLAT: Final = 40
-"""Brackets in a JSON text that is certainly not nested deeper than pydantic's validators look."""
+_ASKED: Final = {"id": "session_id", "tenant": "tenant"}
+"""Parameters of a decoder, which its caller has checked."""
 
 
 @lru_cache(maxsize=1024)  # sessions share a few sets of tags
@@ -58,19 +58,10 @@ def _texts_tuple(text: str) -> tuple[str, ...]:
 
 def _json_object(text: str) -> dict[str, Any]:
     """A JSON object with whatever JSON in it."""
-    if text.count("{") + text.count("[") > _FLAT:
-        raise ValueError("may be nested too deep")
     found = from_json(text, allow_inf_nan=False, cache_strings="keys")
     if type(found) is not dict:
         raise ValueError("not an object")
     return found
-
-
-def _careful_json_object(check: Callable[[str], Any]) -> Callable[[str], Any]:
-    def decode(text: str) -> Any:
-        return _json_object(text) if text.count("{") + text.count("[") <= _FLAT else check(text)
-
-    return decode
 
 
 def _checked(shape: Shape, decode: Callable[[str], Any]) -> Callable[[str], Any]:
@@ -96,11 +87,11 @@ def compile_decoder(model: type[S], fields: Mapping[str, FieldCodec]) -> Decoder
         "set_dict": _setter("__dict__"), "set_fields": _setter("__pydantic_fields_set__"),
         "set_extra": _setter("__pydantic_extra__"), "set_private": _setter("__pydantic_private__"),
     }  # fmt: skip
-    required = [name for name, shape in shapes.items() if shape.required]
     lines = [
         "get = stored.get",
-        f"given = {{{', '.join(map(repr, required))}}}",
-        "add = given.add",
+        "told = moment = None",
+        f"given = {{{', '.join(map(repr, shapes))}}}",
+        "lacks = given.discard",
     ]
     for number, (name, shape) in enumerate(shapes.items()):
         each = fields[name]
@@ -108,16 +99,16 @@ def compile_decoder(model: type[S], fields: Mapping[str, FieldCodec]) -> Decoder
             return None
         value = f"v{number}"
         decoding = _decoding(each, shape, value, number, known)
-        if shape.required:
+        if name in ("id", "tenant"):
+            lines += [f"{value} = stored[{name!r}]", f"if {value} != {_ASKED[name]}:", "    return None"]
+        elif shape.required:
             lines += [f"{value} = stored[{each.stored_as!r}]", *decoding]
         else:
             lines += [f"{value} = get({each.stored_as!r})", f"if {value} is None:"]
-            lines += [f"    {value} = {_default(shape, number, known)}", "else:", f"    add({name!r})"]
+            lines += [f"    {value} = {_default(shape, number, known)}", f"    lacks({name!r})", "else:"]
             lines += ["    " + line for line in decoding]
     names = list(shapes)
     lines += [
-        f"if v{names.index('id')} != session_id or v{names.index('tenant')} != tenant:",
-        "    return None",
         "session = new(model)",
         f"set_dict(session, {{{', '.join(f'{name!r}: v{number}' for number, name in enumerate(names))}}})",
         "set_fields(session, given)",
@@ -163,10 +154,14 @@ def _decoding(each: FieldCodec, shape: Shape, value: str, number: int, known: di
     if kind == "bool" and each.decode is bool_from:
         return [f"if {value} != 'true' and {value} != 'false':", "    return None", f"{value} = {value} == 'true'"]
     if kind == "datetime" and each.decode is moment_from:
+        # A session's times are often one and the same.
         return [
-            f"{value} = int({value})",
-            f"near = 0 <= {value} < {EXACT_AS_FLOAT_MS}",
-            f"{value} = from_timestamp({value} / 1000, UTC) if near else datetime_from({value})",
+            f"if {value} == told:",
+            f"    {value} = moment",
+            "else:",
+            f"    told, ms = {value}, int({value})",
+            f"    near = 0 <= ms < {EXACT_AS_FLOAT_MS}",
+            f"    {value} = moment = from_timestamp(ms / 1000, UTC) if near else datetime_from(ms)",
         ]
     if kind == "timedelta" and each.decode is duration_from:
         return [f"{value} = duration_from({value})"]
@@ -177,7 +172,7 @@ def _decoding(each: FieldCodec, shape: Shape, value: str, number: int, known: di
     if each.is_json and kind == "texts":
         check = _texts_tuple
     elif each.is_json and kind == "json_object":
-        check = _careful_json_object(check)
+        check = _json_object
     known[f"f{number}"] = check
     if each.secret is not None:
         return [f"{value} = f{number}(sealer.open({each.stored_as!r}, {value}))"]
