@@ -43,6 +43,7 @@ from tests.store.secrets.examples import FIRST, VaultSession
 
 from sojourn import DocumentationSession, Limits, McpSession, Session, SessionCorrupt
 from sojourn.codec import Codec, codec_for
+from sojourn.codec.json_texts import json_object
 from sojourn.models import UnknownSession
 from sojourn.sealing import Keyring, Sealer, Unreadable, parse_keys
 
@@ -362,6 +363,18 @@ def test_any_metadata(value: dict[str, Any]) -> None:
     for ascii_only in (True, False):
         stored = {**_written(), "metadata": json.dumps(value, ensure_ascii=ascii_only)}
         assert_alike(codec_for(Session), stored)
+
+
+@given(_ANY_TEXT | _JSON.map('{{"a":{}}}'.format))
+def test_json_objects(text: str) -> None:
+    """What reads metadata takes and tells what pydantic's own validator of their type does."""
+    found: list[Any] = []
+    for read in (json_object, TypeAdapter(dict[str, JsonValue]).validate_json):
+        try:
+            found.append(read(text))
+        except ValueError:
+            found.append(ValueError)
+    assert _taken_apart(found[0]) == _taken_apart(found[1])
 
 
 @pytest.mark.parametrize("depth", [199, 200, 201, 202])

@@ -19,9 +19,10 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel
 from pydantic_core import from_json
 
-from sojourn.codec.checks import FIELD_NAME, is_unicode
+from sojourn.codec.checks import is_unicode
 from sojourn.codec.fields import FieldCodec
-from sojourn.codec.shapes import Shape, shapes_of
+from sojourn.codec.json_texts import json_object
+from sojourn.codec.shapes import Shape
 from sojourn.codec.texts import EXACT_AS_FLOAT_MS, bool_from, datetime_from, duration_from, finite_from, moment_from
 from sojourn.errors import SecretUnreadable
 from sojourn.models import Session
@@ -56,14 +57,6 @@ def _texts_tuple(text: str) -> tuple[str, ...]:
     return _cached_texts(text) if len(text) <= _CACHED_TEXT else tuple(_texts(text))
 
 
-def _json_object(text: str) -> dict[str, Any]:
-    """A JSON object with whatever JSON in it."""
-    found = from_json(text, allow_inf_nan=False, cache_strings="keys")
-    if type(found) is not dict:
-        raise ValueError("not an object")
-    return found
-
-
 def _checked(shape: Shape, decode: Callable[[str], Any]) -> Callable[[str], Any]:
     """Decode a text, and let pydantic look at it as it would with the whole record."""
     validate = shape.validate
@@ -76,11 +69,8 @@ def _checked(shape: Shape, decode: Callable[[str], Any]) -> Callable[[str], Any]
     return checked
 
 
-def compile_decoder(model: type[S], fields: Mapping[str, FieldCodec]) -> Decoder[S] | None:
-    """The model's quick decoder; None for one that says more of its instances than the types of their fields."""
-    shapes = shapes_of(model)
-    if shapes is None:
-        return None
+def compile_decoder(model: type[S], fields: Mapping[str, FieldCodec], shapes: Mapping[str, Shape]) -> Decoder[S]:
+    """The model's quick decoder."""
     known: dict[str, Any] = {
         "datetime_from": datetime_from, "duration_from": duration_from, "from_timestamp": datetime.fromtimestamp,
         "UTC": UTC, "is_unicode": is_unicode, "isfinite": math.isfinite, "new": model.__new__, "model": model,
@@ -95,8 +85,6 @@ def compile_decoder(model: type[S], fields: Mapping[str, FieldCodec]) -> Decoder
     ]
     for number, (name, shape) in enumerate(shapes.items()):
         each = fields[name]
-        if not (FIELD_NAME.fullmatch(name) and FIELD_NAME.fullmatch(each.stored_as)):
-            return None
         value = f"v{number}"
         decoding = _decoding(each, shape, value, number, known)
         if name in ("id", "tenant"):
@@ -171,8 +159,8 @@ def _decoding(each: FieldCodec, shape: Shape, value: str, number: int, known: di
     check = _checked(shape, each.decode)
     if each.is_json and kind == "texts":
         check = _texts_tuple
-    elif each.is_json and kind == "json_object":
-        check = _json_object
+    elif each.decode is json_object and kind == "json_object":
+        check = json_object
     known[f"f{number}"] = check
     if each.secret is not None:
         return [f"{value} = f{number}(sealer.open({each.stored_as!r}, {value}))"]

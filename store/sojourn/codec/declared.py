@@ -9,6 +9,7 @@ from pydantic import AliasChoices, AliasPath, ConfigDict, PydanticUserError, mod
 
 from sojourn.codec.checks import FIELD_NAME
 from sojourn.codec.fields import field_codec
+from sojourn.codec.shapes import shapes_of
 from sojourn.errors import InvalidModel
 from sojourn.keys import check_kind
 from sojourn.models import Log, Session
@@ -75,6 +76,7 @@ class Declared(Generic[S]):
         )
         self._own = tuple(each for name, each in self.fields.items() if name not in _WRITTEN_BY_SCRIPTS)
         self._validate = model.__pydantic_validator__.validate_python
+        self._shapes = shapes_of(model)
         self._secrets = tuple(each for each in self._own if each.secret is not None)
         self._secret_names = {each.name for each in self._secrets}
         self._secret_places = {alias for name in self._secret_names for alias in _names_of(model, name)}

@@ -27,7 +27,7 @@ from pydantic import (
 from sojourn.codec.annotations import adapter_config, adapter_of, bare_type, element_type, has_config, is_a
 from sojourn.codec.checks import FIELD_NAME
 from sojourn.codec.fidelity import same
-from sojourn.codec.json_texts import json_coder, plain_coder, stays
+from sojourn.codec.json_texts import json_coder, json_object, plain_coder, stays
 from sojourn.codec.secret_fields import secret_coder
 from sojourn.codec.texts import (
     bool_from,
@@ -188,7 +188,7 @@ def field_codec(model: type[Session], name: str) -> FieldCodec:
         name,
         name,
         encode,
-        decode,
+        json_object if bare == _JSON_OBJECT else decode,
         is_json=True,
         exact=element is str,
         agrees=agrees,

@@ -13,7 +13,7 @@ from sojourn.codec.checks import is_unicode
 from sojourn.codec.fidelity import same
 from sojourn.codec.texts import plain_text
 
-__all__ = ["json_coder", "json_text", "json_value", "plain_coder", "stays"]
+__all__ = ["json_coder", "json_object", "json_text", "json_value", "plain_coder", "stays"]
 
 _NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _REPLACED: Final = "\ufffd".encode()
@@ -27,7 +27,7 @@ def json_text(adapter: TypeAdapter[Any], value: Any) -> str:
     """
     try:
         # What pydantic would warn of is found by reading it back, or is of no account.
-        raw = adapter.dump_json(value, by_alias=True, round_trip=True, warnings=False)
+        raw = adapter.serializer.to_json(value, by_alias=True, round_trip=True, warnings=False)
     except PydanticSerializationError as error:
         # What an object of the caller's raised, with its words, is told here too.
         told = f" ({error})" if str(error).startswith("Unable to serialize unknown type") else ""
@@ -50,7 +50,22 @@ def json_value(adapter: TypeAdapter[Any], text: str) -> Any:
     Raises:
         ValueError: it is no value of the type.
     """
-    return adapter.validate_json(text, by_alias=True, by_name=True)
+    return adapter.validator.validate_json(text, by_alias=True, by_name=True)
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """A JSON object with whatever JSON in it, as pydantic reads it, in half the time.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        found = from_json(text, cache_strings="keys")
+    except TypeError:
+        raise ValueError("not Unicode text") from None
+    if type(found) is not dict:
+        raise ValueError("not a JSON object")
+    return found
 
 
 def _has_unicode_keys(value: Any) -> bool:
