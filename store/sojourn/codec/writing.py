@@ -160,17 +160,16 @@ class Writer(Declared[S]):
             changes = {name: value for name, value in changes.items() if not self._is_as_it_was(session, name, value)}
         for name, value in changes.items():
             self._check_given(name, value, limits)
-        whole = {name: getattr(session, name) for name in self.fields} | dict(changes)
+        held = session.__dict__
+        whole = {name: held[name] for name in self.fields} | dict(changes)
         try:
             new = self._checked(whole)
         except SecretUnreadable:
             return self.encode_changes(changes, limits, sealer)
         # A validator of the model may have changed other fields along with these.
-        differing = (
-            each.name for each in self._own
-            if each.name not in changes and getattr(new, each.name) != getattr(session, each.name)
-        )  # fmt: skip
-        values = {name: getattr(new, name) for name in (*changes, *differing)}
+        made = new.__dict__
+        differing = (each.name for each in self._own if each.name not in changes and made[each.name] != held[each.name])
+        values = {name: made[name] for name in (*changes, *differing)}
         for name in self._secret_names & values.keys():
             if self._is_as_it_was(session, name, values[name]):
                 del values[name]
