@@ -27,6 +27,9 @@ LONGEST_BATCH: Final = 10_000
 """What the limit `batch` may be at most."""
 _CONTAINERS: Final = (dict, list, tuple, set, frozenset)
 _SCALARS: Final = (str, int, float, type(None))
+_PLAIN: Final = frozenset({*_SCALARS, bool})
+_EXACT: Final = frozenset(_CONTAINERS)
+_LONGEST_S: Final = LONGEST_TTL.total_seconds()
 
 
 class Limits(BaseModel):
@@ -71,14 +74,13 @@ def milliseconds(ttl: Ttl, what: str = "ttl", *, none: str = "for no expiry pass
     if isinstance(ttl, bool) or not isinstance(ttl, (int, float, timedelta)):
         choice = "seconds, a timedelta or None" if none else "seconds or a timedelta"
         raise InvalidTtl(f"{what} must be {choice}, not {type(ttl).__name__}")
-    longest_s = LONGEST_TTL.total_seconds()
     # What a number or timedelta holds, whatever methods a subclass may have.
     if isinstance(ttl, timedelta):
         seconds: float = timedelta.total_seconds(ttl)
     else:
         seconds = float.__float__(ttl) if isinstance(ttl, float) else int.__int__(ttl)
-    if not 0.001 <= seconds <= longest_s:  # NaN compares false and ends here too
-        raise InvalidTtl(f"{what} is not between 0.001 s and {longest_s:.0f} s" + (f"; {none}" if none else ""))
+    if not 0.001 <= seconds <= _LONGEST_S:  # NaN compares false and ends here too
+        raise InvalidTtl(f"{what} is not between 0.001 s and {_LONGEST_S:.0f} s" + (f"; {none}" if none else ""))
     return round(seconds * 1000)
 
 
@@ -106,19 +108,21 @@ def check_depth(field: str, value: Any, depth: int, most: int) -> None:
     """
     if isinstance(value, _SCALARS):
         return
-    layer = [value]
+    layer: Collection[Any] = (value,)
     for _ in range(depth):
-        for each in layer:
-            if not isinstance(each, _SCALARS) and not isinstance(each, _CONTAINERS):
-                _check_end(field, each, most)
-        containers = [each for each in layer if isinstance(each, _CONTAINERS)]
+        containers = [each for each in layer if type(each) not in _PLAIN]
+        if not _EXACT.issuperset(map(type, containers)):
+            for each in containers:
+                if not isinstance(each, _SCALARS) and not isinstance(each, _CONTAINERS):
+                    _check_end(field, each, most)
+            containers = [each for each in containers if isinstance(each, _CONTAINERS)]
+        if not containers:
+            return
         found = [_children(each) for each in containers]
         most -= sum(map(len, found))
-        if most < 0:
+        if most < 0:  # before they are put together: one may be in it many times
             raise InvalidField(field, "holds too many values")
-        layer = [child for each in found for child in each]
-        if not layer:
-            return
+        layer = found[0] if len(found) == 1 else [child for each in found for child in each]
     if not any(isinstance(each, _CONTAINERS) for each in layer):
         return
     raise InvalidField(field, f"nests deeper than {depth} levels")

@@ -7,16 +7,18 @@ import math
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Annotated, Any, Literal
-from uuid import UUID
+from uuid import RFC_4122, UUID
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import AwareDatetime, BaseModel, JsonValue
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, JsonValue
 
 from sojourn import Indexed, InvalidField, InvalidInput, Limits, Log, Session, SessionCorrupt
-from sojourn.codec import codec_for, encode_entry
+from sojourn.codec import Codec, codec_for, encode_entry
+from sojourn.keys import check_id
 from sojourn.limits import check_depth
+from sojourn.operations.core import new_session_id
 
 ID, TENANT, LIMITS = "6f0f5be2-94a5-4c2f-8d5e-0e6f3a9c1b77", "acme", Limits()
 
@@ -280,3 +282,57 @@ def test_depth_is_exact() -> None:
     check_depth("x", deep(4), 5, 100)
     with pytest.raises(InvalidInput):
         check_depth("x", deep(5), 5, 100)
+
+
+class CheckedSession(Session):
+    """Fields that are validated by themselves, and one that cannot be set."""
+
+    low: int = Field(default=1, ge=1)
+    label: Annotated[str, AfterValidator(str.lower)] = ""
+    fixed: int = Field(default=1, frozen=True)
+    part: Part | None = None
+    names: tuple[str, ...] = ()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"low": 3, "label": "AbC", "names": ["a"], "part": {"name": "p"}},
+        {"low": 0},
+        {"low": "x", "label": 1},
+        {"low": "5", "owner": None, "tags": ["b"], "metadata": {"a": [1]}},
+        {"fixed": 2},
+        {"part": {"name": 1}},
+        {"names": ["a", 1]},
+        {"names": [{1}]},
+        {"metadata": {"a": {1}}},
+        {"unknown": 1},
+        {"version": 1},
+        {"status": "in_progress"},
+        {"status": "nowhere"},
+    ],
+    ids=str,
+)
+def test_changes_are_validated_like_assignments(changes: dict[str, Any]) -> None:
+    """A field's own validator takes, makes and refuses what an assignment does, in the same words."""
+    codec = codec_for(CheckedSession)
+    other = Codec(CheckedSession)
+    other._validators = {}
+
+    def told(each: Codec[Any]) -> Any:
+        try:
+            return each.encode_changes(changes, LIMITS)
+        except InvalidField as error:
+            return type(error), str(error)
+
+    assert told(codec) == told(other)
+    assert codec._validators
+
+
+def test_fresh_ids() -> None:
+    """Each is a random UUID of version 4, and no two are alike."""
+    found = {new_session_id() for _ in range(1000)}
+    assert len(found) == 1000
+    for each in found:
+        assert check_id(each) == each == str(UUID(each))
+        assert (UUID(each).version, UUID(each).variant) == (4, RFC_4122)

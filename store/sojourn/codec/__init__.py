@@ -5,10 +5,13 @@ name ends in ``_ms``, everything else as JSON. A field that is None is absent.
 """
 
 from sojourn.codec.checks import check_indexed, check_log, quoted
+from sojourn.codec.declared import CORE_READ_ONLY
 from sojourn.codec.entries import decode_entry, encode_entry
-from sojourn.codec.fields import FieldCodec, datetime_from, ms_from
-from sojourn.codec.record import CORE_READ_ONLY, Changes, Codec
+from sojourn.codec.fields import FieldCodec
+from sojourn.codec.record import Codec
 from sojourn.codec.registry import Models, codec_for
+from sojourn.codec.texts import datetime_from, ms_from
+from sojourn.codec.writing import Changes
 
 __all__ = [
     "CORE_READ_ONLY",

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from sojourn.codec.checks import NOT_AS_IT_IS, invalid_field, reason_of
 from sojourn.codec.fidelity import same
-from sojourn.codec.fields import json_text, json_value
+from sojourn.codec.json_texts import json_text, json_value
 from sojourn.errors import InvalidField, SessionCorrupt
 from sojourn.limits import Limits, check_depth
 from sojourn.models import Log

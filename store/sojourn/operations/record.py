@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
-from sojourn.codec import ms_from
+from sojourn.codec import Codec
 from sojourn.errors import SessionCorrupt, SessionNotFound, WrongKind, WrongOwner
-from sojourn.models import Session
+from sojourn.models import LIVE, Session
 from sojourn.operations.core import Context, pairs, raise_for
 
 __all__ = ["GONE", "check_stored", "decode_readable", "decode_record", "decode_written", "now_ms"]
@@ -16,6 +16,8 @@ S = TypeVar("S", bound=Session)
 
 GONE = ("expired", "deleted")
 """Statuses of sessions that a reader no longer finds."""
+_LIVE: Final = tuple(each.value for each in LIVE)
+"""Texts to compare with; a set would ask each status for its hash, in Python."""
 
 
 def decode_record(context: Context, model: type[S], reply: Any, session_id: str, *, written: bool = False) -> S:
@@ -28,25 +30,30 @@ def decode_record(context: Context, model: type[S], reply: Any, session_id: str,
         SessionCorrupt: it is damaged.
     """
     raise_for(reply, session_id, context.tenant)
-    stored = pairs(reply)
-    check_stored(context, model, stored, session_id, written=written)
-    session: S = context.models.codec(stored.get("kind", "")).decode(
-        stored, session_id, context.tenant, context.keyring
-    )
+    return _decoded(context, model, pairs(reply), session_id, written=written)
+
+
+def _decoded(
+    context: Context, model: type[S], stored: Mapping[str, str], session_id: str, *, written: bool = False
+) -> S:
+    codec = check_stored(context, model, stored, session_id, written=written)
+    session: S = codec.decode(stored, session_id, context.keys.tenant, context.keyring)
     return session
 
 
 def check_stored(
     context: Context, model: type[Session], stored: Mapping[str, str], session_id: str, *, written: bool = False
-) -> None:
-    """Refuse a record that is not there, or not one of the caller's; what `decode_record` raises."""
+) -> Codec[Any]:
+    """Refuse a record that is not there, or not one of the caller's; what `decode_record` raises. Its kind's codec."""
     if not stored:
         raise SessionNotFound(session_id, context.tenant)
     if context.owner and not written and stored.get("owner") != context.owner:
         raise WrongOwner(session_id, context.tenant)
     kind = stored.get("kind", "")
-    if not issubclass(context.models.codec(kind).model, model):
+    codec = context.models.codec(kind)
+    if codec.model is not model and not issubclass(codec.model, model):  # to ask the second is dear
         raise WrongKind(session_id, context.tenant, kind)
+    return codec
 
 
 def decode_written(context: Context, model: type[S], reply: Any, session_id: str) -> S:
@@ -68,10 +75,11 @@ def decode_readable(context: Context, model: type[S], record: Any, at_ms: int, s
     Raises:
         SessionNotFound: there is none, it is past its deadline, or it was deleted.
     """
-    session = decode_record(context, model, record, session_id)
-    if session.status in GONE:
-        raise SessionNotFound(session_id, context.tenant)
-    if session.expires_at is not None and session.is_live and ms_from(session.expires_at) <= at_ms:
+    raise_for(record, session_id, context.tenant)
+    stored = pairs(record)
+    session = _decoded(context, model, stored, session_id)
+    status, deadline = stored.get("status", "pending"), stored.get("expires_at_ms")  # sound, since they were decoded
+    if status in GONE or (deadline is not None and status in _LIVE and int(deadline) <= at_ms):
         raise SessionNotFound(session_id, context.tenant)
     return session
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -12,7 +11,16 @@ from sojourn.errors import InvalidField, InvalidInput
 from sojourn.keys import check_id
 from sojourn.limits import Ttl, milliseconds
 from sojourn.models import LIVE, Log, Session, Status
-from sojourn.operations.core import Argument, Context, Operation, call, new_operation_id, raise_for, registration
+from sojourn.operations.core import (
+    Argument,
+    Context,
+    Operation,
+    call,
+    new_operation_id,
+    new_session_id,
+    raise_for,
+    registration,
+)
 from sojourn.operations.record import decode_written
 
 __all__ = ["append", "create", "end", "ending", "increment", "set_lifetime", "touch", "update"]
@@ -35,7 +43,7 @@ def create(
 ) -> Operation[S]:
     """A new session. `register`: also note the tenant as known."""
     ttl_ms, max_ms = milliseconds(ttl), milliseconds(max_lifetime, "max_lifetime")
-    session_id, tenant, keys = str(uuid.uuid4()), context.tenant, context.keys
+    session_id, tenant, keys = new_session_id(), context.tenant, context.keys
     if context.owner:
         fields = {**fields, "owner": context.own(fields.get("owner"))}
     session, encoded = codec.encode_new(fields, session_id, tenant, context.limits, context.keyring)

@@ -1,0 +1,175 @@
+"""A decoder for one model, as source that is written and compiled once: the quick way from a hash to an instance.
+
+It only knows sound records. Whatever is the least in doubt it leaves to the careful way (`Reader`), which validates
+all of it and tells what is wrong; so the two never differ but in how long they take. What was validated when it was
+written is validated again only where a field's type makes that more than looking at the type of its value.
+
+The source has nothing in it but names of fields, which were checked to be such: no data, no values, no annotations.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel
+from pydantic_core import from_json
+
+from sojourn.codec.checks import is_unicode
+from sojourn.codec.fields import FieldCodec
+from sojourn.codec.json_texts import json_object
+from sojourn.codec.shapes import Shape
+from sojourn.codec.texts import EXACT_AS_FLOAT_MS, bool_from, datetime_from, duration_from, finite_from, moment_from
+from sojourn.errors import SecretUnreadable
+from sojourn.models import Session
+from sojourn.sealing import Sealer
+
+__all__ = ["DOUBT", "Decoder", "compile_decoder"]
+
+S = TypeVar("S", bound=Session)
+Decoder = Callable[[Mapping[str, str], str, str, Sealer | None], S | None]
+"""Takes the hash, the id and tenant that it is to be of, and what opens its secrets; None: in doubt."""
+DOUBT: Final = (SecretUnreadable, ValueError, LookupError, ArithmeticError, TypeError, AttributeError, RecursionError)
+"""What a decoder raises where it is in doubt, too."""
+_CACHED_TEXT: Final = 256
+_ASKED: Final = {"id": "session_id", "tenant": "tenant"}
+"""Parameters of a decoder, which its caller has checked."""
+
+
+@lru_cache(maxsize=1024)  # sessions share a few sets of tags
+def _cached_texts(text: str) -> tuple[str, ...]:
+    return tuple(_texts(text))
+
+
+def _texts(text: str) -> list[str]:
+    """A JSON array of strings."""
+    found = from_json(text, allow_inf_nan=False)
+    if type(found) is not list or not all(type(each) is str for each in found):
+        raise ValueError("not a list of strings")
+    return found
+
+
+def _texts_tuple(text: str) -> tuple[str, ...]:
+    return _cached_texts(text) if len(text) <= _CACHED_TEXT else tuple(_texts(text))
+
+
+def _checked(shape: Shape, decode: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Decode a text, and let pydantic look at it as it would with the whole record."""
+    validate = shape.validate
+
+    def checked(text: str) -> Any:
+        if decode is str and not text.isascii() and not is_unicode(text):
+            raise ValueError("not Unicode text")
+        return validate(decode(text), by_alias=True, by_name=True)
+
+    return checked
+
+
+def compile_decoder(model: type[S], fields: Mapping[str, FieldCodec], shapes: Mapping[str, Shape]) -> Decoder[S]:
+    """The model's quick decoder."""
+    known: dict[str, Any] = {
+        "datetime_from": datetime_from, "duration_from": duration_from, "from_timestamp": datetime.fromtimestamp,
+        "UTC": UTC, "is_unicode": is_unicode, "isfinite": math.isfinite, "new": model.__new__, "model": model,
+        "set_dict": _setter("__dict__"), "set_fields": _setter("__pydantic_fields_set__"),
+        "set_extra": _setter("__pydantic_extra__"), "set_private": _setter("__pydantic_private__"),
+    }  # fmt: skip
+    lines = [
+        "get = stored.get",
+        "told = moment = None",
+        f"given = {{{', '.join(map(repr, shapes))}}}",
+        "lacks = given.discard",
+    ]
+    for number, (name, shape) in enumerate(shapes.items()):
+        each = fields[name]
+        value = f"v{number}"
+        decoding = _decoding(each, shape, value, number, known)
+        if name in ("id", "tenant"):
+            lines += [f"{value} = stored[{name!r}]", f"if {value} != {_ASKED[name]}:", "    return None"]
+        elif shape.required:
+            lines += [f"{value} = stored[{each.stored_as!r}]", *decoding]
+        else:
+            lines += [f"{value} = get({each.stored_as!r})", f"if {value} is None:"]
+            lines += [f"    {value} = {_default(shape, number, known)}", f"    lacks({name!r})", "else:"]
+            lines += ["    " + line for line in decoding]
+    names = list(shapes)
+    lines += [
+        "session = new(model)",
+        f"set_dict(session, {{{', '.join(f'{name!r}: v{number}' for number, name in enumerate(names))}}})",
+        "set_fields(session, given)",
+        "set_extra(session, None)",
+        "set_private(session, None)",
+        "return session",
+    ]
+    source = "def decode(stored, session_id, tenant, sealer):\n" + "\n".join("    " + line for line in lines) + "\n"
+    exec(compile(source, f"<decoder of {model.__name__}>", "exec"), known)  # noqa: S102 - see the module's docstring
+    decode: Decoder[S] = known["decode"]
+    return decode
+
+
+def _setter(name: str) -> Callable[[Any, Any], None]:
+    """What writes one of an instance's own slots, past the refusals of frozen models."""
+    setter: Callable[[Any, Any], None] = vars(BaseModel)[name].__set__
+    return setter
+
+
+def _default(shape: Shape, number: int, known: dict[str, Any]) -> str:
+    if shape.factory is not None:
+        known[f"d{number}"] = shape.factory
+        return f"d{number}()"
+    if shape.copied:
+        known["deepcopy"] = copy.deepcopy
+        known[f"d{number}"] = shape.default
+        return f"deepcopy(d{number})"
+    known[f"d{number}"] = shape.default
+    return f"d{number}"
+
+
+def _decoding(each: FieldCodec, shape: Shape, value: str, number: int, known: dict[str, Any]) -> list[str]:
+    """The lines that turn a field's text, which is in the variable `value`, into its value."""
+    kind = shape.kind if each.secret is None else ""
+    if kind == "str" and each.decode is str:
+        lines = [f"if not {value}.isascii() and not is_unicode({value}):", "    return None"]
+        return lines + _bounds(shape, f"len({value})", number, known)
+    if kind == "int" and each.decode is int:
+        return [f"{value} = int({value})", *_bounds(shape, value, number, known)]
+    if kind == "float" and each.decode is finite_from:
+        lines = [f"{value} = float({value})", f"if not isfinite({value}):", "    return None"]
+        return lines + _bounds(shape, value, number, known)
+    if kind == "bool" and each.decode is bool_from:
+        return [f"if {value} != 'true' and {value} != 'false':", "    return None", f"{value} = {value} == 'true'"]
+    if kind == "datetime" and each.decode is moment_from:
+        # A session's times are often one and the same.
+        return [
+            f"if {value} == told:",
+            f"    {value} = moment",
+            "else:",
+            f"    told, ms = {value}, int({value})",
+            f"    near = 0 <= ms < {EXACT_AS_FLOAT_MS}",
+            f"    {value} = moment = from_timestamp(ms / 1000, UTC) if near else datetime_from(ms)",
+        ]
+    if kind == "timedelta" and each.decode is duration_from:
+        return [f"{value} = duration_from({value})"]
+    if kind == "enum" and not each.is_json:
+        known[f"f{number}"] = {each.encode(member): member for member in shape.members}
+        return [f"{value} = f{number}[{value}]"]
+    check = _checked(shape, each.decode)
+    if each.is_json and kind == "texts":
+        check = _texts_tuple
+    elif each.decode is json_object and kind == "json_object":
+        check = json_object
+    known[f"f{number}"] = check
+    if each.secret is not None:
+        return [f"{value} = f{number}(sealer.open({each.stored_as!r}, {value}))"]
+    return [f"{value} = f{number}({value})"]
+
+
+def _bounds(shape: Shape, measured: str, number: int, known: dict[str, Any]) -> list[str]:
+    lines = []
+    for position, (refused, bound) in enumerate(shape.bounds):
+        known[f"b{number}_{position}"] = bound
+        lines += [f"if {measured} {refused} b{number}_{position}:", "    return None"]
+    return lines
