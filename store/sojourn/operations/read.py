@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from sojourn.codec import check_log, decode_entry
@@ -97,7 +97,7 @@ def entries(
 ) -> Operation[list[E]]:
     """A stretch of a log: what Redis has of `count` positions from `start` on."""
     operation = page(context, model, session_id, log, start, count)
-    return Operation(operation.commands, lambda replies: list(operation.parse(replies).entries), operation.source)
+    return replace(operation, parse=lambda replies: list(operation.parse(replies).entries))
 
 
 def page(
@@ -160,4 +160,4 @@ def log_read(
         return parse(LogRead(pairs(fields), int(at_ms), int(first), int(length), list(found)))
 
     args = (name, start, "" if count is None else count, int(whole), prefix, tenant)
-    return call("read_log", (session_key, log_key), args, parse_reply)
+    return call("read_log", (session_key, log_key), args, parse_reply, alone=True)

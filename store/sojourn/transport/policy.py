@@ -36,6 +36,7 @@ __all__ = [
     "dealt",
     "invalid_url",
     "is_last",
+    "lacks_script",
     "longest_s",
     "pack",
     "pause_before",
@@ -113,10 +114,13 @@ def without_script(operations: Sequence[Operation[Any]], replies: Sequence[list[
     return [
         index
         for index, (operation, reply) in enumerate(zip(operations, replies, strict=True))
-        if operation.source is not None
-        and isinstance(reply[-1], ResponseError)
-        and str(reply[-1]).startswith("NOSCRIPT")
+        if operation.source is not None and lacks_script(reply[-1])
     ]
+
+
+def lacks_script(reply: Any) -> bool:
+    """Whether Redis answered that it does not know a script."""
+    return isinstance(reply, ResponseError) and str(reply).startswith("NOSCRIPT")
 
 
 def with_source(operations: Sequence[Operation[Any]]) -> list[Command]:
