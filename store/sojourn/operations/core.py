@@ -41,7 +41,7 @@ Argument = str | int | float | bytes
 Command = tuple[Argument, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)  # not frozen, which would make it three times as dear to make; nobody changes one
 class Operation(Generic[T]):
     """Commands that go out in one write, and what their replies mean.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from sojourn.codec import check_log, decode_entry
@@ -97,7 +97,12 @@ def entries(
 ) -> Operation[list[E]]:
     """A stretch of a log: what Redis has of `count` positions from `start` on."""
     operation = page(context, model, session_id, log, start, count)
-    return replace(operation, parse=lambda replies: list(operation.parse(replies).entries))
+    return Operation(
+        operation.commands,
+        lambda replies: list(operation.parse(replies).entries),
+        operation.source,
+        operation.alone,
+    )
 
 
 def page(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -42,7 +41,7 @@ class AsyncTransport:
             self._pool.connection_class(**self._pool.connection_kwargs)  # it checks its options; connects to nothing
         except (ValueError, TypeError):
             raise policy.invalid_url(settings) from None
-        self._pid = os.getpid()
+        self._forks = policy.forks()
         self._inherited: list[Line] = []
         self._start_anew(None)
 
@@ -132,9 +131,9 @@ class AsyncTransport:
 
     def _enter_loop(self) -> None:
         """Connections belong to an event loop: start anew in another one, as after a fork."""
-        if self._pid != os.getpid():  # to close the connections would disturb the parent's
+        if self._forks != policy.forks():  # to close the connections would disturb the parent's
             self._inherited += self._free if self._shared is None else [*self._free, self._shared]
-            self._pid = os.getpid()
+            self._forks = policy.forks()
         self._start_anew(asyncio.get_running_loop())
 
     async def _ready_line(self) -> Line:

@@ -21,6 +21,10 @@ _BYTES: Final = 4 * 1024 * 1024
 """The same for what these calls send. A call that is larger than that goes out alone."""
 
 
+_AT_ONCE: Final = 16
+"""Calls that go out in one write at most: Redis works on the first ones while the next are made."""
+
+
 class NotSent(RedisConnectionError):
     """The connection broke before a call was written to it: it can be sent on another one as if nothing had been."""
 
@@ -105,6 +109,8 @@ class Line(asyncio.Protocol):
             if not self._outgoing:
                 self.loop.call_soon(self._flush)
             self._outgoing.append(packed)
+            if len(self._outgoing) == _AT_ONCE:
+                self._flush()
         self._bytes += len(packed)
         self._sent.append((future, count, len(packed), now_s))
         if self._timer is None:

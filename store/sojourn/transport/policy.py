@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import hiredis
@@ -34,6 +35,7 @@ __all__ = [
     "connection_options",
     "crowded",
     "dealt",
+    "forks",
     "invalid_url",
     "is_last",
     "lacks_script",
@@ -55,6 +57,22 @@ _OPERATION_MEMORY_S: Final = 30.0
 """For how long Redis keeps the id of an operation: see lua/include/operation.lua."""
 _REPLIES_PER_WRITE: Final = 1_000
 """A longer batch goes out in several writes: beyond it both sides might wait for the other to read."""
+
+
+_forks = 0
+
+
+def _forked() -> None:
+    global _forks
+    _forks += 1
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
+def forks() -> int:
+    """How many forks there are between this process and the first: connections from before one are its parent's."""
+    return _forks
 
 
 def connection_options(settings: Settings, retry: type[Any]) -> dict[str, Any]:
@@ -90,9 +108,14 @@ def reply_reader() -> hiredis.Reader:
     )
 
 
-def pack(commands: Iterable[Command]) -> bytes:
+_pack: Final[Callable[[Command], bytes]] = hiredis.pack_command  # type: ignore[assignment]
+
+
+def pack(commands: Sequence[Command]) -> bytes:
     """Commands as they go over the wire."""
-    return b"".join([hiredis.pack_command(command) for command in commands])  # type: ignore[arg-type]
+    if len(commands) == 1:
+        return _pack(commands[0])
+    return b"".join(map(_pack, commands))
 
 
 def batches(operations: Sequence[Operation[Any]]) -> Iterable[Sequence[Operation[Any]]]:
