@@ -10,8 +10,10 @@ from typing import Any, Final
 
 from redis.asyncio import ConnectionPool
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.exceptions import RedisError
 
+from sojourn import redis_urls
 from sojourn.operations.core import Operation
 from sojourn.settings import Settings
 from sojourn.transport import policy
@@ -35,15 +37,20 @@ class AsyncTransport:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._by_sentinel = redis_urls.by_sentinel(settings.redis_url)
         self._stand_in = stand_in_for(settings.redis_url)
         try:
-            self._pool = ConnectionPool.from_url(settings.redis_url, **policy.connection_options(settings, Retry))
+            self._pool = self._new_pool()
             self._pool.connection_class(**self._pool.connection_kwargs)  # it checks its options; connects to nothing
         except (ValueError, TypeError):
             raise policy.invalid_url(settings) from None
         self._forks = policy.forks()
         self._inherited: list[Line] = []
         self._start_anew(None)
+
+    def _new_pool(self) -> ConnectionPool:
+        options = policy.connection_options(self._settings, Retry)
+        return redis_urls.asynchronous_pool(self._settings.redis_url, **options)
 
     def _start_anew(self, loop: asyncio.AbstractEventLoop | None) -> None:
         self._loop = loop
@@ -99,7 +106,10 @@ class AsyncTransport:
                 line = self._shared
                 if line is None or not line.is_open or line.is_full or line.loop is not asyncio.get_running_loop():
                     line = await self._ready_line()
-                return await line.post(packed, count)
+                replies = await line.post(packed, count)
+                if self._by_sentinel:
+                    self._check_is_master(line, replies)
+                return replies  # noqa: TRY300
             except NotSent:
                 continue
             except (*policy.BROKEN, RedisError) as error:
@@ -134,6 +144,8 @@ class AsyncTransport:
         if self._forks != policy.forks():  # to close the connections would disturb the parent's
             self._inherited += self._free if self._shared is None else [*self._free, self._shared]
             self._forks = policy.forks()
+        if self._by_sentinel:
+            self._pool = self._new_pool()  # its connections to sentinels are of the loop before
         self._start_anew(asyncio.get_running_loop())
 
     async def _ready_line(self) -> Line:
@@ -204,11 +216,20 @@ class AsyncTransport:
             line = await self._open()
         try:
             replies = await line.post(packed, count)
+            if self._by_sentinel:
+                self._check_is_master(line, replies)
         except BaseException as error:
             line.close(error if isinstance(error, Exception) else None)  # replies may be outstanding
             raise
         self._free.append(line)
         return replies
+
+    def _check_is_master(self, line: Line, replies: list[Any]) -> None:
+        try:
+            policy.check_is_master(replies)
+        except policy.BROKEN:
+            line.retire()
+            raise
 
     async def close(self) -> None:
         """Close the connections that are not in use; the transport opens new ones if it is used again."""
@@ -224,3 +245,6 @@ class AsyncTransport:
         for line in lines:
             if line.is_idle:
                 await line.wait_closed()
+        if isinstance(self._pool, SentinelConnectionPool):
+            for sentinel in self._pool.sentinel_manager.sentinels:
+                await sentinel.aclose()

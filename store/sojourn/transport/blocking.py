@@ -15,6 +15,7 @@ from redis import ConnectionPool
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from sojourn import redis_urls
 from sojourn.operations.core import Operation
 from sojourn.settings import Settings
 from sojourn.transport import policy
@@ -56,6 +57,14 @@ class _Line:
             connection.disconnect()
             raise
         return replies
+
+    def check_is_master(self, replies: list[Any]) -> None:
+        """Ask sentinels anew where they are of a Redis that is a replica now; see `policy.check_is_master`."""
+        try:
+            policy.check_is_master(replies)
+        except policy.BROKEN:
+            self.connection.disconnect()
+            raise
 
     def _connect(self) -> Any:
         self.connection.connect()
@@ -134,12 +143,10 @@ class Transport:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._longest_s = policy.longest_s(settings)
+        self._by_sentinel = redis_urls.by_sentinel(settings.redis_url)
         self._stand_in = stand_in_for(settings.redis_url)
         try:
-            self._pool = ConnectionPool.from_url(
-                settings.redis_url,
-                **policy.connection_options(settings, Retry),
-            )
+            self._pool = redis_urls.pool(settings.redis_url, **policy.connection_options(settings, Retry))
             self._pool.connection_class(**self._pool.connection_kwargs)  # it checks its options; connects to nothing
         except (ValueError, TypeError):
             raise policy.invalid_url(settings) from None
@@ -201,7 +208,10 @@ class Transport:
         if line is None:
             raise policy.crowded(self._settings)
         try:
-            return line.exchange(packed, count)
+            replies = line.exchange(packed, count)
+            if self._by_sentinel:
+                line.check_is_master(replies)
+            return replies
         finally:
             lines.give_back(line)
 

@@ -32,6 +32,7 @@ __all__ = [
     "MORE",
     "READ_BYTES",
     "batches",
+    "check_is_master",
     "connection_options",
     "crowded",
     "dealt",
@@ -158,6 +159,16 @@ def with_source(operations: Sequence[Operation[Any]]) -> list[Command]:
             command = ("EVAL", operation.source, *command[2:])
         commands.append(command)
     return commands
+
+
+def check_is_master(replies: Iterable[Any]) -> None:
+    """Refuse the replies of a Redis that has become a replica: sentinels know of another by now.
+
+    Raises:
+        RedisConnectionError: it has.
+    """
+    if any(isinstance(reply, ResponseError) and "READONLY " in str(reply) for reply in replies):
+        raise RedisConnectionError("the Redis that sentinels had named is a replica now")
 
 
 def pause_before(attempt: int) -> float:
