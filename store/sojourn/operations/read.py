@@ -195,4 +195,4 @@ def log_read(
         return parse(LogRead(pairs(fields), int(at_ms), int(first), int(length), list(found)))
 
     args = (name, start, "" if count is None else count, int(whole), prefix, tenant, "{} {}".format(*most))
-    return call("read_log", (session_key, log_key), args, parse_reply)
+    return call("read_log", (session_key, log_key), args, parse_reply, alone=True)
