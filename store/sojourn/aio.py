@@ -227,9 +227,7 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
         )  # fmt: skip
         return await self._drive(
             lambda: self._noting(
-                self._settled(
-                    lambda: listing.list_flow(self._context, self._codec, wanted, predicate, limit, cursor)
-                )
+                self._settled(lambda: listing.list_flow(self._context, self._codec, wanted, predicate, limit, cursor))
             )
         )
 

@@ -405,9 +405,7 @@ class SessionStore(Facade[S, Transport]):
         )  # fmt: skip
         return self._drive(
             lambda: self._noting(
-                self._settled(
-                    lambda: listing.list_flow(self._context, self._codec, wanted, predicate, limit, cursor)
-                )
+                self._settled(lambda: listing.list_flow(self._context, self._codec, wanted, predicate, limit, cursor))
             )
         )
 

@@ -12,12 +12,12 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Final, Generic, Self, TypeVar
 
+from sojourn.cache.near import Near
+from sojourn.cache.settings import CacheInfo
 from sojourn.cleanup.report import CleanupReport, DueReport, Progress, Tally
 from sojourn.cleanup.run import Run, inactive_sessions
 from sojourn.cleanup.runners import Runner, check_none_runs, check_timeout
 from sojourn.cleanup.schedule import CleanupScheduler, scheduler
-from sojourn.cache.near import Near
-from sojourn.cache.settings import CacheInfo
 from sojourn.clients import STORE, tell_client
 from sojourn.codec import Codec, check_indexed, codec_for
 from sojourn.errors import (

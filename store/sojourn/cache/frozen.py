@@ -30,8 +30,8 @@ def _refuse(*_: Any, **__: Any) -> NoReturn:
 class ReadOnlyDict(dict[Any, Any]):
     """A dict that cannot be changed; its copies can."""
 
-    __setitem__ = __delitem__ = __ior__ = _refuse  # type: ignore[assignment]
-    clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
 
     def __copy__(self) -> dict[Any, Any]:
         return dict(self)
@@ -46,8 +46,8 @@ class ReadOnlyDict(dict[Any, Any]):
 class ReadOnlyList(list[Any]):
     """A list that cannot be changed; its copies can."""
 
-    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse  # type: ignore[assignment]
-    append = clear = extend = insert = pop = remove = reverse = sort = _refuse  # type: ignore[assignment]
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
+    append = clear = extend = insert = pop = remove = reverse = sort = _refuse
 
     def __copy__(self) -> list[Any]:
         return list(self)
@@ -62,9 +62,9 @@ class ReadOnlyList(list[Any]):
 class ReadOnlySet(set[Any]):
     """A set that cannot be changed; its copies can."""
 
-    __iand__ = __ior__ = __isub__ = __ixor__ = _refuse  # type: ignore[assignment]
-    add = clear = difference_update = discard = intersection_update = pop = remove = _refuse  # type: ignore[assignment]
-    symmetric_difference_update = update = _refuse  # type: ignore[assignment]
+    __iand__ = __ior__ = __isub__ = __ixor__ = _refuse
+    add = clear = difference_update = discard = intersection_update = pop = remove = _refuse
+    symmetric_difference_update = update = _refuse
 
     def __copy__(self) -> set[Any]:
         return set(self)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import hiredis
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from sojourn.cache.clock import CLOCK, WHICH
 from sojourn.cache.table import Table
@@ -23,7 +23,7 @@ _PATIENCE_S: Final = 1.0
 """For so long an answer is waited for at least: a connection that is only slow is better than a new one."""
 
 
-class RefusedError(Exception):
+class RefusedError(RedisError):
     """Redis does not tell of changes."""
 
 

@@ -23,7 +23,8 @@ ID_LENGTH: Final = 36
 _REMEMBERED: Final = 4_096
 """Of so many changes it is known which sessions they were of, for reads that are under way."""
 _LOOKED_AT: Final = 8
-"""So many of those that were used longest ago are looked at when one has to leave."""
+_MOST_LOOKED_AT: Final = 1_000
+"""So many at the beginning of the queue are looked at when one has to leave."""
 
 
 @dataclass(slots=True, eq=False)
@@ -39,7 +40,8 @@ class Entry:
     bytes: int
     stamp: tuple[float, int]
     """Each state of a session has its own, and they are in order: ADR 6."""
-    queued_s: float = NEVER
+    queued_s: float
+    """Which use of it is the one by which it has its place in the queue."""
 
 
 @dataclass
@@ -120,7 +122,7 @@ class Table:
                 self._end(prefix, session_id)
                 return False
             self._take(session_id)
-            self.entries[session_id] = Entry(session, prefix, until_s, now_s, size, stamp)
+            self.entries[session_id] = Entry(session, prefix, until_s, now_s, size, stamp, now_s)
             self._bytes += size
             while len(self.entries) > self.limits.max_sessions or self._bytes > self.limits.max_bytes:
                 self._evict(session_id)
@@ -225,13 +227,20 @@ class Table:
             self._counts.flushes += 1
 
     def _evict(self, but: str) -> None:
-        """Let one leave that was used longest ago: exactly that one of a few, and of many nearly."""
-        looked_at = [each for each in islice(self.entries.items(), _LOOKED_AT + 1) if each[0] != but]
+        """Let one leave: of the first few in the queue, or more where those were all used, the one used longest ago.
+
+        Who was used since he came into the queue goes to its end.
+        """
+        looked_at: list[tuple[str, Entry]] = []
+        while len(looked_at) < _MOST_LOOKED_AT:
+            few = [each for each in islice(self.entries.items(), _LOOKED_AT + 1) if each[0] != but][:_LOOKED_AT]
+            looked_at += few
+            used = [(session_id, each) for session_id, each in few if each.used_s > each.queued_s]
+            for session_id, each in used:
+                each.queued_s = each.used_s
+                self.entries.move_to_end(session_id)
+            if len(used) < len(few):
+                break
         leaves, entry = min(looked_at, key=lambda each: each[1].used_s)
         self._counts.evictions += 1
         self._end(entry.prefix, leaves)
-        for session_id, each in looked_at:
-            if each is not entry and each.used_s > each.queued_s:
-                each.queued_s = each.used_s
-                self.entries.move_to_end(session_id)
-

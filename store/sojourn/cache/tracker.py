@@ -6,6 +6,7 @@ it would hear of nothing while such reads follow each other.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import selectors
@@ -18,7 +19,7 @@ from redis import ConnectionPool
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from sojourn.cache.listening import Listening, RefusedError
+from sojourn.cache.listening import Listening
 from sojourn.cache.table import Table
 from sojourn.logs import Log
 from sojourn.settings import Settings
@@ -104,10 +105,8 @@ class _Follower(threading.Thread):
         self._wake()
 
     def _wake(self) -> None:
-        try:
+        with contextlib.suppress(OSError):  # it is about to wake anyway, or has ended
             self._waker.send(b"\0")
-        except (BlockingIOError, OSError):
-            pass  # it is about to wake, or has ended
 
     def run(self) -> None:
         pause_s = _FIRST_PAUSE_S
@@ -117,7 +116,7 @@ class _Follower(threading.Thread):
                 try:
                     connection = self._connect()
                     self._follow(connection._sock)  # noqa: SLF001
-                except (*policy.BROKEN, RedisError, RefusedError) as error:
+                except (*policy.BROKEN, RedisError) as error:
                     if self._table.info.tracking:
                         pause_s = _FIRST_PAUSE_S
                     self._complain(error)
@@ -129,7 +128,7 @@ class _Follower(threading.Thread):
 
     def _connect(self) -> Any:
         options = policy.connection_options(self._settings, Retry) | {"client_name": "sojourn-cache"}
-        connection = ConnectionPool.from_url(self._settings.redis_url, **options).make_connection()
+        connection: Any = ConnectionPool.from_url(self._settings.redis_url, **options).make_connection()
         connection.connect()
         return connection
 
