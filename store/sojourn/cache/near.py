@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache as once
 from typing import Any, Final, TypeVar
 
-from sojourn.cache.clock import CLOCK, WHICH
+from sojourn.cache.clock import CLOCK, MARGIN_MS, WHICH
 from sojourn.cache.frozen import shareable
 from sojourn.cache.settings import Cache, CacheInfo
 from sojourn.cache.table import Table
@@ -188,7 +188,8 @@ def read_again_ms(session: Session, context: Context) -> float | None:
         latest_ms = ms_from(session.created_at) + session.max_lifetime.total_seconds() * 1000
         if latest_ms - expires_ms < gain_ms:
             return expires_ms  # it has come as far as it may
-    return min(expires_ms, expires_ms - ttl_ms + gain_ms)
+    # That moment need not be met exactly, so what is taken off for the clocks is given back.
+    return min(expires_ms, expires_ms - ttl_ms + gain_ms + MARGIN_MS)
 
 
 def encoded_size(replies: Iterable[Any]) -> int:
