@@ -79,7 +79,8 @@ def never_too_old(notes: Notes) -> None:
     """Of all that was acknowledged `max_stale` before a read began, it is as new as the newest."""
     for session_id in {each.session_id for each in notes.writes}:
         own = sorted((each.acknowledged_s, each.version) for each in notes.writes if each.session_id == session_id)
-        times, newest = [at_s for at_s, _ in own], []
+        times: list[float] = [at_s for at_s, _ in own]
+        newest: list[int] = []
         for _, version in own:
             newest.append(max(version, newest[-1] if newest else 0))
         for each in notes.reads:
