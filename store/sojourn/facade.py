@@ -180,6 +180,8 @@ class Facade(Generic[S, T]):
         if observers:
             self._shared.observers = Observers(observers, settings)
             self._context = replace(self._context, current_trace=self._shared.observers.trace_id)
+            if near is not None:
+                near.tell(self._shared.observers)
 
     @property
     def tenant(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache as once
 from typing import Any, Final, TypeVar
@@ -9,7 +10,7 @@ from typing import Any, Final, TypeVar
 from sojourn.cache.clock import CLOCK, MARGIN_MS, WHICH
 from sojourn.cache.frozen import shareable
 from sojourn.cache.settings import Cache, CacheInfo
-from sojourn.cache.table import Table
+from sojourn.cache.table import Table, info_of
 from sojourn.cache.tracker import Tracker
 from sojourn.codec import ms_from
 from sojourn.errors import InvalidInput, SessionError
@@ -62,6 +63,7 @@ class Near:
         It is the whole of what a read costs that the cache answers, and takes no lock.
         """
         table, prefix, owner = self._table, context.keys.sessions, context.owner
+        counts = table.counts
         look_up, clock, which = table.entries.get, CLOCK, WHICH
 
         def found(session_id: str) -> Any:
@@ -78,7 +80,7 @@ class Near:
             if owner and session.owner != owner:
                 return None
             entry.used_s = now_s
-            table.hits += 1
+            counts.hits += 1
             return session
 
         if observers is None:
@@ -151,6 +153,16 @@ class Near:
         if self._tracker is not None:
             self._tracker.close()
         self._table.lost("")
+
+    def tell(self, observers: Observers) -> None:
+        """Let observers know of the cache; what they are given outlives it, and holds nothing of it but its counts."""
+        counts, table = self._table.counts, weakref.ref(self._table)
+
+        def read() -> CacheInfo:
+            known = table()
+            return info_of(counts) if known is None else known.info
+
+        observers.cached(read)
 
     @property
     def info(self) -> CacheInfo:

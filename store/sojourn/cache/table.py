@@ -8,14 +8,14 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from itertools import islice
 from typing import Any, Final
 
 from sojourn.cache.clock import CLOCK, WHICH, RedisClock
 from sojourn.cache.settings import Cache, CacheInfo
 
-__all__ = ["ID_LENGTH", "Entry", "Table"]
+__all__ = ["ID_LENGTH", "Counts", "Entry", "Table", "info_of"]
 
 NEVER: Final = float("-inf")
 ID_LENGTH: Final = 36
@@ -44,15 +44,25 @@ class Entry:
     """Which use of it is the one by which it has its place in the queue."""
 
 
-@dataclass
-class _Counts:
+@dataclass(slots=True)
+class Counts:
+    """What happened; an operation on one of them is atomic where Python has its lock, and else nearly exact."""
+
+    hits: int = 0
     misses: int = 0
     invalidations: int = 0
     evictions: int = 0
     flushes: int = 0
 
 
-@dataclass
+def info_of(
+    counts: Counts, sessions: int = 0, size: int = 0, *, tracking: bool = False, problem: str = ""
+) -> CacheInfo:
+    """What is told of a cache; without more than its counts, of one that is gone."""
+    return CacheInfo(**asdict(counts), sessions=sessions, bytes=size, tracking=tracking, problem=problem)
+
+
+@dataclass(eq=False)
 class Table:
     """Entries by session id.
 
@@ -64,7 +74,7 @@ class Table:
     entries: OrderedDict[str, Entry] = field(default_factory=OrderedDict)
     trusted_until_s: float = NEVER
     """The moment of `CLOCK` up to which all changes are known that were made `max_stale` before."""
-    hits: int = 0
+    counts: Counts = field(default_factory=Counts)
     tracked: set[str] = field(default_factory=set)
     """The beginnings of keys of whose changes Redis tells."""
     problem: str = ""
@@ -76,8 +86,8 @@ class Table:
     def begin_anew(self) -> None:
         """Hold nothing, with a lock that nobody has: in the child of a fork, whose parent goes on with its own."""
         self._lock = threading.Lock()
-        self._counts = _Counts()
-        self.hits = 0
+        for each in fields(self.counts):
+            setattr(self.counts, each.name, 0)
         self._bytes = 0
         # A count of all that ever ended what a read could have found; the last of each session; and the one up to which
         # those are no longer known.
@@ -90,7 +100,7 @@ class Table:
 
     def token(self, prefix: str) -> int | None:
         """What a read notes before it is sent, to be put here later; None: it cannot be."""
-        self._counts.misses += 1
+        self.counts.misses += 1
         token = self._turn  # first: should tracking end and begin again meanwhile, it is an old one
         return token if prefix in self.tracked else None
 
@@ -140,7 +150,7 @@ class Table:
         """Redis tells that these were changed."""
         with self._lock:
             for key in keys:
-                self._counts.invalidations += 1
+                self.counts.invalidations += 1
                 self._end(key[:-ID_LENGTH], key[-ID_LENGTH:])
 
     def end(self, keys: Iterable[str]) -> None:
@@ -192,10 +202,8 @@ class Table:
     def info(self) -> CacheInfo:
         """How it fares."""
         with self._lock:
-            return CacheInfo(
-                self.hits, self._counts.misses, len(self.entries), self._bytes, self._counts.invalidations,
-                self._counts.evictions, self._counts.flushes, self.trusted_until_s > CLOCK(WHICH), self.problem,
-            )  # fmt: skip
+            is_told = self.trusted_until_s > CLOCK(WHICH)
+            return info_of(self.counts, len(self.entries), self._bytes, tracking=is_told, problem=self.problem)
 
     # With the lock
 
@@ -224,7 +232,7 @@ class Table:
         self._bytes = 0
         if self.entries:
             self.entries.clear()
-            self._counts.flushes += 1
+            self.counts.flushes += 1
 
     def _evict(self, but: str) -> None:
         """Let one leave: of the first few in the queue, or more where those were all used, the one used longest ago.
@@ -242,5 +250,5 @@ class Table:
             if len(used) < len(few):
                 break
         leaves, entry = min(looked_at, key=lambda each: each[1].used_s)
-        self._counts.evictions += 1
+        self.counts.evictions += 1
         self._end(entry.prefix, leaves)
