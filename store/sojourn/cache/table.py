@@ -1,6 +1,7 @@
 """The sessions that a near cache holds, and which reads may still be put into it. No input or output happens here.
 
 A read is answered without a lock: it looks an entry up, and holds it against two moments. All else is done under one.
+The handler of a signal may use the store in the middle of that: so no step relies on what a former one found.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from itertools import islice
 from typing import Any, Final
@@ -85,7 +87,7 @@ class Table:
 
     def begin_anew(self) -> None:
         """Hold nothing, with a lock that nobody has: in the child of a fork, whose parent goes on with its own."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         for each in fields(self.counts):
             setattr(self.counts, each.name, 0)
         self._bytes = 0
@@ -222,8 +224,8 @@ class Table:
     def _take(self, session_id: str, prefix: str | None = None) -> None:
         entry = self.entries.get(session_id)
         if entry is not None and (prefix is None or entry.prefix == prefix):
-            del self.entries[session_id]
-            self._bytes -= entry.bytes
+            taken = self.entries.pop(session_id, None)
+            self._bytes -= 0 if taken is None else taken.bytes
 
     def _clear(self) -> None:
         self._turn += 1
@@ -241,14 +243,22 @@ class Table:
         """
         looked_at: list[tuple[str, Entry]] = []
         while len(looked_at) < _MOST_LOOKED_AT:
-            few = [each for each in islice(self.entries.items(), _LOOKED_AT + 1) if each[0] != but][:_LOOKED_AT]
+            few = [each for each in self._first(_LOOKED_AT + 1) if each[0] != but][:_LOOKED_AT]
             looked_at += few
             used = [(session_id, each) for session_id, each in few if each.used_s > each.queued_s]
             for session_id, each in used:
                 each.queued_s = each.used_s
-                self.entries.move_to_end(session_id)
+                with suppress(KeyError):
+                    self.entries.move_to_end(session_id)
             if len(used) < len(few):
                 break
+        if not looked_at:
+            return
         leaves, entry = min(looked_at, key=lambda each: each[1].used_s)
         self.counts.evictions += 1
         self._end(entry.prefix, leaves)
+
+    def _first(self, count: int) -> list[tuple[str, Entry]]:
+        while True:
+            with suppress(RuntimeError):  # the handler of a signal came in between
+                return list(islice(self.entries.items(), count))

@@ -54,19 +54,20 @@ class Tracker:
         _LIVE.add(self)
 
     def _begin_anew(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # the handler of a signal may use the store, too
         self._follower: _Follower | None = None
 
     def want(self, prefix: str) -> None:
         """Have Redis tell of the changes to all keys that begin so, soon."""
         follower = self._follower
-        if (follower is not None and prefix in follower.wanted) or not self._is_able:
+        if (follower is not None and prefix in follower.wanted and follower.is_alive()) or not self._is_able:
             return
         with self._lock:
-            if self._follower is None:
-                self._follower = _Follower(self._settings, self._table)
-                weakref.finalize(self, self._follower.stop).atexit = False
-                self._follower.start()
+            if self._follower is None or not self._follower.is_alive():
+                made = _Follower(self._settings, self._table)
+                weakref.finalize(self, made.stop).atexit = False
+                made.start()
+                self._follower = made
             self._follower.want(prefix)
 
     def close(self) -> None:

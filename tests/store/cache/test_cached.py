@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import signal
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -351,3 +353,34 @@ def test_bounds(open_cached: Open) -> None:
         small.get(each)
     assert 0 < info(small).bytes <= 2_000
     assert info(small).evictions > 0
+
+
+def test_a_signal_handler_may_use_the_store(redis_url: str) -> None:
+    """In the middle of a read or a write through the cache, whatever that is doing."""
+    with SessionStore(redis_url, model=JobSession, cache=Cache(max_sessions=4)) as store:
+        ids = [tracking(store).create().id for _ in range(12)]
+        handled = 0
+
+        def handle(_number: int, _frame: FrameType | None) -> None:
+            nonlocal handled
+            handled += 1
+            for each in ids[handled % 6 :: 3]:
+                store.get(each)
+            if handled % 5 == 0:
+                store.touch(ids[handled % 12])
+            signal.setitimer(signal.ITIMER_REAL, 0.0007)
+
+        before = signal.signal(signal.SIGALRM, handle)
+        signal.setitimer(signal.ITIMER_REAL, 0.0005)
+        try:
+            for turn in range(2_000):
+                assert store.get(ids[turn % 12]).id == ids[turn % 12]
+                if turn % 7 == 0:
+                    store.increment(ids[turn % 12], attempts=1)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        assert handled > 10
+        table: Any = store._shared.near._table  # type: ignore[union-attr]
+        assert info(store).bytes == sum(each.bytes for each in table.entries.values())
+        assert info(store).sessions <= 4
