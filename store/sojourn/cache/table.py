@@ -6,7 +6,6 @@ The handler of a signal may use the store in the middle of that: so no step reli
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from collections.abc import Iterable
 from contextlib import suppress
@@ -15,6 +14,7 @@ from itertools import islice
 from typing import Any, Final
 
 from sojourn.cache.clock import CLOCK, WHICH, RedisClock
+from sojourn.cache.guard import Guard
 from sojourn.cache.settings import Cache, CacheInfo
 
 __all__ = ["ID_LENGTH", "Counts", "Entry", "Table", "info_of"]
@@ -87,7 +87,7 @@ class Table:
 
     def begin_anew(self) -> None:
         """Hold nothing, with a lock that nobody has: in the child of a fork, whose parent goes on with its own."""
-        self._lock = threading.RLock()
+        self._lock = Guard(self._recount)
         for each in fields(self.counts):
             setattr(self.counts, each.name, 0)
         self._bytes = 0
@@ -257,6 +257,9 @@ class Table:
         leaves, entry = min(looked_at, key=lambda each: each[1].used_s)
         self.counts.evictions += 1
         self._end(entry.prefix, leaves)
+
+    def _recount(self) -> None:
+        self._bytes = sum(each.bytes for _, each in self._first(len(self.entries)))
 
     def _first(self, count: int) -> list[tuple[str, Entry]]:
         while True:
