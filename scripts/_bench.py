@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 import bench_archive
+import bench_cache
 import bench_calls
 import bench_cleanup
 import bench_expiry
@@ -48,6 +49,9 @@ def main() -> int:
             results["tenancy"] = tenancy(url, options)
         if "telemetry" in options.parts:
             results["telemetry"] = telemetry(url, options)
+        if "cache" in options.parts:
+            results["cache"] = bench_cache.run(url, options.rounds)
+            show_cache(results["cache"])
         if "memory" in options.parts:
             results["memory"] = bench_memory.run(url)
             show_memory(results["memory"])
@@ -69,7 +73,7 @@ def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument(
-        "parts", nargs="*", help="calls, tenancy, telemetry, memory, expiry, cleanup, archive; all if none"
+        "parts", nargs="*", help="calls, tenancy, telemetry, cache, memory, expiry, cleanup, archive; all if none"
     )
     parser.add_argument("--server", action="store_true", help="instead of all that, what each script costs Redis")
     parser.add_argument("--rounds", type=int, default=9, help="rounds of each side (default: 9)")
@@ -82,7 +86,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--redis", metavar="PATH", help="redis-server to use (default: on PATH, else the embedded one)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
     options = parser.parse_args()
-    known = {"calls", "tenancy", "telemetry", "memory", "expiry", "cleanup", "archive"}
+    known = {"calls", "tenancy", "telemetry", "cache", "memory", "expiry", "cleanup", "archive"}
     if options.server and options.parts:
         parser.error("--server is measured alone")
     options.parts = set(options.parts) or (set() if options.server else known)
@@ -165,6 +169,21 @@ def show_server(rows: list[dict[str, Any]]) -> None:
     longer = [row["name"] for row in rows if row["largest_us"] > bench_server.LONGEST_US]
     told = ", ".join(longer) or "none"
     console.print(f"longer than {bench_server.LONGEST_US / 1000:g} ms: {told}")
+
+
+def show_cache(found: dict[str, Any]) -> None:
+    """Print what a near cache gives and costs."""
+    table = Table("near cache", "by CPU time", "by the clock")
+    for name, each in found["hits_per_s"].items():
+        table.add_row(f"hits/s, {name}", f"{each['process']:,.0f}", f"{each['wall']:,.0f}")
+    console.print(table)
+    lag = found["staleness_us"]
+    console.print(f"a change is known after {lag['p50']:.0f} us, at the 99th percentile {lag['p99']:.0f} us")
+    table = Table("caches that listen", "update us", "server us", "ratio")
+    for row in found["writers"]:
+        ratio = row["server_us"] / found["writers"][0]["server_us"]
+        table.add_row(f"{row['listeners']:.0f}", f"{row['update_us']:.0f}", f"{row['server_us']:.0f}", f"{ratio:.2f}")
+    console.print(table)
 
 
 def show_memory(found: dict[str, float]) -> None:
