@@ -13,7 +13,8 @@ from typing import Any, Final, TypeVar
 from sojourn.archive import source
 from sojourn.archive.audit.events import Audited, audited
 from sojourn.archive.exact import embeddable_entries
-from sojourn.archive.rows import ARCHIVED, KEEP, Damage, entry_row, event_row, session_row
+from sojourn.archive.records import session_row
+from sojourn.archive.rows import ARCHIVED, KEEP, Damage, entry_row, event_row
 from sojourn.codec import Models
 from sojourn.errors import SessionCorrupt, SojournError
 from sojourn.keys import Homes, PartitionKeys, TenantKeys, parse_member

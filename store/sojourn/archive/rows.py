@@ -8,8 +8,8 @@ from datetime import UTC
 from functools import lru_cache
 from typing import Any, Final
 
-from sojourn.archive.exact import as_jsonb, embeddable_fields, from_jsonb, quote, survives
-from sojourn.codec import Codec, datetime_from
+from sojourn.archive.exact import as_jsonb, from_jsonb, quote, survives
+from sojourn.codec import datetime_from
 from sojourn.events import Event
 
 __all__ = [
@@ -18,12 +18,17 @@ __all__ = [
     "KEEP",
     "Damage",
     "archived_event",
+    "check_text",
+    "check_texts",
     "entry_row",
     "event_row",
     "index_entry",
+    "integer",
+    "moment",
+    "quoted_inside",
     "rows_json",
     "session_key",
-    "session_row",
+    "strings",
 ]
 
 ARCHIVED: Final = "_archived:"
@@ -32,13 +37,12 @@ FIRST: Final = "_first:"
 """Hash fields that begin so tell at which position a log begins in Redis."""
 KEEP: Final = "_keep:"
 """Hash fields that begin so tell how many entries of a bounded log stay in Redis once they are archived."""
-_OF_THIS_REDIS: Final = (ARCHIVED, FIRST)
-"""What belongs to this Redis, not to the record."""
 _NULL: Final = "null"
-_EVENT_TEXTS: Final = (
-    ("tenant", "tenant"), ("session_id", "id"), ("type", "type"), ("kind", "kind"), ("actor", "actor"),
-    ("trace_id", "trace"),
-)  # fmt: skip
+_MS_DIGITS: Final = 13
+"""Of a time in milliseconds, from 2001 to 2286."""
+_SEPARATOR: Final = "\x7f"
+"""JSON leaves it as it is."""
+_EVENT_TEXTS: Final = ("tenant", "id", "type", "kind", "actor", "trace")
 _encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -58,50 +62,6 @@ def rows_json(rows: Sequence[str]) -> str:
 def session_key(tenant: str, session_id: str) -> str:
     """The row that names a session."""
     return f'{{"tenant":{quote(tenant)},"id":"{session_id}"}}'
-
-
-def session_row(stored: Mapping[str, str], tenant: str, session_id: str, codec: Codec[Any]) -> str:
-    """A session's row from its hash.
-
-    Raises:
-        Damage: a field that every record has is missing or malformed, or text is no valid Unicode or holds a NUL.
-    """
-    if stored.get("id") != session_id or stored.get("tenant") != tenant:
-        raise Damage("id" if stored.get("id") != session_id else "tenant")
-    _check_texts(stored)
-    plain = dict(stored)
-    lists: dict[str, list[str]] = {}
-    data = []
-    for name in embeddable_fields(codec) & stored.keys():
-        text = stored[name]
-        inside = survives(text)
-        if inside is not None:
-            del plain[name]
-            data.append(f"{quote(name)}:{text}")
-            if inside is not True:
-                lists[name] = [each for each in inside if isinstance(each, str)]
-    if "_logs" in stored:
-        plain = {name: text for name, text in plain.items() if not name.startswith(_OF_THIS_REDIS)}
-    data.append(_encode(plain)[1:-1])  # never empty: it has the id
-    tags = lists.get("tags")
-    if tags is None:
-        lists["tags"] = tags = _strings(stored.get("tags", "[]"))
-    return (
-        f'{{"tenant":{quote(tenant)},"id":"{session_id}"'
-        f',"kind":{quote(_required(stored, "kind"))},"status":{quote(_required(stored, "status"))}'
-        f',"version":{_integer("version", _required(stored, "version"))}'
-        f',"owner":{_text(stored, "owner")},"client_type":{_text(stored, "client_type")}'
-        f',"end_reason":{_text(stored, "end_reason")},"tags":{_listed(tags)}'
-        f',"indexed":{_listed(_indexed(stored, tenant, lists))}'
-        f',"created_at":{_moment("created_at_ms", _required(stored, "created_at_ms"))}'
-        f',"updated_at":{_moment("updated_at_ms", _required(stored, "updated_at_ms"))}'
-        f',"accessed_at":{_moment("accessed_at_ms", _required(stored, "accessed_at_ms"))}'
-        f',"expires_at":{_moment("expires_at_ms", stored.get("expires_at_ms"))}'
-        f',"ended_at":{_moment("ended_at_ms", stored.get("ended_at_ms"))}'
-        f',"ttl":{_duration("ttl_ms", stored.get("ttl_ms"))}'
-        f',"max_lifetime":{_duration("max_lifetime_ms", stored.get("max_lifetime_ms"))}'
-        f',"data":{{{",".join(data)}}}}}'
-    )
 
 
 def entry_row(tenant: str, session_id: str, log: str, position: int, text: str, *, embed: bool) -> str:
@@ -129,11 +89,13 @@ def event_row(partition: int, stream_id: str, fields: Mapping[str, str]) -> tupl
     at_ms = fields.get("at_ms", "")
     if not (_is_plain(version) and _is_plain(at_ms) and _is_object(changes) and _is_object(before or "")):
         return _odd_event_row(partition, stream_id, fields)
-    told = {name: fields.get(field, "") for name, field in _EVENT_TEXTS}
-    told["id"] = f"{partition:02d}-{stream_id}"
-    _check_texts({**told, "changes": changes, "before": before or ""})
-    return told["id"], (
-        f'{_encode(told)[:-1]},"version":{version},"at":{_told_moment("at_ms", at_ms)}'
+    texts = [fields.get(name, "") for name in _EVENT_TEXTS]
+    check_texts(fields, [*texts, changes, before or ""])
+    tenant, session_id, type_, kind, actor, trace = quoted_inside(texts)
+    event_id = f"{partition:02d}-{stream_id}"
+    return event_id, (
+        f'{{"tenant":"{tenant}","session_id":"{session_id}","id":"{event_id}","type":"{type_}","kind":"{kind}"'
+        f',"actor":"{actor}","trace_id":"{trace}","version":{version},"at":{moment("at_ms", at_ms)}'
         f',"changes":{changes or "{}"},"before":{_NULL if before is None else before or "{}"}}}'
     )
 
@@ -154,7 +116,8 @@ def _odd_event_row(partition: int, stream_id: str, fields: Mapping[str, str]) ->
         "kind": event.kind, "actor": event.actor, "trace_id": event.trace_id,
     }  # fmt: skip
     changes, before = _mapping_text(event.changes), _mapping_text(event.before)
-    _check_texts({**told, "changes": changes, "before": before})
+    told_too = {**told, "changes": changes, "before": before}
+    check_texts(told_too, list(told_too.values()))
     return event.id, (
         f'{_encode(told)[:-1]},"version":{event.version},"at":"{event.at.isoformat()}"'
         f',"changes":{as_jsonb(changes, embed=True)},"before":{as_jsonb(before, embed=True) if before else _NULL}}}'
@@ -177,10 +140,22 @@ def _mapping_text(found: Mapping[str, Any] | None) -> str:
     return _encode(dict(found)) if found else "{}"
 
 
-def _check_texts(texts: Mapping[str, str]) -> None:
-    """The same for all at once: nearly always all are sound."""
+def quoted_inside(texts: Sequence[str]) -> list[str]:
+    """Each text as JSON, without the quotation marks around it."""
+    found = quote(_SEPARATOR.join(texts))[1:-1].split(_SEPARATOR)
+    if len(found) == len(texts):
+        return found
+    return [quote(each)[1:-1] for each in texts]  # one of them has the separator in it
+
+
+def check_texts(texts: Mapping[str, str], used: Sequence[str]) -> None:
+    """Refuse what PostgreSQL cannot hold; `used` are the texts that matter, and nearly always all are sound.
+
+    Raises:
+        Damage: it names the first text of which the name or the value is not sound.
+    """
     try:
-        check_text("", "".join(texts) + "".join(texts.values()))
+        check_text("", "".join(used))
     except Damage:
         for name, text in texts.items():
             check_text(name, name)
@@ -202,38 +177,34 @@ def check_text(name: str, text: str) -> None:
             raise Damage(name) from None
 
 
-def _required(stored: Mapping[str, str], name: str) -> str:
-    text = stored.get(name)
-    if not text:
-        raise Damage(name)
-    return text
+def integer(name: str, text: str) -> int:
+    """The number that a text is.
 
-
-def _integer(name: str, text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < 19):  # fits a bigint
+    Raises:
+        Damage: it is none, or none that PostgreSQL's largest integers hold.
+    """
+    if not (text.isascii() and text.isdecimal() and len(text) < 19):
         raise Damage(name)
     return int(text)
 
 
-def _text(stored: Mapping[str, str], name: str) -> str:
-    text = stored.get(name)
-    return _NULL if text is None else quote(text)
+def moment(name: str, text: str) -> str:
+    """A time in milliseconds, as JSON.
 
-
-def _moment(name: str, text: str | None) -> str:
-    return _NULL if text is None else _told_moment(name, text)
-
-
-@lru_cache(maxsize=1024)  # a record's times are often the same, and those of neighbours too
-def _told_moment(name: str, text: str) -> str:
+    Raises:
+        Damage: it is none.
+    """
+    if len(text) == _MS_DIGITS and text.isascii() and text.isdecimal():
+        return f'"{_second(text[:-3])}.{text[-3:]}+00:00"'
     try:
-        return f'"{datetime_from(_integer(name, text)).isoformat()}"'
+        return f'"{datetime_from(integer(name, text)).isoformat()}"'
     except OverflowError:
         raise Damage(name) from None
 
 
-def _duration(name: str, text: str | None) -> str:
-    return _NULL if text is None else f'"{_integer(name, text)} milliseconds"'
+@lru_cache(maxsize=1024)  # a record's times are often the same, and those of neighbours too
+def _second(text: str) -> str:
+    return datetime_from(int(text) * 1000).isoformat()[:-6]
 
 
 def index_entry(tenant: str, field: str, value: str) -> str:
@@ -241,30 +212,13 @@ def index_entry(tenant: str, field: str, value: str) -> str:
     return f"{tenant}/{field}:{value}"
 
 
-def _indexed(stored: Mapping[str, str], tenant: str, lists: Mapping[str, list[str]]) -> list[str]:
-    """`lists` has the lists that were read already."""
-    found = []
-    for spec in stored.get("_indexes", "").split(","):
-        if spec.endswith("[]"):
-            name = spec[:-2]
-            values = lists[name] if name in lists else _strings(stored.get(name, ""))
-            found += [index_entry(tenant, name, each) for each in values]
-        elif spec and stored.get(spec):
-            found.append(index_entry(tenant, spec, stored[spec]))
-    return found
-
-
-def _strings(text: str) -> list[str]:
+def strings(text: str) -> list[str]:
     """The strings of a JSON array. The columns serve SQL; what cannot be read is still in `data` as it was."""
     try:
         found = json.loads(text)
-        strings = [each for each in found if isinstance(each, str)] if isinstance(found, list) else []
-        for each in strings:
+        inside = [each for each in found if isinstance(each, str)] if isinstance(found, list) else []
+        for each in inside:
             check_text("", each)
     except (ValueError, RecursionError, Damage):
         return []
-    return strings
-
-
-def _listed(strings: Sequence[str]) -> str:
-    return f"[{','.join(map(quote, strings))}]"
+    return inside

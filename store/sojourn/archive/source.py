@@ -205,8 +205,9 @@ def read_events(partition: PartitionKeys, group: str, consumer: str, count: int,
         found = replies[0][0][1] if replies[0] else []
         ids = tuple(stream_id for stream_id, _ in found)
         # Of those that are pending, but trimmed away, only the id is left.
-        entries = tuple((stream_id, pairs(fields)) for stream_id, fields in found if fields is not None)
-        size = sum(sum(map(len, fields)) for _, fields in found if fields is not None)
+        there = [each for each in found if each[1] is not None]
+        entries = tuple((stream_id, dict(zip(fields[::2], fields[1::2], strict=True))) for stream_id, fields in there)
+        size = sum(sum(map(len, fields)) for _, fields in there)
         return Taken(entries, ids, size, len(ids) >= count)
 
     command = ("XREADGROUP", "GROUP", group, consumer, "COUNT", count, "STREAMS", partition.events, after)

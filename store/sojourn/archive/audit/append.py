@@ -16,7 +16,7 @@ from sojourn.archive.audit.chain import Link, microseconds
 from sojourn.archive.audit.events import Audited
 from sojourn.archive.database import Connection, statement
 from sojourn.archive.exact import quote
-from sojourn.archive.rows import rows_json
+from sojourn.archive.rows import quoted_inside, rows_json
 from sojourn.logs import Log
 
 __all__ = ["Appender"]
@@ -80,11 +80,13 @@ class Appender:
         ).computed(tenant)
         self._ends[tenant] = seq, digest
         self.added += 1
-        session = "null" if session_id is None else quote(session_id)
+        name, doer, what, session, trace, event, told = quoted_inside(
+            (tenant, actor, action, session_id or "", trace_id, event_id, detail)
+        )
+        session = "null" if session_id is None else f'"{session}"'
         return (
-            f'{{"tenant":{quote(tenant)},"seq":{seq},"at":"{_text(at)}","recorded_at":"{_text(now)}"'
-            f',"actor":{quote(actor)},"action":{quote(action)},"session_id":{session},"trace_id":{quote(trace_id)}'
-            f',"event_id":{quote(event_id)},"detail":{quote(detail)}'
+            f'{{"tenant":"{name}","seq":{seq},"at":"{_text(at)}","recorded_at":"{_text(now)}","actor":"{doer}"'
+            f',"action":"{what}","session_id":{session},"trace_id":"{trace}","event_id":"{event}","detail":"{told}"'
             f',"previous":"{previous.hex()}","hash":"{digest.hex()}"}}'
         )
 

@@ -48,16 +48,13 @@ class Link(NamedTuple):
             tenant, str(self.seq), str(self.at_us), str(self.recorded_us), self.actor, self.action, self.session_id,
             self.trace_id, self.event_id, self.detail,
         )  # fmt: skip
-        return hashlib.sha256(self.previous + "".join(map(_netstring, texts)).encode()).digest()
+        told = "".join(["-" if each is None else f"{len(each)}:{each}," for each in texts])
+        if not told.isascii():  # then characters are not bytes
+            told = "".join(["-" if each is None else f"{len(each.encode())}:{each}," for each in texts])
+        return hashlib.sha256(self.previous + told.encode()).digest()
 
 
 @lru_cache(maxsize=1024)  # those of neighbours are often the same
 def microseconds(moment: datetime) -> int:
     """Since the epoch."""
     return (moment - _EPOCH) // _MICROSECOND
-
-
-def _netstring(text: str | None) -> str:
-    if text is None:
-        return "-"
-    return f"{len(text) if text.isascii() else len(text.encode())}:{text},"
