@@ -22,6 +22,7 @@ from typing import Final
 import redis
 from rich.console import Console
 
+import _bench_document
 import _bench_results
 import bench_registry
 from bench_registry import Bench, Section
@@ -44,6 +45,8 @@ def main(arguments: list[str]) -> int:
         console.print(_bench_results.comparison(old, results))
     else:
         console.print(_bench_results.summary(results))
+    if options.document:
+        _bench_document.write(_bench_results.Results.read(_bench_document.FIGURES))
     return 0
 
 
@@ -93,6 +96,10 @@ def parse(arguments: list[str], sections: Mapping[str, Section]) -> argparse.Nam
         "--compare", type=Path, metavar="OLD", help="print what differs from the figures in that file; without"
         " sections, those are measured that it has",
     )  # fmt: skip
+    parser.add_argument(
+        "--document", action="store_true", help="write the tables and pictures of docs/performance.md from"
+        " docs/performance.json; alone it measures nothing",
+    )  # fmt: skip
     parser.add_argument("--figures", type=Path, metavar="FILE", help="measure nothing: take the figures from that file")
     options = parser.parse_args(arguments)
     unknown = [name for name in options.sections if name not in sections]
@@ -102,6 +109,8 @@ def parse(arguments: list[str], sections: Mapping[str, Section]) -> argparse.Nam
         if path is not None and not path.is_file():
             parser.error(f"there is no file {path}")
     options.chosen = _chosen(options, list(sections), usual)
+    if options.document and not (options.all or options.sections or options.alone or options.compare):
+        options.figures = options.figures or _bench_document.FIGURES
     return options
 
 

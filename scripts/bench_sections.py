@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import statistics
+from collections.abc import Iterator
 from typing import Any
 
 from rich.table import Table
@@ -15,7 +15,7 @@ import bench_server
 import bench_telemetry
 import bench_tenancy
 from bench_calls import measure, row
-from bench_registry import TIMES_ITS_RATE, Bench, Found, Option, Row, section
+from bench_registry import OF_ITS_TIME, TIMES_ITS_RATE, Bench, Found, Option, Row, section
 
 __all__: list[str] = []
 
@@ -110,17 +110,32 @@ def archive(bench: Bench) -> Found:
 def server(bench: Bench) -> Found:
     """What each script costs Redis."""
     found: list[dict[str, Any]] = bench_server.run(bench.url, min(bench.rounds, 5))
-    table = Table("script", "calls", "typical us", "largest us", "the largest")
+    table = Table("script", "calls", "typical us", "floor us", "ratio", "largest us", "the largest")
     for each in found:
-        largest = f"{each['largest_us']:.0f}" if each["case"] else ""
-        table.add_row(each["name"], str(each["calls"]), f"{each['typical_us']:.0f}", largest, each["case"])
-    for column in table.columns[1:4]:
+        floor = each.get("floor_us")
+        table.add_row(
+            each["name"], str(each["calls"]), f"{each['typical_us']:.0f}", f"{floor:.0f}" if floor else "",
+            f"{each['typical_us'] / floor:.2f}" if floor else "", f"{each['largest_us']:.0f}" if each["case"] else "",
+            each["case"],
+        )  # fmt: skip
+    for column in table.columns[1:6]:
         column.justify = "right"
+    return Found([*_against_floors(found), _longest(found)], found, [table])
+
+
+def _against_floors(found: list[dict[str, Any]]) -> Iterator[Row]:
+    """A row for each script of which it was measured what its commands cost without it."""
+    for each in found:
+        if each.get("floor_us"):
+            yield Row(
+                f"server CPU of {each['name']}", "the same commands in MULTI/EXEC",
+                [each["typical_us"] / each["floor_us"]], OF_ITS_TIME, at_most=2.0,
+                details={"ours, us": each["typical_us"], "bare, us": each["floor_us"]},
+            )  # fmt: skip
+
+
+def _longest(found: list[dict[str, Any]]) -> Row:
     longest = max(found, key=lambda each: max(each["largest_us"], each["typical_us"]))
     took_ms = max(longest["largest_us"], longest["typical_us"]) / 1000
-    rows = [
-        Row("longest call of any script, at any size", f"{longest['name']}: {longest['case']}", [took_ms], "ms",
-            at_most=bench_server.LONGEST_US / 1000),
-    ]  # fmt: skip
-    typical = statistics.median(each["typical_us"] for each in found if each["calls"])
-    return Found(rows, found, [table, f"median of the scripts' typical times: {typical:.0f} us"])
+    return Row("longest call of any script, at any size", f"{longest['name']}: {longest['case']}", [took_ms], "ms",
+               at_most=bench_server.LONGEST_US / 1000)  # fmt: skip
