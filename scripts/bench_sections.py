@@ -1,0 +1,126 @@
+"""The sections whose modules tell figures, and leave to others what they are held against."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+from rich.table import Table
+
+import bench_archive
+import bench_cleanup
+import bench_expiry
+import bench_memory
+import bench_server
+import bench_telemetry
+import bench_tenancy
+from bench_calls import measure, row
+from bench_registry import TIMES_ITS_RATE, Bench, Found, Option, Row, section
+
+__all__: list[str] = []
+
+
+@section("tenancy")
+def tenancy(bench: Bench) -> Found:
+    """What limits, tokens and secrets add to a call."""
+    pairs = bench_tenancy.pairs(bench.url)
+    return Found([row(measure(pair, bench.rounds, bench.calls), "the same without") for pair in pairs])
+
+
+@section("telemetry")
+def telemetry(bench: Bench) -> Found:
+    """What observers add to a call."""
+    pairs = bench_telemetry.pairs(bench.url)
+    return Found([row(measure(pair, bench.rounds, bench.calls), "the same without") for pair in pairs])
+
+
+@section("memory")
+def memory(bench: Bench) -> Found:
+    """What a session takes of Redis's memory."""
+    found = bench_memory.run(bench.url)
+    table = Table("memory", "bytes per session", "times the bare hash")
+    for name, value in found.items():
+        table.add_row(name, f"{value:.0f}", f"{value / found['bare hash']:.2f}")
+    packed = ", hash-max-listpack-value 1024"
+    whole = found[f"session with lease and indexes{packed}"] + found[f"its event, until read{packed}"]
+    bare = found[f"bare hash{packed}"]
+    details = {"ours, bytes": whole, "bare, bytes": bare}
+    rows = [
+        Row("memory: 20 fields and 1 KB, all indexes, lease, event", "the bare hash as a listpack", [whole / bare],
+            "times its bytes", at_most=1.7, details=details),
+    ]  # fmt: skip
+    return Found(rows, found, [table])
+
+
+@section(
+    "expiry",
+    Option("live", 200_000, "live sessions while others expire"),
+    Option("due", 2_000, "sessions that expire"),
+    Option("over", 10.0, "seconds over which they do"),
+    Option("at-once", 10_000, "sessions that expire at once"),
+)
+def expiry(bench: Bench) -> Found:
+    """How late a worker claims sessions whose deadline has passed."""
+    live, due, at_once = int(bench.options.live), int(bench.options.due), int(bench.options.at_once)
+    found = bench_expiry.run(bench.url, live, due, bench.options.over)
+    burst = bench_expiry.run(bench.url, 0, at_once, 0.0)
+    table = Table("expiry", "spread", "at once")
+    for name, value in found.items():
+        table.add_row(name, f"{value:g}", f"{burst[name]:g}")
+    spread, among = f"{due:,} due over {bench.options.over:g} s", f"{live:,} live"
+    rows = [
+        Row(f"expiry lag, p99, {spread}", among, [found["p99 lag, ms"]], "ms", at_most=25),
+        Row(f"claimed, {spread}", among, [100 * found["claimed"] / due], "%", at_least=100),
+        Row(f"expiry lag, longest, {at_once:,} due at once", "-", [burst["longest lag, ms"]], "ms", at_most=300),
+        Row(f"claimed, {at_once:,} due at once", "-", [100 * burst["claimed"] / at_once], "%", at_least=100),
+    ]
+    return Found(rows, {"spread": found, "at once": burst}, [table])
+
+
+@section("cleanup", Option("inactive", 1_000, "sessions that are cleaned up"))
+def cleanup(bench: Bench) -> Found:
+    """How long cleaning up takes, and how much longer others wait meanwhile."""
+    found = bench_cleanup.run(bench.url, int(bench.options.inactive), bench.rounds)
+    rows = [
+        Row(
+            f"p99 of another client, during cleanup of {found['sessions']:,} {case}", "its p99 otherwise",
+            found[case]["ratios"], details={"cleanup, s": found[case]["s"], "idle p99, us": found[case]["idle_p99_us"]},
+        )
+        for case in bench_cleanup.CASES
+    ]  # fmt: skip
+    return Found(rows, found)
+
+
+@section("archive", Option("dirty", 10_000, "sessions that are archived"))
+def archive(bench: Bench) -> Found:
+    """How fast sessions and their events come into the archive."""
+    found = bench_archive.run(bench.url, int(bench.options.dirty), bench.rounds)
+    rows = []
+    for case in ("new", "newer"):
+        each = found[case]
+        details = {"ours, rows/s": each["archive_rows_per_s"], "bare, rows/s": each["bare_rows_per_s"]}
+        rows.append(
+            Row(f"archive, {case} rows, end to end", "bare COPY and guarded upsert of the same rows",
+                [1 / ratio for ratio in each["ratios"]], TIMES_ITS_RATE, at_least=0.6, details=details)
+        )  # fmt: skip
+    return Found(rows, found)
+
+
+@section("server", alone=True)
+def server(bench: Bench) -> Found:
+    """What each script costs Redis."""
+    found: list[dict[str, Any]] = bench_server.run(bench.url, min(bench.rounds, 5))
+    table = Table("script", "calls", "typical us", "largest us", "the largest")
+    for each in found:
+        largest = f"{each['largest_us']:.0f}" if each["case"] else ""
+        table.add_row(each["name"], str(each["calls"]), f"{each['typical_us']:.0f}", largest, each["case"])
+    for column in table.columns[1:4]:
+        column.justify = "right"
+    longest = max(found, key=lambda each: max(each["largest_us"], each["typical_us"]))
+    took_ms = max(longest["largest_us"], longest["typical_us"]) / 1000
+    rows = [
+        Row("longest call of any script, at any size", f"{longest['name']}: {longest['case']}", [took_ms], "ms",
+            at_most=bench_server.LONGEST_US / 1000),
+    ]  # fmt: skip
+    typical = statistics.median(each["typical_us"] for each in found if each["calls"])
+    return Found(rows, found, [table, f"median of the scripts' typical times: {typical:.0f} us"])
