@@ -40,7 +40,7 @@ ASKED: Final = {
 
 
 class BenchSession(Session, kind="bench"):
-    """A session that is stored as a hash of 20 fields and about 1 KB."""
+    """A session that is stored as a hash of 20 fields with 1,024 bytes of values."""
 
     region: Annotated[str, Indexed()] = "eu"
     step: int = 0
@@ -56,8 +56,8 @@ FIELDS: dict[str, Any] = {
     "metadata": {"plan": "free", "limits": {"calls": 100, "bytes": 4096}, "flags": [1, 2, 3]},
     "region": "eu-west-1",
     "step": 1,
-    "notes": "n" * 60,
-    "detail": "d" * 60,
+    "notes": "n" * 395,
+    "detail": "d" * 395,
 }
 CHANGES: dict[str, Any] = {"owner": "grace", "region": "us-east-1", "step": 2}
 

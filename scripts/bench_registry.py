@@ -109,10 +109,10 @@ class Found:
 
 @dataclass(frozen=True)
 class Option:
-    """A number that a section can be told on the command line."""
+    """A number, or the name of a file, that a section can be told on the command line."""
 
     name: str
-    default: float
+    default: float | str
     help: str
 
 
