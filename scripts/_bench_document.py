@@ -170,6 +170,7 @@ def _scripts(results: Results) -> str:
             number(each["largest_us"] / 1000) if each["case"] else "", each["case"],
         )
         for each in sorted(results["server"].detail, key=lambda each: str(each["name"]))
+        if each["typical_us"] or each["case"]
     ]  # fmt: skip
     titles = ("script", "typical, µs", "its commands in MULTI, µs", "ratio", "largest, ms", "the largest")
     return _table(titles, lines, 1)

@@ -74,9 +74,11 @@ class Pair:
     per_call: int = 1
 
 
-def row(found: dict[str, Any], against: str, at_most: float | None = None) -> Row:
-    """What `measure` found, as a row."""
-    details = {"ours, us": found["ours_us"], "bare, us": found["bare_us"]}
+def row(
+    found: dict[str, Any], against: str, at_most: float | None = None, names: tuple[str, str] = ("ours", "bare")
+) -> Row:
+    """What `measure` found, as a row; `names` are those of the two sides."""
+    details = {f"{names[0]}, us": found["ours_us"], f"{names[1]}, us": found["bare_us"]}
     return Row(found["name"], against, found["ratios"], at_most=at_most, details=details)
 
 

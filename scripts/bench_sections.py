@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 
 import bench_archive
+import bench_cache
 import bench_cleanup
 import bench_expiry
 import bench_memory
@@ -19,19 +20,41 @@ from bench_registry import OF_ITS_TIME, TIMES_ITS_RATE, Bench, Found, Option, Ro
 
 __all__: list[str] = []
 
+WITH = ("with", "without")
+
 
 @section("tenancy")
 def tenancy(bench: Bench) -> Found:
     """What limits, tokens and secrets add to a call."""
     pairs = bench_tenancy.pairs(bench.url)
-    return Found([row(measure(pair, bench.rounds, bench.calls), "the same without") for pair in pairs])
+    return Found([row(measure(pair, bench.rounds, bench.calls), "the same without", names=WITH) for pair in pairs])
 
 
 @section("telemetry")
 def telemetry(bench: Bench) -> Found:
     """What observers add to a call."""
     pairs = bench_telemetry.pairs(bench.url)
-    return Found([row(measure(pair, bench.rounds, bench.calls), "the same without") for pair in pairs])
+    return Found([row(measure(pair, bench.rounds, bench.calls), "the same without", names=WITH) for pair in pairs])
+
+
+@section("cache")
+def cache(bench: Bench) -> Found:
+    """How fast a near cache answers, how old that is, and what it costs those who write."""
+    found = bench_cache.run(bench.url, bench.rounds)
+    hits, lag_us, writers = found["hits_per_s"], found["staleness_us"], found["writers"]
+    rows = [
+        Row("cached get, one process", "-", [hits["sync"]["wall"]], "/s", at_least=1e6),
+        Row("cached get, one process, asynchronous", "-", [hits["async"]["wall"]], "/s"),
+        Row("until a cache knows of a change, p99", "-", [lag_us["p99"] / 1000], "ms", at_most=1.0,
+            details={"median, ms": lag_us["p50"] / 1000}),
+        *(
+            Row(f"update while {each['listeners']:.0f} caches listen", "while none does",
+                [each["server_us"] / writers[0]["server_us"]], "times Redis's CPU",
+                details={"ours, us": each["server_us"], "bare, us": writers[0]["server_us"]})
+            for each in writers if each["listeners"]
+        ),
+    ]  # fmt: skip
+    return Found(rows, found)
 
 
 @section("memory")

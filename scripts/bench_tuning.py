@@ -21,6 +21,7 @@ from sojourn.settings import Settings
 __all__ = ["run"]
 
 SESSIONS: Final = 1_000
+NAMES: Final = ("this", "that")
 BATCHES: Final = (10, 100, 500)
 
 
@@ -56,7 +57,7 @@ def run(bench: Bench) -> Found:
             (Pair("get, hash-max-listpack-value 1024", some, tcp.get, some_packed, packed.get), shorter),
             (Pair("update, hash-max-listpack-value 1024", some, _update(tcp), some_packed, _update(packed)), shorter),
         ]
-        rows = [row(measure(pair, bench.rounds, bench.calls), against) for pair, against in pairs]
+        rows = [row(measure(pair, bench.rounds, bench.calls), against, names=NAMES) for pair, against in pairs]
         rows += [_batched(tcp, some, size, bench) for size in BATCHES]
     return Found(rows)
 
@@ -79,4 +80,4 @@ def _batched(store: SessionStore[BenchSession], some: Callable[[int], list[Any]]
         return [some(size) for _ in range(count)]
 
     pair = Pair(f"get_many of {size}, a session", batches, each_alone, batches, store.get_many, size)
-    return row(measure(pair, bench.rounds, bench.calls), "as many gets, one after the other")
+    return row(measure(pair, bench.rounds, bench.calls), "as many gets, one after the other", names=NAMES)

@@ -81,15 +81,15 @@ class StoreOpener:
 
     def __call__(self, model: type[Session] = Session, *, url: str = "", **settings: Any) -> SessionStore[Any]:
         """Open a store of `model` with these settings, typed as the synchronous one that it behaves like."""
-        actor, trace_id = settings.pop("actor", ""), settings.pop("trace_id", "")
+        given = {name: settings.pop(name) for name in ("actor", "trace_id", "observers", "cache") if name in settings}
         chosen = Settings(redis_url=url or self.url, **settings)
         if self.confined and not url:
             chosen = _confined(chosen)
         store: Any
         if self._loop is None:
-            store = SessionStore(model=model, settings=chosen, actor=actor, trace_id=trace_id)
+            store = SessionStore(model=model, settings=chosen, **given)
         else:
-            twin = AsyncSessionStore(model=model, settings=chosen, actor=actor, trace_id=trace_id)
+            twin = AsyncSessionStore(model=model, settings=chosen, **given)
             store = Blocking(twin, self._loop)
         self._stores.append(store)
         return cast("SessionStore[Any]", store)

@@ -9,6 +9,7 @@ Example:
 
 from sojourn import errors
 from sojourn.aio import AsyncSessionStore
+from sojourn.cache import Cache, CacheInfo
 from sojourn.cleanup import CleanupFailure, CleanupReport, CleanupScheduler, DueReport
 from sojourn.client import SessionStore
 from sojourn.counts import Histogram
@@ -50,6 +51,8 @@ __all__ = [
     "AsyncMcpCalls",
     "AsyncSessionStore",
     "AsyncTokens",
+    "Cache",
+    "CacheInfo",
     "CleanupFailure",
     "CleanupReport",
     "CleanupScheduler",

@@ -11,6 +11,9 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
+from sojourn.cache.near import Near
+from sojourn.cache.settings import Cache
+from sojourn.cache.transports import AsyncNearTransport
 from sojourn.cleanup.report import CleanupReport, DueReport, Progress
 from sojourn.cleanup.run import BATCH
 from sojourn.cleanup.runners import TaskRunner
@@ -72,19 +75,24 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
     def __init__(
         self: AsyncSessionStore[Session], url: str | None = None, *, tenant: str | None = None,
         settings: Settings | None = None, actor: str = "", trace_id: str = "", observers: Iterable[Observer] = (),
+        cache: Cache | None = None,
     ) -> None: ...  # fmt: skip
 
     @overload
     def __init__(
         self, url: str | None = None, *, model: type[S], tenant: str | None = None,
         settings: Settings | None = None, actor: str = "", trace_id: str = "", observers: Iterable[Observer] = (),
+        cache: Cache | None = None,
     ) -> None: ...  # fmt: skip
 
     def __init__(
         self, url: str | None = None, *, model: Any = Session, tenant: str | None = None,
         settings: Settings | None = None, actor: str = "", trace_id: str = "", observers: Iterable[Observer] = (),
+        cache: Cache | None = None,
     ) -> None:  # fmt: skip
-        super().__init__(url, model, tenant, settings, actor, trace_id, AsyncTransport, observers)
+        near = None if cache is None else Near(cache)
+        transport = AsyncTransport if near is None else partial(AsyncNearTransport, near)
+        super().__init__(url, model, tenant, settings, actor, trace_id, transport, observers, near)
 
     # One session
 
@@ -96,6 +104,9 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
 
     async def get(self, session_id: str) -> S:
         """See `SessionStore.get`."""
+        hit = self._hit
+        if hit is not None and (found := hit(session_id)) is not None:
+            return found  # type: ignore[no-any-return]
         return await self._run(lambda: self._get(session_id))
 
     async def update(self, session_id: str, /, *, version: int | None = None, **changes: Any) -> S:
@@ -104,7 +115,7 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
 
     async def mutate(self, session_id: str, change: Callable[[S], Mapping[str, Any]]) -> S:
         """See `SessionStore.mutate`."""
-        return await self._drive(lambda: self._mutate(session_id, change))
+        return await self._drive(lambda: self._noting(self._mutate(session_id, change)))
 
     @asynccontextmanager
     async def editing(self, session_id: str) -> AsyncIterator[Draft]:
@@ -215,8 +226,8 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
             created_after=created_after, created_before=created_before, where=where,
         )  # fmt: skip
         return await self._drive(
-            lambda: self._settled(
-                lambda: listing.list_flow(self._context, self._codec, wanted, predicate, limit, cursor)
+            lambda: self._noting(
+                self._settled(lambda: listing.list_flow(self._context, self._codec, wanted, predicate, limit, cursor))
             )
         )
 

@@ -11,6 +11,9 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
+from sojourn.cache.near import Near
+from sojourn.cache.settings import Cache
+from sojourn.cache.transports import NearTransport
 from sojourn.cleanup.report import CleanupReport, DueReport, Progress
 from sojourn.cleanup.run import BATCH
 from sojourn.cleanup.runners import ThreadRunner
@@ -74,6 +77,7 @@ class SessionStore(Facade[S, Transport]):
         actor: who acts, for the events.
         trace_id: in which trace, for the events.
         observers: who is told of each call; see `sojourn.telemetry`.
+        cache: keep sessions that were read in this process, for as long as nobody changes them; None: read each time.
 
     Raises:
         SettingsError: the settings are no good.
@@ -90,19 +94,24 @@ class SessionStore(Facade[S, Transport]):
     def __init__(
         self: SessionStore[Session], url: str | None = None, *, tenant: str | None = None,
         settings: Settings | None = None, actor: str = "", trace_id: str = "", observers: Iterable[Observer] = (),
+        cache: Cache | None = None,
     ) -> None: ...  # fmt: skip
 
     @overload
     def __init__(
         self, url: str | None = None, *, model: type[S], tenant: str | None = None,
         settings: Settings | None = None, actor: str = "", trace_id: str = "", observers: Iterable[Observer] = (),
+        cache: Cache | None = None,
     ) -> None: ...  # fmt: skip
 
     def __init__(
         self, url: str | None = None, *, model: Any = Session, tenant: str | None = None,
         settings: Settings | None = None, actor: str = "", trace_id: str = "", observers: Iterable[Observer] = (),
+        cache: Cache | None = None,
     ) -> None:  # fmt: skip
-        super().__init__(url, model, tenant, settings, actor, trace_id, Transport, observers)
+        near = None if cache is None else Near(cache)
+        transport = Transport if near is None else partial(NearTransport, near)
+        super().__init__(url, model, tenant, settings, actor, trace_id, transport, observers, near)
 
     # One session
 
@@ -137,6 +146,9 @@ class SessionStore(Facade[S, Transport]):
             >>> store.get(session.id).status  # doctest: +SKIP
             <Status.PENDING: 'pending'>
         """
+        hit = self._hit
+        if hit is not None and (found := hit(session_id)) is not None:
+            return found  # type: ignore[no-any-return]
         return self._run(lambda: self._get(session_id))
 
     def update(self, session_id: str, /, *, version: int | None = None, **changes: Any) -> S:
@@ -168,7 +180,7 @@ class SessionStore(Facade[S, Transport]):
         Example:
             >>> store.mutate(session.id, lambda s: {"tags": (*s.tags, "seen")})  # doctest: +SKIP
         """
-        return self._drive(lambda: self._mutate(session_id, change))
+        return self._drive(lambda: self._noting(self._mutate(session_id, change)))
 
     @contextmanager
     def editing(self, session_id: str) -> Iterator[Draft]:
@@ -392,8 +404,8 @@ class SessionStore(Facade[S, Transport]):
             created_after=created_after, created_before=created_before, where=where,
         )  # fmt: skip
         return self._drive(
-            lambda: self._settled(
-                lambda: listing.list_flow(self._context, self._codec, wanted, predicate, limit, cursor)
+            lambda: self._noting(
+                self._settled(lambda: listing.list_flow(self._context, self._codec, wanted, predicate, limit, cursor))
             )
         )
 

@@ -12,6 +12,8 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Final, Generic, Self, TypeVar
 
+from sojourn.cache.near import Near
+from sojourn.cache.settings import CacheInfo
 from sojourn.cleanup.report import CleanupReport, DueReport, Progress, Tally
 from sojourn.cleanup.run import Run, inactive_sessions
 from sojourn.cleanup.runners import Runner, check_none_runs, check_timeout
@@ -114,6 +116,8 @@ class Shared(Generic[T]):
     paces: dict[str, quotas.Pace] = field(default_factory=dict)
     homes: dict[str, _Known] = field(default_factory=dict)
     """Where tenants' keys are, as far as that was asked."""
+    near: Near | None = None
+    """The near cache; None: there is none."""
     observers: Observers | None = None
     """Who is told of each call; None: nobody."""
     cleaners: dict[str, Any] = field(default_factory=dict)
@@ -140,6 +144,8 @@ class Facade(Generic[S, T]):
     _shared: Shared[T]
     _opened_at: int | None = None
     """The count of moves for which `_opening` was gone through."""
+    _hit: Callable[[str], Any] | None = None
+    """What the near cache has of a session id; None where there is no cache."""
 
     def __init__(
         self,
@@ -151,6 +157,7 @@ class Facade(Generic[S, T]):
         trace_id: str,
         transport: Callable[[Settings], T],
         observers: Iterable[Observer],
+        near: Near | None,
     ) -> None:
         given: object = url  # whoever does without a type checker passes settings first
         if isinstance(given, Settings) or not (settings is None or isinstance(settings, Settings)):
@@ -166,13 +173,15 @@ class Facade(Generic[S, T]):
             settings.load_models(model), actor=actor or settings.actor, trace=trace_id or settings.trace_id
         )
         self._context = context if tenant is None else context.of(TenantKeys.of(tenant, settings.partitions))
-        self._shared = Shared(transport(settings))
+        self._shared = Shared(transport(settings), near=near)
         observers = at_most(observers, _OBSERVERS, "observers")
         if settings.operation_metrics and not any(isinstance(each, ToRedis) for each in observers):
             observers.append(ToRedis(settings))
         if observers:
             self._shared.observers = Observers(observers, settings)
             self._context = replace(self._context, current_trace=self._shared.observers.trace_id)
+            if near is not None:
+                near.tell(self._shared.observers)
 
     @property
     def tenant(self) -> str:
@@ -246,7 +255,39 @@ class Facade(Generic[S, T]):
     def _view(self, context: Context) -> Self:
         view = copy.copy(self)
         view._context = context  # noqa: SLF001
+        view._look_near()  # noqa: SLF001
         return view
+
+    # The near cache
+
+    @property
+    def cache(self) -> CacheInfo | None:
+        """How the near cache of the store and all its views fares; None: it has none.
+
+        Example:
+            >>> store.cache.hit_rate  # doctest: +SKIP
+            0.98
+        """
+        near = self._shared.near
+        return None if near is None else near.info
+
+    def _look_near(self) -> None:
+        """Look where this view's sessions are, for its owner."""
+        shared = self._shared
+        self._hit = None if shared.near is None else shared.near.reader(self._context, shared.observers)
+
+    def _seeing(self, operation: Operation[S]) -> Operation[S]:
+        """A read by other ways than through the cache, which then has nothing older."""
+        near = self._shared.near
+        return operation if near is None else near.seeing(self._context, operation)
+
+    def _noting(self, flow: Generator[Any, Any, R]) -> Generator[Any, Any, R]:
+        """The same for a flow that ends with a session or a page of them."""
+        found = yield from flow
+        near = self._shared.near
+        if near is not None:
+            near.seen(self._context, [found] if isinstance(found, Session) else getattr(found, "sessions", ()))
+        return found
 
     # What the methods of the stores execute
 
@@ -277,6 +318,7 @@ class Facade(Generic[S, T]):
             yield quotas.begin(self._context, self.settings.tenant_limits)
             shared.begun.add(self.tenant)
         self._opened_at = moves
+        self._look_near()
 
     def _relocated(
         self, error: SojournError | None = None, looked_in: TenantKeys | None = None
@@ -325,7 +367,9 @@ class Facade(Generic[S, T]):
         return replace(operation, parse=parse)
 
     def _get(self, session_id: str) -> Operation[S]:
-        return self._paced(read.get(self._context, self.model, session_id), session_id)
+        operation = self._paced(read.get(self._context, self.model, session_id), session_id)
+        near = self._shared.near
+        return operation if near is None or not self._ready else near.loading(self._context, operation, session_id)
 
     def _paced(self, operation: Operation[R], session_id: str) -> Operation[R]:
         """A read, counted where the tenant has a rate of operations."""
@@ -376,6 +420,7 @@ class Facade(Generic[S, T]):
         pace, now_s = self._pace, time.monotonic()
         operation = token_operations.verify(self._context, self.model, token, fingerprint, counts=pace.counts)
         operation = quotas.paced(self._context, operation, "-", pace, now_s, spends=False)
+        operation = self._seeing(operation)
         known = self._shared.homes.get(self._context.keys.tenant)
         return operation if known is not None and known.is_fresh_at(now_s) else self._locating(operation)
 

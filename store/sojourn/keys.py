@@ -370,7 +370,8 @@ class TenantKeys:
         return f"{self.partition.prefix}{self.tenant}:"
 
     @cached_property
-    def _session_prefix(self) -> str:
+    def sessions(self) -> str:
+        """What the keys of all records begin with."""
         return self.prefix + "session:"
 
     @cached_property
@@ -417,7 +418,7 @@ class TenantKeys:
 
     def session(self, session_id: str) -> str:
         """The record."""
-        return self._session_prefix + session_id
+        return self.sessions + session_id
 
     def lease(self, session_id: str) -> str:
         """The key whose expiry tells that the session's deadline has passed."""

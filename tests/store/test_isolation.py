@@ -67,7 +67,8 @@ ON_MANY = {
 }  # fmt: skip
 """Those that do not; each has a test below."""
 OF_NOBODY = {
-    "acting", "owned_by", "close", "for_tenant", "model", "tenant", "cleanup_scheduler", "stop_cleanup_scheduler",
+    "acting", "cache", "owned_by", "close", "for_tenant", "model", "tenant", "cleanup_scheduler",
+    "stop_cleanup_scheduler",
 }  # fmt: skip
 
 

@@ -25,8 +25,11 @@ __all__ = ["acl"]
 @click.option("--apply", is_flag=True, help="Set the user, and give the tenant its own partition if it has none.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from stdin, instead of making one.")
 @click.option("--rewrite", is_flag=True, help="Have Redis keep the user in its configuration file.")
+@click.option("--caches", is_flag=True, help="Allow near caches, and with them to see the names of others' keys.")
 @pass_state
-def acl(state: State, name: str, user: str | None, apply: bool, password_stdin: bool, rewrite: bool) -> None:
+def acl(
+    state: State, name: str, user: str | None, apply: bool, password_stdin: bool, rewrite: bool, caches: bool
+) -> None:
     """Print the rule that confines a Redis user to a tenant.
 
     To its keys, and to the commands that clients need. With --apply the user is set. A password that was made for it is
@@ -37,7 +40,7 @@ def acl(state: State, name: str, user: str | None, apply: bool, password_stdin: 
     if not apply:
         if password_stdin or rewrite:
             raise click.UsageError("--password-stdin and --rewrite go with --apply", click.get_current_context())
-        found = tenants.confinement(state.settings, name, user=user)
+        found = tenants.confinement(state.settings, name, user=user, caches=caches)
         tell(state, found.to_json(), lambda: click.echo(plain(found.command)))
         if found.partition is None:
             hint(
@@ -48,7 +51,7 @@ def acl(state: State, name: str, user: str | None, apply: bool, password_stdin: 
         return
     password = sys.stdin.readline().rstrip("\r\n") if password_stdin else tenants.new_password()
     done = tenants.confine(
-        state.settings, name, user=user, password=password, actor=state.acting.actor, rewrite=rewrite
+        state.settings, name, user=user, password=password, actor=state.acting.actor, rewrite=rewrite, caches=caches
     )
     made = {} if password_stdin else {"password": password}
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from sojourn.cache.settings import CacheInfo
 from sojourn.counts import CALL_BOUNDS_US
 from sojourn.errors import SojournError
 from sojourn.telemetry.observing import Call, Ended, Observer, Outcome
@@ -20,6 +22,9 @@ class Prometheus(Observer):
 
     ``sojourn_client_operations_total{operation,result}`` and ``sojourn_client_operation_duration_seconds{operation}``:
     other names than those that a worker shows for all clients that use `ToRedis`, so that no sum counts a call twice.
+
+    Of near caches, of all stores together: ``sojourn_client_cache_reads_total{result}`` with ``hit`` and ``miss``, and
+    ``…_invalidations_total``, ``…_evictions_total``, ``…_flushes_total``, ``…_sessions``, ``…_bytes``, ``…_tracking``.
 
     Args:
         registry: of prometheus_client; None: its default one.
@@ -46,6 +51,13 @@ class Prometheus(Observer):
             buckets=[each / 1e6 for each in CALL_BOUNDS_US], registry=registry,
         )  # fmt: skip
 
+        self._caches: list[Callable[[], CacheInfo]] = []
+        registry.register(_Caches(self._caches))
+
+    def cached(self, read: Callable[[], CacheInfo]) -> None:
+        """Count what that cache does."""
+        self._caches.append(read)
+
     def started(self, call: Call) -> Ended:
         """Count it when it ends."""
         return partial(self._count, call)
@@ -53,3 +65,35 @@ class Prometheus(Observer):
     def _count(self, call: Call, outcome: Outcome) -> None:
         self._calls.labels(call.operation, outcome.result).inc()
         self._durations.labels(call.operation).observe(outcome.duration_s)
+
+
+class _Caches:
+    """The metrics of near caches, read when they are scraped."""
+
+    def __init__(self, caches: list[Callable[[], CacheInfo]]) -> None:
+        self._caches = caches
+
+    def collect(self) -> Iterator[Any]:
+        if not self._caches:
+            return
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+        found = [read() for read in list(self._caches)]
+        reads = CounterMetricFamily("sojourn_client_cache_reads", "Reads by who answered them.", labels=["result"])
+        reads.add_metric(["hit"], sum(each.hits for each in found))
+        reads.add_metric(["miss"], sum(each.misses for each in found))
+        yield reads
+        for name, told in (
+            ("invalidations", "Changes of records that Redis told near caches."),
+            ("evictions", "Sessions that left a near cache since there was no more room."),
+            ("flushes", "How often a near cache was emptied."),
+        ):
+            value = sum(getattr(each, name) for each in found)
+            yield CounterMetricFamily(f"sojourn_client_cache_{name}", told, value=value)
+        for name, told in (
+            ("sessions", "Sessions that near caches hold."),
+            ("bytes", "What their records take in Redis."),
+            ("tracking", "Near caches that Redis tells of changes now."),
+        ):
+            value = sum(getattr(each, name) for each in found)
+            yield GaugeMetricFamily(f"sojourn_client_cache_{name}", told, value=value)

@@ -40,6 +40,8 @@ _PLAIN: Final = (
     "XREVRANGE", "ZRANGE", "ZSCAN", "ZSCORE",
 )  # fmt: skip
 """What clients send as plain commands; a test runs their whole suite with no more than this."""
+_FOR_CACHES: Final = "CLIENT|TRACKING"
+"""What a near cache sends as well."""
 _SHORTEST: Final = 16
 _SETINFO_SINCE: Final = (7, 2)
 _READ_ONLY_SINCE: Final = (7, 0)
@@ -76,12 +78,13 @@ def new_password() -> str:
     return secrets.token_urlsafe(32)
 
 
-def client_commands(version: tuple[int, ...], database: int = 0) -> tuple[str, ...]:
+def client_commands(version: tuple[int, ...], database: int = 0, *, caches: bool = False) -> tuple[str, ...]:
     """The commands that the client library uses, as an ACL names them.
 
     Args:
         version: of Redis, as numbers.
         database: that the client selects.
+        caches: with what near caches need.
 
     Example:
         >>> "hgetall" in client_commands((7, 0)), "keys" in client_commands((7, 0))
@@ -92,6 +95,8 @@ def client_commands(version: tuple[int, ...], database: int = 0) -> tuple[str, .
         found.discard("client|setinfo")  # a name that it does not know is an error; the client does without
     if database:
         found.add("select")
+    if caches:
+        found.add(_FOR_CACHES.lower())
     for path in lua_folder().glob("*.lua"):
         if path.stem not in _FOR_WORKERS:
             for name, second in _CALL.findall(script(path.stem).source):
@@ -99,20 +104,27 @@ def client_commands(version: tuple[int, ...], database: int = 0) -> tuple[str, .
     return tuple(sorted(found))
 
 
-def _rule(tenant: str, number: int | None, version: tuple[int, ...], database: int, digest: str) -> tuple[str, ...]:
+def _rule(
+    tenant: str, number: int | None, version: tuple[int, ...], database: int, digest: str, *, caches: bool
+) -> tuple[str, ...]:
     prefix = PartitionKeys(FIRST_ISOLATED if number is None else number).prefix
     if number is None:  # which one it is to be, nobody knows before it has it
         prefix = prefix.replace(str(FIRST_ISOLATED), "<partition>")
     read_only = "%R~" if version >= _READ_ONLY_SINCE else "~"
     return (
         "reset", "on", "resetchannels", "-@all", f"~{prefix}*", f"{read_only}{META}",
-        f"{read_only}{partition_note(tenant)}", *(f"+{each}" for each in client_commands(version, database)),
-        f"#{digest}",
+        f"{read_only}{partition_note(tenant)}",
+        *(f"+{each}" for each in client_commands(version, database, caches=caches)), f"#{digest}",
     )  # fmt: skip
 
 
-def _weakened(tenant: str, version: tuple[int, ...], database: int) -> tuple[str, ...]:
+def _weakened(tenant: str, version: tuple[int, ...], database: int, *, caches: bool) -> tuple[str, ...]:
     told = []
+    if caches:
+        told.append(
+            "Redis confines no user who may track keys to his own: this one can learn the names of all keys that are "
+            "written, and so other tenants' ids and owners, and values of their indexed fields, though no record"
+        )
     if version < _READ_ONLY_SINCE:
         told.append(
             f"Redis before 7.0 knows no read-only keys: this user can also write {META} and {partition_note(tenant)}, "
@@ -133,7 +145,9 @@ def _check_user(tenant: str, user: str | None) -> str:
     return name
 
 
-def confinement(settings: Settings, tenant: str, *, user: str | None = None, digest: str = "") -> Confinement:
+def confinement(
+    settings: Settings, tenant: str, *, user: str | None = None, digest: str = "", caches: bool = False
+) -> Confinement:
     """The rule that confines a Redis user to a tenant.
 
     Args:
@@ -142,6 +156,7 @@ def confinement(settings: Settings, tenant: str, *, user: str | None = None, dig
         user: the user's name; by default ``sojourn-<tenant>``.
         digest: the SHA-256 of its password, in hexadecimal digits; without one: what the user has, or a place to
             fill in.
+        caches: whether the user's stores may have near caches, for which he sees the names of others' keys.
 
     Raises:
         InvalidName: not a tenant's or user's name.
@@ -154,19 +169,20 @@ def confinement(settings: Settings, tenant: str, *, user: str | None = None, dig
     name = _check_user(check_tenant(tenant), user)
     with Link(settings) as link:
         link.open()
-        return _planned(link, tenant, name, digest)
+        return _planned(link, tenant, name, digest, caches=caches)
 
 
-def _planned(link: Link, tenant: str, user: str, digest: str) -> Confinement:
+def _planned(link: Link, tenant: str, user: str, digest: str, *, caches: bool) -> Confinement:
     version, database = _version(link), _database(link.settings)
     number = link.homes.isolated.get(tenant)
-    rule = _rule(tenant, number, version, database, digest or "<SHA-256 of its password>")
-    return Confinement(tenant, user, number, rule, _weakened(tenant, version, database))
+    rule = _rule(tenant, number, version, database, digest or "<SHA-256 of its password>", caches=caches)
+    return Confinement(tenant, user, number, rule, _weakened(tenant, version, database, caches=caches))
 
 
 def confine(
-    settings: Settings, tenant: str, *, user: str | None = None, password: str, actor: str = "", rewrite: bool = False
-) -> Confinement:
+    settings: Settings, tenant: str, *, user: str | None = None, password: str, actor: str = "", rewrite: bool = False,
+    caches: bool = False,
+) -> Confinement:  # fmt: skip
     """Give a tenant a partition of its own if it has none, and set a Redis user that is confined to it.
 
     Args:
@@ -176,6 +192,7 @@ def confine(
         password: its password; Redis is told the SHA-256 only.
         actor: who does it, for the event.
         rewrite: have Redis write the user into its configuration file, where it has no file for users.
+        caches: whether the user's stores may have near caches, for which he sees the names of others' keys.
 
     Raises:
         InvalidName: not a tenant's or user's name.
@@ -199,7 +216,7 @@ def confine(
             (each.user, each.tenant) for each in grants(link)
         }:
             raise InvalidInput(f"there is a Redis user '{name}' who is not of tenant '{tenant}': choose another name")
-        planned = _planned(link, tenant, name, digest)
+        planned = _planned(link, tenant, name, digest, caches=caches)
         command(link, "ACL", "SETUSER", name, *planned.rule)
         persisted = _persist(link, rewrite=rewrite)
         link.run(administered(link.context(keys), "tenant.confine", user=name, persisted=persisted))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import gc
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,8 +16,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 from prometheus_client import CollectorRegistry
+from tests.waiting import eventually
 
-from sojourn import AsyncSessionStore, SessionNotFound, SessionStore, SojournError, VersionConflict
+from sojourn import AsyncSessionStore, Cache, SessionNotFound, SessionStore, SojournError, VersionConflict
 from sojourn.telemetry import OpenTelemetry, Prometheus
 
 UNKNOWN = "6f0f5be2-94a5-4c2f-8d5e-0e6f3a9c1b77"
@@ -198,3 +200,32 @@ def test_without_the_package(monkeypatch: pytest.MonkeyPatch, package: str, make
     monkeypatch.setattr(builtins, "__import__", missing)
     with pytest.raises(SojournError, match=r"sojourn\[telemetry\]"):
         make()
+
+
+def test_prometheus_of_near_caches(any_redis_url: str) -> None:
+    """Counted over all stores, whether they are still there or not; without a cache there is no such metric."""
+    registry = CollectorRegistry()
+    observer = Prometheus(registry)
+
+    def value(name: str, **labels: str) -> float:
+        found = registry.get_sample_value(f"sojourn_client_cache_{name}", labels)
+        return -1.0 if found is None else found
+
+    def use_a_store() -> int:
+        with SessionStore(any_redis_url, observers=[observer], cache=Cache()) as store:
+            made, told = store.create(), value("invalidations_total")
+            eventually(lambda: store.get(made.id) and store.cache and store.cache.hits > 3)
+            store.touch(made.id)
+            eventually(lambda: value("invalidations_total") > told)
+            eventually(lambda: store.get(made.id) and value("sessions") == value("tracking") == 1)
+            assert store.cache
+            assert value("bytes") == store.cache.bytes > 0
+            return store.cache.hits
+
+    assert value("reads_total", result="hit") == -1
+    hits = use_a_store() + use_a_store()
+    gc.collect()
+    assert value("sessions") == value("bytes") == value("tracking") == value("evictions_total") == 0
+    assert value("reads_total", result="hit") == hits
+    assert value("reads_total", result="miss") >= 4
+    assert value("flushes_total") >= 2

@@ -13,8 +13,9 @@ import redis
 from redis.exceptions import NoPermissionError, ResponseError
 from tests.drivers import KINDS, StoreOpener, snapshot
 from tests.servers import redis_executables
+from tests.waiting import eventually
 
-from sojourn import InvalidInput, InvalidName, SessionStore, Settings, StoreError
+from sojourn import Cache, CacheInfo, InvalidInput, InvalidName, SessionStore, Settings, StoreError
 from sojourn.keys import PartitionKeys
 from sojourn.tenants import client_commands, confine, confinement, isolate, new_password
 
@@ -310,3 +311,32 @@ def test_the_rule_has_no_more_commands_than_clients_use() -> None:
         assert not found & dangerous
         assert {"evalsha", "hgetall", "xgroup|create", "zadd"} <= found
     assert "select" in client_commands((7, 0), database=3)
+
+
+def test_a_confined_user_may_have_near_caches_if_allowed(redis_url: str, planted: dict[str, str]) -> None:
+    """Else each read asks Redis, and the cache tells why; what tracking shows him of others is told with the rule."""
+    settings = Settings(redis_url=redis_url)
+    url = redis_url.replace("redis://", f"redis://sojourn-acme:{PASSWORD}@", 1)
+    confine(settings, "acme", password=PASSWORD)
+    with SessionStore(url, tenant="acme", cache=Cache()) as store:
+        made = store.create()
+        eventually(lambda: store.get(made.id) == made and "NOPERM" in cache_of(store).problem)
+        assert (cache_of(store).hits, cache_of(store).tracking) == (0, False)
+    done = confine(settings, "acme", password=PASSWORD, caches=True)
+    assert any("names of all keys" in each for each in done.weakened)
+    with SessionStore(url, tenant="acme", cache=Cache()) as store:
+        eventually(lambda: store.get(made.id) == made and cache_of(store).hits > 3)
+    assert set(client_commands((7, 0), caches=True)) - set(client_commands((7, 0))) == {"client|tracking"}
+    # Should Redis come to confine it one day, the note would be wrong.
+    pool = redis.ConnectionPool.from_url(url, protocol=3, decode_responses=True)
+    assert planted
+    connection: Any = pool.make_connection()
+    connection.send_command("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", "sojourn:{101}:")
+    assert connection.read_response() == "OK"
+    connection.disconnect()
+
+
+def cache_of(store: SessionStore[Any]) -> CacheInfo:
+    """Return how a store's cache fares."""
+    assert store.cache
+    return store.cache
