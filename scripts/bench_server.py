@@ -1,7 +1,8 @@
 """What each script costs Redis: microseconds of its own time, at typical sizes and at the largest that are allowed.
 
-Redis runs one thing at a time, so what a script takes everybody waits for. The times are Redis's own (SLOWLOG, which
-has each call by itself; INFO commandstats only has their sum), without network and client.
+Redis runs one thing at a time, so what a script takes everybody waits for. The times are Redis's own, without network
+and client. Beside the typical time stands its floor: what the script's commands take without it (see
+bench_server_floor.py). The longest calls are from SLOWLOG, which has each call by itself.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any, Final
 import redis
 
 import bench_server_cases
+import bench_server_floor
 from sojourn.scripts import lua_folder, script
 
 __all__ = ["LONGEST_US", "names", "run"]
@@ -29,7 +31,7 @@ _KEPT: Final = 100_000
 class _Times:
     """Of one script, in microseconds."""
 
-    typical: list[int] = field(default_factory=list)
+    typical: bench_server_floor.Spent = field(default_factory=bench_server_floor.Spent)
     largest: int = 0
     """Of each case's rounds the one whose longest call was shortest; of the cases the longest."""
     case: str = ""
@@ -41,7 +43,7 @@ class Watch:
 
     def __init__(self, client: Any) -> None:
         self._client = client
-        self._names = {script(name).sha: name for name in names()}
+        self.names = {script(name).sha: name for name in names()}
         client.config_set("slowlog-max-len", _KEPT)
 
     @contextmanager
@@ -56,7 +58,7 @@ class Watch:
             self._client.config_set("slowlog-log-slower-than", -1)
         for each in self._client.slowlog_get(_KEPT):
             words = each["command"].split(b" ", 2)
-            name = self._names.get(words[1].decode()) if words[0].upper() == b"EVALSHA" else None
+            name = self.names.get(words[1].decode()) if words[0].upper() == b"EVALSHA" else None
             if name is not None:
                 found.setdefault(name, []).append(each["duration"])
 
@@ -80,7 +82,10 @@ def run(url: str, rounds: int) -> list[dict[str, Any]]:
             client.script_load(script(name).source)
         watch = Watch(client)
         for case in bench_server_cases.CASES:
-            _measure(case, client, url, rounds if case.is_largest else 1, watch, times)
+            if case.is_largest:
+                _measure(case, client, url, rounds, watch, times)
+            else:
+                _measure_typical(case, client, url, rounds, watch, times)
     rows = [_row(name, each) for name, each in times.items()]
     return sorted(rows, key=lambda row: -max(row["largest_us"], row["typical_us"]))
 
@@ -95,19 +100,29 @@ def _measure(
             act()
         for name, each in found.items():
             longest.setdefault(name, []).append(max(each))
-            if not case.is_largest:
-                times[name].typical += each
     for name, each in longest.items():
         own = times[name]
-        if case.is_largest and min(each) > own.largest:
+        if min(each) > own.largest:
             own.largest, own.case = min(each), case.name
+
+
+def _measure_typical(
+    case: bench_server_cases.Case, client: Any, url: str, rounds: int, watch: Watch, times: dict[str, _Times]
+) -> None:
+    client.flushall()
+    with bench_server_floor.recording(url, watch.names) as steps, bench_server_cases.prepared(case, url) as act:
+        act()
+    for name, spent in bench_server_floor.measure(client, steps, rounds).items():
+        if not times[name].typical.calls:  # each script is in the first case that has it
+            times[name].typical = spent
 
 
 def _row(name: str, times: _Times) -> dict[str, Any]:
     return {
         "name": name,
-        "calls": len(times.typical),
-        "typical_us": statistics.median(times.typical) if times.typical else 0.0,
+        "calls": times.typical.calls,
+        "typical_us": statistics.median(times.typical.script_us or [0.0]),
+        "floor_us": statistics.median(times.typical.floor_us or [0.0]),
         "largest_us": times.largest,
         "case": times.case,
     }
