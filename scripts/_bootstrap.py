@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["BootstrapError", "Environment", "run", "venv_path"]
+__all__ = ["BootstrapError", "Environment", "call", "run", "venv_path"]
 
 ROOT = Path(__file__).resolve().parent.parent
 _OLDEST = (3, 11)
@@ -140,22 +140,25 @@ class Environment:
                 shutil.rmtree(path)
             else:
                 path.unlink()
-        _call("make a virtual environment", [sys.executable, "-m", "venv", str(self.path)])
+        call("make a virtual environment", [sys.executable, "-m", "venv", str(self.path)])
 
     def _install(self, groups: list[str]) -> None:
         # Without a stamp it counts as half-made, should this be interrupted.
         (self.path / _STAMP).unlink(missing_ok=True)
         pip = [str(self.python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        if groups:
-            _call("update pip", [*pip, "--upgrade", _PIP])
-        wanted = ["-e", f"{self.root}[{_EXTRAS}]"]
-        for group in groups:
-            wanted += ["--group", f"{self.root / 'pyproject.toml'}:{group}"]
-        _call("install the project", [*pip, *wanted])
+        self._install_wanted(pip, groups)
         stamp = Stamp(self._base(), self._project(), groups)._asdict()
         unfinished = self.path / f"{_STAMP}.unfinished"
         unfinished.write_text(json.dumps(stamp), "utf-8")
         unfinished.replace(self.path / _STAMP)
+
+    def _install_wanted(self, pip: list[str], groups: list[str]) -> None:
+        if groups:
+            call("update pip", [*pip, "--upgrade", _PIP])
+        wanted = ["-e", f"{self.root}[{_EXTRAS}]"]
+        for group in groups:
+            wanted += ["--group", f"{self.root / 'pyproject.toml'}:{group}"]
+        call("install the project", [*pip, *wanted])
 
 
 def run(program: str | Path, *, groups: Iterable[str] = ()) -> None:
@@ -190,7 +193,12 @@ def venv_path(environ: Mapping[str, str]) -> Path:
     return Path(environ.get("SOJOURN_VENV") or ROOT / ".venv").expanduser().resolve()
 
 
-def _call(what: str, command: list[str]) -> None:
+def call(what: str, command: list[str]) -> None:
+    """Run a command that sets something up.
+
+    Raises:
+        BootstrapError: it failed.
+    """
     _say(what)
     started = time.monotonic()
     status = subprocess.run(command, check=False).returncode  # noqa: S603 - our own command

@@ -1,30 +1,46 @@
-"""Library calls against the same commands through redis-py, sync and async, single and batched."""
+"""Library calls against the same commands through redis-py, single and batched, by one client that waits for each.
+
+The bare side is redis-py as one uses it by hand: a client with its own pool and its default protocol, replies decoded
+into text. Its gets are `HGETALL` into a dict, without a model; its writes are `EVALSHA` of the very script and
+arguments that the library sends, made before the clock starts. Its batches are pipelines of the same without MULTI.
+"""
 
 from __future__ import annotations
 
 import itertools
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import redis
-import redis.asyncio
 
+from bench_registry import Bench, Found, Row, section
 from sojourn import AsyncSessionStore, Indexed, Session, SessionStore
 from sojourn.operations import read, write
 from sojourn.operations.core import Command
 from sojourn.scripts import script
 from sojourn.settings import Settings
 
-__all__ = ["FIELDS", "BenchSession", "async_rows", "measure", "sync_pairs"]
+__all__ = ["BATCH", "CHANGES", "FIELDS", "BenchSession", "Commands", "Pair", "load_scripts", "measure", "row", "run"]
 
 BATCH = 100
+ASKED: Final = {
+    "get": 0.75,
+    "create": 0.8,
+    "update": 0.75,
+    "touch": 0.75,
+    f"get_many, {BATCH}": 1.2,
+    f"create_many, {BATCH}": 1.2,
+    f"update_many, {BATCH}": 1.2,
+}
+"""How many times the bare side's time each may take."""
 
 
 class BenchSession(Session, kind="bench"):
-    """A session that is stored as a hash of 20 fields and about 1 KB."""
+    """A session that is stored as a hash of 20 fields with 1,024 bytes of values."""
 
     region: Annotated[str, Indexed()] = "eu"
     step: int = 0
@@ -40,8 +56,8 @@ FIELDS: dict[str, Any] = {
     "metadata": {"plan": "free", "limits": {"calls": 100, "bytes": 4096}, "flags": [1, 2, 3]},
     "region": "eu-west-1",
     "step": 1,
-    "notes": "n" * 60,
-    "detail": "d" * 60,
+    "notes": "n" * 395,
+    "detail": "d" * 395,
 }
 CHANGES: dict[str, Any] = {"owner": "grace", "region": "us-east-1", "step": 2}
 
@@ -56,6 +72,14 @@ class Pair:
     our_inputs: Callable[[int], list[Any]]
     ours: Callable[[Any], Any]
     per_call: int = 1
+
+
+def row(
+    found: dict[str, Any], against: str, at_most: float | None = None, names: tuple[str, str] = ("ours", "bare")
+) -> Row:
+    """What `measure` found, as a row; `names` are those of the two sides."""
+    details = {f"{names[0]}, us": found["ours_us"], f"{names[1]}, us": found["bare_us"]}
+    return Row(found["name"], against, found["ratios"], at_most=at_most, details=details)
 
 
 def measure(pair: Pair, rounds: int, calls: int) -> dict[str, Any]:
@@ -120,11 +144,21 @@ def load_scripts(url: str) -> None:
             client.script_load(script(name).source)
 
 
-def sync_pairs(url: str) -> list[Pair]:
-    """The synchronous comparisons."""
-    store = SessionStore(model=BenchSession, settings=Settings(redis_url=url), tenant="bench")
-    bare: Any = redis.Redis.from_url(url, decode_responses=True)
-    load_scripts(url)
+@section("calls")
+def run(bench: Bench) -> Found:
+    """Single and batched calls of one client, held against redis-py's pool."""
+    rows = []
+    bare: Any = redis.Redis.from_url(bench.url, decode_responses=True)
+    settings = Settings(redis_url=bench.url)
+    with closing(bare), SessionStore(model=BenchSession, settings=settings, tenant="bench") as store:
+        load_scripts(bench.url)
+        for pair, against in _pairs(store, bare):
+            rows.append(row(measure(pair, bench.rounds, bench.calls), against, ASKED[pair.name]))
+    return Found(rows)
+
+
+def _pairs(store: SessionStore[BenchSession], bare: Any) -> list[tuple[Pair, str]]:
+    """Both sides, and what ours is held against."""
     commands = Commands(store)
     ids = [each.id for each in store.create_many([FIELDS] * 1000, ttl=3600)]
     turn = itertools.cycle(ids)
@@ -147,78 +181,19 @@ def sync_pairs(url: str) -> list[Pair]:
                 pipe.hgetall(key)
             pipe.execute()
 
-    def run(command: Command) -> None:
+    def send(command: Command) -> None:
         bare.execute_command(*command)
 
+    hgetall, evalsha = "redis-py's pool, bare HGETALL into a dict", "redis-py's pool, bare EVALSHA of the same"
     return [
-        Pair("get", lambda n: commands.get(some(n)), bare.hgetall, some, store.get),
-        Pair("create", commands.create, run, lambda n: [FIELDS] * n, lambda f: store.create(ttl=3600, **f)),
-        Pair("update", lambda n: commands.update(some(n)), run, some, lambda i: store.update(i, **CHANGES)),
-        Pair("touch", lambda n: commands.touch(some(n)), run, some, store.touch),
-        Pair(f"get_many, {BATCH}", chunks(lambda n: commands.get(some(n))), pipelined_gets, chunks(some),
-             store.get_many, BATCH),
-        Pair(f"create_many, {BATCH}", chunks(commands.create), pipelined, chunks(lambda n: [FIELDS] * n),
-             lambda batch: store.create_many(batch, ttl=3600), BATCH),
-        Pair(f"update_many, {BATCH}", chunks(lambda n: commands.update(some(n))), pipelined, chunks(some),
-             lambda batch: store.update_many(dict.fromkeys(batch, CHANGES)), BATCH),
+        (Pair("get", lambda n: commands.get(some(n)), bare.hgetall, some, store.get), hgetall),
+        (Pair("create", commands.create, send, lambda n: [FIELDS] * n, lambda f: store.create(ttl=3600, **f)), evalsha),
+        (Pair("update", lambda n: commands.update(some(n)), send, some, lambda i: store.update(i, **CHANGES)), evalsha),
+        (Pair("touch", lambda n: commands.touch(some(n)), send, some, store.touch), evalsha),
+        (Pair(f"get_many, {BATCH}", chunks(lambda n: commands.get(some(n))), pipelined_gets, chunks(some),
+              store.get_many, BATCH), "a pipeline of bare HGETALL"),
+        (Pair(f"create_many, {BATCH}", chunks(commands.create), pipelined, chunks(lambda n: [FIELDS] * n),
+              lambda batch: store.create_many(batch, ttl=3600), BATCH), "a pipeline of the same EVALSHA"),
+        (Pair(f"update_many, {BATCH}", chunks(lambda n: commands.update(some(n))), pipelined, chunks(some),
+              lambda batch: store.update_many(dict.fromkeys(batch, CHANGES)), BATCH), "a pipeline of the same EVALSHA"),
     ]  # fmt: skip
-
-
-Call = Callable[[Any], Awaitable[Any]]
-
-
-async def async_rows(url: str, rounds: int, calls: int) -> list[dict[str, Any]]:
-    """Time the asynchronous comparisons: one task, and a batch."""
-    store = AsyncSessionStore(model=BenchSession, settings=Settings(redis_url=url), tenant="bench-async")
-    bare: Any = redis.asyncio.Redis.from_url(url, decode_responses=True)
-    commands = Commands(store)
-    ids = [each.id for each in await store.create_many([FIELDS] * 1000, ttl=3600)]
-    turn = itertools.cycle(ids)
-
-    def some(count: int) -> list[str]:
-        return [next(turn) for _ in range(count)]
-
-    async def run(command: Command) -> None:
-        await bare.execute_command(*command)
-
-    async def pipelined_gets(batch: list[str]) -> None:
-        async with bare.pipeline(transaction=False) as pipe:
-            for key in batch:
-                pipe.hgetall(key)
-            await pipe.execute()
-
-    async def create(fields: dict[str, Any]) -> None:
-        await store.create(ttl=3600, **fields)
-
-    async def update(session_id: str) -> None:
-        await store.update(session_id, **CHANGES)
-
-    async def measured(name: str, make_bare: Any, bare_call: Call, make_ours: Any, our_call: Call, size: int) -> Any:
-        count = max(5, calls // size)
-        bare_s, ours_s = [], []
-        for index in range(rounds + 1):
-            times = []
-            for make, call in ((make_bare, bare_call), (make_ours, our_call)):
-                inputs = [make(size) for _ in range(count)] if size > 1 else make(count)
-                started = time.perf_counter()
-                for each in inputs:
-                    await call(each)
-                times.append((time.perf_counter() - started) / count / size)
-            if index:
-                bare_s.append(times[0])
-                ours_s.append(times[1])
-        return _row(name, bare_s, ours_s)
-
-    try:
-        return [
-            await measured("async get", lambda n: commands.get(some(n)), bare.hgetall, some, store.get, 1),  # type: ignore[arg-type, unused-ignore]
-            await measured("async create", commands.create, run, lambda n: [FIELDS] * n, create, 1),
-            await measured("async update", lambda n: commands.update(some(n)), run, some, update, 1),
-            await measured("async touch", lambda n: commands.touch(some(n)), run, some, store.touch, 1),
-            await measured(
-                f"async get_many, {BATCH}", lambda n: commands.get(some(n)), pipelined_gets, some, store.get_many, BATCH
-            ),
-        ]
-    finally:
-        await store.close()
-        await bare.aclose()

@@ -2,6 +2,8 @@
 -- A session's deadline lives in four places: the hash field (the truth), the hash's TTL, the lease's TTL and the
 -- partition's index. They change together, here.
 local HOUSEKEEPING_MS = 86400000
+-- What a lease holds: a number that Redis has at hand, and so no memory of its own.
+local LEASE = '0'
 
 local function expire_logs_at(k, names, at)
   for name in string.gmatch(names or '', '[^,]+') do
@@ -21,7 +23,7 @@ local function place_deadline(k, deadline, grace, logs)
     return
   end
   local at = text(deadline)
-  redis.call('SET', k.lease, '', 'PXAT', at)
+  redis.call('SET', k.lease, LEASE, 'PXAT', at)
   redis.call('ZADD', k.deadlines, at, k.member)
   local gone_at = text(deadline + grace)
   redis.call('PEXPIREAT', k.session, gone_at)

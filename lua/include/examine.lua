@@ -97,7 +97,7 @@ local function examine_live(found, k, core, now, grace)
   if core.expires > now + SLACK_MS then -- later than that it is about to be claimed
     local ttl = redis.call('PTTL', k.lease)
     if ttl < 0 or math.abs(now + ttl - core.expires) > SLACK_MS then
-      tell(found, 'lease', nil, function() redis.call('SET', k.lease, '', 'PXAT', text(core.expires)) end)
+      tell(found, 'lease', nil, function() redis.call('SET', k.lease, LEASE, 'PXAT', text(core.expires)) end)
     end
   end
 end

@@ -15,7 +15,7 @@ key                                                           type    holds
 ``sojourn:checked``                                           string  the server's run that was held against the archive
 ``sojourn:clients``                                           zset    what processes say of their settings, by when
 ``sojourn:{NN}:<tenant>:session:<id>``                        hash    the record
-``sojourn:{NN}:<tenant>:lease:<id>``                          string  nothing; its expiry is the trigger
+``sojourn:{NN}:<tenant>:lease:<id>``                          string  ``0``; its expiry is the trigger
 ``sojourn:{NN}:<tenant>:log:<id>:<name>``                     list    append-only entries, JSON
 ``sojourn:{NN}:<tenant>:token:<id>``                          hash    a session's tokens by the hashes of their texts
 ``sojourn:{NN}:<tenant>:tokens:<id>``                         zset    hashes of those in force by when each is over

@@ -32,7 +32,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
             python.parent.mkdir(parents=True, exist_ok=True)
             python.touch()
 
-    monkeypatch.setattr(_bootstrap, "_call", call)
+    monkeypatch.setattr(_bootstrap, "call", call)
     return made
 
 
@@ -91,7 +91,7 @@ def test_half_made_environment_is_made_anew(
         (environment.path / "rest").mkdir()
         (environment.path / "link").symlink_to(environment.root)
 
-    monkeypatch.setattr(_bootstrap, "_call", fail)
+    monkeypatch.setattr(_bootstrap, "call", fail)
     for _ in range(2):
         with pytest.raises(_bootstrap.BootstrapError, match="could not install"):
             environment.ensure()
@@ -195,7 +195,7 @@ def test_run_becomes_the_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 def test_failing_command_is_shown() -> None:
     """The error names the step, the status and the command."""
     with pytest.raises(_bootstrap.BootstrapError, match=r"could not do it \(status 3\)"):
-        _bootstrap._call("do it", [sys.executable, "-c", "raise SystemExit(3)"])
+        _bootstrap.call("do it", [sys.executable, "-c", "raise SystemExit(3)"])
 
 
 def test_commands_without_suffix_are_checked_too() -> None:

@@ -20,7 +20,7 @@ E = TypeVar("E")
 class Indexed:
     """Marks a field by whose value sessions can be listed: ``list(where={"workspace_id": "w1"})``.
 
-    For strings, integers, enums, UUIDs and lists of strings. Each value costs one sorted set entry (about 100 bytes).
+    For strings, integers, enums, UUIDs and lists of strings. Each value costs one sorted set entry (about 150 bytes).
     Sessions that were created before the field was indexed are not found by it.
 
     Example:
