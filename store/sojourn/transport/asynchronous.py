@@ -162,7 +162,7 @@ class AsyncTransport:
                 async with asyncio.timeout(policy.longest_s(self._settings)):
                     await line.enter()
             except TimeoutError as error:
-                raise policy.crowded(self._settings) from error
+                raise policy.congested(self._settings) from error
             if line.is_open:
                 return line
 

@@ -33,6 +33,7 @@ __all__ = [
     "READ_BYTES",
     "batches",
     "check_is_master",
+    "congested",
     "connection_options",
     "crowded",
     "dealt",
@@ -207,6 +208,14 @@ def crowded(settings: Settings) -> StoreUnavailable:
     return StoreUnavailable(
         f"all {settings.max_connections} connections to Redis at {masked(settings.redis_url)} were taken for "
         f"{longest_s(settings):g} s (see the setting max_connections)"
+    )
+
+
+def congested(settings: Settings) -> StoreUnavailable:
+    """The error for a caller for whom there was no room among the calls in flight for as long as a call may last."""
+    return StoreUnavailable(
+        f"Redis at {masked(settings.redis_url)} was too slow for so many calls at a time: there was no room for one more "
+        f"in {longest_s(settings):g} s"
     )
 
 

@@ -278,3 +278,23 @@ def test_one_loop_after_another(any_redis_url: str) -> None:
 
     first = asyncio.run(use(None))
     assert asyncio.run(use(first)) == first
+
+
+async def test_a_slow_redis_and_too_many_calls() -> None:
+    """Redis answers, but too slowly for all who call: those for whom there was no room are told so in time."""
+    async with silent_redis() as (url, _, answer):
+        transport = AsyncTransport(Settings(redis_url=url, socket_timeout=0.3, retries=0))
+        ping = Operation((("PING",),), list)
+        answer.set()
+        await transport.execute_one(ping)
+        line = transport._shared
+        assert line is not None
+        line._bytes = 4 * 1024 * 1024  # as if that much were in flight
+        started = time.monotonic()
+        with pytest.raises(StoreUnavailable, match="no room for one more in 0.3 s"):
+            await transport.execute_one(ping)
+        assert time.monotonic() - started < 2
+        line._bytes = 0
+        line._admit()
+        assert await transport.execute_one(ping) == ["OK"]
+        await transport.close()
