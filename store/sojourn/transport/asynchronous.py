@@ -45,7 +45,7 @@ class AsyncTransport:
         except (ValueError, TypeError):
             raise policy.invalid_url(settings) from None
         self._forks = policy.forks()
-        self._inherited: list[Line] = []
+        self._inherited: list[Any] = []
         self._start_anew(None)
 
     def _new_pool(self) -> ConnectionPool:
@@ -142,7 +142,7 @@ class AsyncTransport:
     def _enter_loop(self) -> None:
         """Connections belong to an event loop: start anew in another one, as after a fork."""
         if self._forks != policy.forks():  # to close the connections would disturb the parent's
-            self._inherited += self._free if self._shared is None else [*self._free, self._shared]
+            self._inherited += [*self._free, self._shared, self._opening]
             self._forks = policy.forks()
         if self._by_sentinel:
             self._pool = self._new_pool()  # its connections to sentinels are of the loop before

@@ -214,8 +214,8 @@ def crowded(settings: Settings) -> StoreUnavailable:
 def congested(settings: Settings) -> StoreUnavailable:
     """The error for a caller for whom there was no room among the calls in flight for as long as a call may last."""
     return StoreUnavailable(
-        f"Redis at {masked(settings.redis_url)} was too slow for so many calls at a time: there was no room for one more "
-        f"in {longest_s(settings):g} s"
+        f"Redis at {masked(settings.redis_url)} was too slow for so many calls at a time: there was no room for one "
+        f"more in {longest_s(settings):g} s"
     )
 
 

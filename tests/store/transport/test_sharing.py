@@ -291,10 +291,21 @@ async def test_a_slow_redis_and_too_many_calls() -> None:
         assert line is not None
         line._bytes = 4 * 1024 * 1024  # as if that much were in flight
         started = time.monotonic()
-        with pytest.raises(StoreUnavailable, match="no room for one more in 0.3 s"):
+        with pytest.raises(StoreUnavailable, match=r"no room for one more in 0\.3 s"):
             await transport.execute_one(ping)
         assert time.monotonic() - started < 2
         line._bytes = 0
         line._admit()
         assert await transport.execute_one(ping) == ["OK"]
         await transport.close()
+
+
+async def test_a_loop_that_is_held_up(any_redis_url: str) -> None:
+    """What comes while the program keeps the loop from turning is in time, however much it is."""
+    async with opened(any_redis_url, socket_timeout=0.2, retries=0) as store:
+        made = await store.create(note="x" * 10_000)
+        tasks = [asyncio.create_task(store.get(made.id)) for _ in range(200)]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # each has been sent
+        time.sleep(0.5)  # noqa: ASYNC251
+        assert await asyncio.gather(*tasks) == [made] * 200
