@@ -163,12 +163,13 @@ class Line(asyncio.Protocol):
     def _check(self, due_s: float | None) -> None:
         """Give up calls that have waited for too long; and the connection, if nothing came on it for as long.
 
-        `due_s`: when this was to happen. Where the loop was held up, replies may be there that it had no time to read.
+        `due_s`: when this was to happen. For how long the loop was held up does not count: replies may have come since,
+        and it takes its time to read them.
         """
         self._timer = None
         now_s = self.loop.time()
         if due_s is not None and now_s - due_s > self._timeout_s / 4:
-            self._timer = self.loop.call_at(now_s + self._timeout_s / 4, self._check, None)
+            self._timer = self.loop.call_at(now_s + self._timeout_s, self._check, None)
             return
         late_s = time.monotonic() - self._timeout_s
         oldest_s = self._sent[0][3] if self._sent else late_s + self._timeout_s
