@@ -81,7 +81,7 @@ class AsyncTransport:
         return found
 
     async def _execute(self, operations: Sequence[Operation[Any]]) -> list[list[Any]]:
-        commands = [command for operation in operations for command in operation.commands]
+        commands = policy.gathered(operations)
         packed = policy.pack(commands)
         send = self._send_alone
         if len(operations) <= _FEW and len(packed) <= _LARGE and not any(operation.alone for operation in operations):

@@ -24,7 +24,7 @@ from redis.exceptions import (
 )
 
 from sojourn.errors import SettingsError, StoreError, StoreUnavailable
-from sojourn.operations.core import Command, Operation
+from sojourn.operations.core import CLOCK, Command, Operation
 from sojourn.settings import Settings, masked
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "crowded",
     "dealt",
     "forks",
+    "gathered",
     "invalid_url",
     "is_last",
     "lacks_script",
@@ -126,12 +127,35 @@ def batches(operations: Sequence[Operation[Any]]) -> Iterable[Sequence[Operation
         yield operations[start : start + _REPLIES_PER_WRITE]
 
 
+def gathered(operations: Sequence[Operation[Any]]) -> list[Command]:
+    """The commands of all operations; where several end by asking for the time, it is asked once, at the end."""
+    if len(operations) == 1:
+        return list(operations[0].commands)
+    commands: list[Command] = []
+    asks = False
+    for operation in operations:
+        own = operation.commands
+        if own and own[-1] is CLOCK:
+            own, asks = own[:-1], True
+        commands += own
+    if asks:
+        commands.append(CLOCK)
+    return commands
+
+
 def dealt(operations: Sequence[Operation[Any]], flat: list[Any]) -> list[list[Any]]:
-    """Each operation's own replies, out of all."""
+    """Each operation's own replies, out of all those to `gathered` commands."""
     if len(operations) == 1:
         return [flat]
-    each = iter(flat)
-    return [[next(each) for _ in operation.commands] for operation in operations]
+    found: list[list[Any]] = []
+    start = 0
+    for operation in operations:
+        own = operation.commands
+        asks = bool(own) and own[-1] is CLOCK
+        end = start + len(own) - asks
+        found.append([*flat[start:end], flat[-1]] if asks else flat[start:end])
+        start = end
+    return found
 
 
 def without_script(operations: Sequence[Operation[Any]], replies: Sequence[list[Any]]) -> list[int]:
