@@ -10,7 +10,7 @@ from sojourn.codec import check_log, decode_entry
 from sojourn.errors import InvalidInput, LayoutMismatch, SessionCorrupt, SessionNotFound
 from sojourn.keys import LAYOUT, META, check_id
 from sojourn.models import LIVE, Log, Session
-from sojourn.operations.core import Argument, Context, Operation, call, pairs, raise_for
+from sojourn.operations.core import CLOCK, Argument, Context, Operation, call, pairs, raise_for
 from sojourn.operations.record import GONE, check_stored, decode_readable, decode_record, now_ms
 
 __all__ = ["LogPage", "LogRead", "check_stretch", "entries_flow", "get", "log_read", "open_layout", "page_flow"]
@@ -69,7 +69,7 @@ def get(context: Context, model: type[S], session_id: str) -> Operation[S]:
         return decode_readable(context, model, record, now_ms(time), session_id)
 
     # Redis runs the two in a row; its clock is read last, so what it calls live was so after the record was read.
-    return Operation((("HGETALL", keys.session(session_id)), ("TIME",)), parse)
+    return Operation((("HGETALL", keys.session(session_id)), CLOCK), parse)
 
 
 def check_stretch(start: int, count: int | None) -> None:

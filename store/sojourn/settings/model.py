@@ -184,7 +184,7 @@ class Settings(BaseSettings):
     retries: int = Field(default=2, ge=0, le=10)
     """Further attempts of a library call after a lost connection or reply."""
     max_connections: int = Field(default=100, ge=1, le=10**6)
-    """Redis connections of one store."""
+    """Redis connections of one store; an asynchronous one has one more, which all its single calls share."""
     limits: Limits = Limits()
     """What one session may hold."""
     tenant_limits: TenantLimits = TenantLimits()

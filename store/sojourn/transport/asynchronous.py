@@ -45,7 +45,7 @@ class AsyncTransport:
         except (ValueError, TypeError):
             raise policy.invalid_url(settings) from None
         self._forks = policy.forks()
-        self._inherited: list[Line] = []
+        self._inherited: list[Any] = []
         self._start_anew(None)
 
     def _new_pool(self) -> ConnectionPool:
@@ -81,7 +81,7 @@ class AsyncTransport:
         return found
 
     async def _execute(self, operations: Sequence[Operation[Any]]) -> list[list[Any]]:
-        commands = [command for operation in operations for command in operation.commands]
+        commands = policy.gathered(operations)
         packed = policy.pack(commands)
         send = self._send_alone
         if len(operations) <= _FEW and len(packed) <= _LARGE and not any(operation.alone for operation in operations):
@@ -142,7 +142,7 @@ class AsyncTransport:
     def _enter_loop(self) -> None:
         """Connections belong to an event loop: start anew in another one, as after a fork."""
         if self._forks != policy.forks():  # to close the connections would disturb the parent's
-            self._inherited += self._free if self._shared is None else [*self._free, self._shared]
+            self._inherited += [*self._free, self._shared, self._opening]
             self._forks = policy.forks()
         if self._by_sentinel:
             self._pool = self._new_pool()  # its connections to sentinels are of the loop before
@@ -162,7 +162,7 @@ class AsyncTransport:
                 async with asyncio.timeout(policy.longest_s(self._settings)):
                     await line.enter()
             except TimeoutError as error:
-                raise policy.crowded(self._settings) from error
+                raise policy.congested(self._settings) from error
             if line.is_open:
                 return line
 

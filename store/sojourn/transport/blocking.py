@@ -175,7 +175,7 @@ class Transport:
         return found
 
     def _execute(self, operations: Sequence[Operation[Any]]) -> list[list[Any]]:
-        commands = [command for operation in operations for command in operation.commands]
+        commands = policy.gathered(operations)
         replies = policy.dealt(operations, self._send(policy.pack(commands), len(commands)))
         unknown = policy.without_script(operations, replies)
         if unknown:

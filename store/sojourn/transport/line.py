@@ -114,8 +114,12 @@ class Line(asyncio.Protocol):
         self._bytes += len(packed)
         self._sent.append((future, count, len(packed), now_s))
         if self._timer is None:
-            self._timer = self.loop.call_at(self.loop.time() + self._timeout_s, self._check)
+            self._start_timer(self._timeout_s)
         return future
+
+    def _start_timer(self, wait_s: float) -> None:
+        due_s = self.loop.time() + wait_s
+        self._timer = self.loop.call_at(due_s, self._check, due_s)
 
     def _flush(self) -> None:
         if self._outgoing:
@@ -156,9 +160,17 @@ class Line(asyncio.Protocol):
         if not self._sent:
             self.close()
 
-    def _check(self) -> None:
-        """Give up calls that have waited for too long; and the connection, if nothing came on it for as long."""
+    def _check(self, due_s: float | None) -> None:
+        """Give up calls that have waited for too long; and the connection, if nothing came on it for as long.
+
+        `due_s`: when this was to happen. For how long the loop was held up does not count: replies may have come since,
+        and it takes its time to read them.
+        """
         self._timer = None
+        now_s = self.loop.time()
+        if due_s is not None and now_s - due_s > self._timeout_s / 4:
+            self._timer = self.loop.call_at(now_s + self._timeout_s, self._check, None)
+            return
         late_s = time.monotonic() - self._timeout_s
         oldest_s = self._sent[0][3] if self._sent else late_s + self._timeout_s
         if oldest_s <= late_s and self._heard_at_s <= late_s:
@@ -173,7 +185,7 @@ class Line(asyncio.Protocol):
                 future.set_exception(RedisTimeoutError(f"no reply in {self._timeout_s:g} s, as others got theirs"))
         if self._sent:
             wait_s = max(0.0, min(next_s, max(oldest_s, self._heard_at_s)) - late_s)
-            self._timer = self.loop.call_later(wait_s, self._check)
+            self._start_timer(wait_s)
 
     def eof_received(self) -> None:
         """Take no more calls: Redis closed the connection."""

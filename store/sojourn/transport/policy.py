@@ -24,7 +24,7 @@ from redis.exceptions import (
 )
 
 from sojourn.errors import SettingsError, StoreError, StoreUnavailable
-from sojourn.operations.core import Command, Operation
+from sojourn.operations.core import CLOCK, Command, Operation
 from sojourn.settings import Settings, masked
 
 __all__ = [
@@ -33,10 +33,12 @@ __all__ = [
     "READ_BYTES",
     "batches",
     "check_is_master",
+    "congested",
     "connection_options",
     "crowded",
     "dealt",
     "forks",
+    "gathered",
     "invalid_url",
     "is_last",
     "lacks_script",
@@ -125,12 +127,35 @@ def batches(operations: Sequence[Operation[Any]]) -> Iterable[Sequence[Operation
         yield operations[start : start + _REPLIES_PER_WRITE]
 
 
+def gathered(operations: Sequence[Operation[Any]]) -> list[Command]:
+    """The commands of all operations; where several end by asking for the time, it is asked once, at the end."""
+    if len(operations) == 1:
+        return list(operations[0].commands)
+    commands: list[Command] = []
+    asks = False
+    for operation in operations:
+        own = operation.commands
+        if own and own[-1] is CLOCK:
+            own, asks = own[:-1], True
+        commands += own
+    if asks:
+        commands.append(CLOCK)
+    return commands
+
+
 def dealt(operations: Sequence[Operation[Any]], flat: list[Any]) -> list[list[Any]]:
-    """Each operation's own replies, out of all."""
+    """Each operation's own replies, out of all those to `gathered` commands."""
     if len(operations) == 1:
         return [flat]
-    each = iter(flat)
-    return [[next(each) for _ in operation.commands] for operation in operations]
+    found: list[list[Any]] = []
+    start = 0
+    for operation in operations:
+        own = operation.commands
+        asks = bool(own) and own[-1] is CLOCK
+        end = start + len(own) - asks
+        found.append([*flat[start:end], flat[-1]] if asks else flat[start:end])
+        start = end
+    return found
 
 
 def without_script(operations: Sequence[Operation[Any]], replies: Sequence[list[Any]]) -> list[int]:
@@ -207,6 +232,14 @@ def crowded(settings: Settings) -> StoreUnavailable:
     return StoreUnavailable(
         f"all {settings.max_connections} connections to Redis at {masked(settings.redis_url)} were taken for "
         f"{longest_s(settings):g} s (see the setting max_connections)"
+    )
+
+
+def congested(settings: Settings) -> StoreUnavailable:
+    """The error for a caller for whom there was no room among the calls in flight for as long as a call may last."""
+    return StoreUnavailable(
+        f"Redis at {masked(settings.redis_url)} was too slow for so many calls at a time: there was no room for one "
+        f"more in {longest_s(settings):g} s"
     )
 
 

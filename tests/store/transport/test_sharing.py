@@ -278,3 +278,34 @@ def test_one_loop_after_another(any_redis_url: str) -> None:
 
     first = asyncio.run(use(None))
     assert asyncio.run(use(first)) == first
+
+
+async def test_a_slow_redis_and_too_many_calls() -> None:
+    """Redis answers, but too slowly for all who call: those for whom there was no room are told so in time."""
+    async with silent_redis() as (url, _, answer):
+        transport = AsyncTransport(Settings(redis_url=url, socket_timeout=0.3, retries=0))
+        ping = Operation((("PING",),), list)
+        answer.set()
+        await transport.execute_one(ping)
+        line = transport._shared
+        assert line is not None
+        line._bytes = 4 * 1024 * 1024  # as if that much were in flight
+        started = time.monotonic()
+        with pytest.raises(StoreUnavailable, match=r"no room for one more in 0\.3 s"):
+            await transport.execute_one(ping)
+        assert time.monotonic() - started < 2
+        line._bytes = 0
+        line._admit()
+        assert await transport.execute_one(ping) == ["OK"]
+        await transport.close()
+
+
+async def test_a_loop_that_is_held_up(any_redis_url: str) -> None:
+    """What comes while the program keeps the loop from turning is in time, however much it is."""
+    async with opened(any_redis_url, socket_timeout=0.5, retries=0) as store:
+        made = await store.create(note="x" * 10_000)
+        tasks = [asyncio.create_task(store.get(made.id)) for _ in range(200)]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # each has been sent
+        time.sleep(1.0)  # noqa: ASYNC251
+        assert await asyncio.gather(*tasks) == [made] * 200
