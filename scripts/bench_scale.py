@@ -99,9 +99,12 @@ class Crowd:
         started = time.perf_counter()
         step = max(_FILL, -(-(count - self.count) // _FILLERS))
         parts = [(self.settings.redis_url, at, min(at + step, count)) for at in range(self.count, count, step)]
-        with multiprocessing.get_context("spawn").Pool(_FILLERS) as pool:
-            for ids in pool.starmap(_fill, parts):
-                self.ids += ids
+        if len(parts) == 1:
+            self.ids += _fill(*parts[0])
+        elif parts:
+            with multiprocessing.get_context("spawn").Pool(len(parts)) as pool:
+                for ids in pool.starmap(_fill, parts):
+                    self.ids += ids
         self.count = count
         random.Random(count).shuffle(self.ids)  # noqa: S311 - the same ones in each run
         del self.ids[_SAMPLE:]
@@ -121,7 +124,7 @@ class Crowd:
 
 
 def _fill(url: str, start: int, stop: int) -> list[str]:
-    """In a process of its own: create the sessions of these numbers; some of their ids."""
+    """Create the sessions of these numbers; some of their ids."""
     settings = Settings(redis_url=url)
     ids: list[str] = []
     with SessionStore(model=BenchSession, settings=settings, tenant=_TENANT) as store:
