@@ -46,7 +46,8 @@ ASKED: Final = {
 """How many times the same at 10^3 each may take at 10^6; None where nothing is asked for."""
 _TENANT: Final = "scale"
 _SWEEP: Final = 50
-_DUE_S: Final = 1.0
+_TTL_S: Final = 86_400
+_DUE_S: Final = 0.05
 _FILL: Final = 500
 _FILLERS: Final = 2
 _SAMPLE: Final = 2_000
@@ -98,9 +99,12 @@ class Crowd:
         started = time.perf_counter()
         step = max(_FILL, -(-(count - self.count) // _FILLERS))
         parts = [(self.settings.redis_url, at, min(at + step, count)) for at in range(self.count, count, step)]
-        with multiprocessing.get_context("spawn").Pool(_FILLERS) as pool:
-            for ids in pool.starmap(_fill, parts):
-                self.ids += ids
+        if len(parts) == 1:
+            self.ids += _fill(*parts[0])
+        elif parts:
+            with multiprocessing.get_context("spawn").Pool(len(parts)) as pool:
+                for ids in pool.starmap(_fill, parts):
+                    self.ids += ids
         self.count = count
         random.Random(count).shuffle(self.ids)  # noqa: S311 - the same ones in each run
         del self.ids[_SAMPLE:]
@@ -120,13 +124,13 @@ class Crowd:
 
 
 def _fill(url: str, start: int, stop: int) -> list[str]:
-    """In a process of its own: create the sessions of these numbers; some of their ids."""
+    """Create the sessions of these numbers; some of their ids."""
     settings = Settings(redis_url=url)
     ids: list[str] = []
     with SessionStore(model=BenchSession, settings=settings, tenant=_TENANT) as store:
         for at in range(start, stop, _FILL):
             batch = [fields(number) for number in range(at, min(at + _FILL, stop))]
-            ids += [each.id for each in store.create_many(batch, ttl=86_400)]
+            ids += [each.id for each in store.create_many(batch, ttl=_TTL_S)]
     return ids[:: max(1, len(ids) // _SAMPLE)]
 
 
@@ -212,7 +216,14 @@ def _works(crowd: Crowd, index: int) -> dict[str, Callable[[], float]]:
     wanted = {"region": "eu-west-1"}
     sweep = claim_due(store._context, crowd.keys.partition, _SWEEP, archived=True)  # noqa: SLF001
 
+    created: list[str] = []
+
+    def create(number: int) -> None:
+        created.append(store.create(ttl=_TTL_S, **fields(number)).id)
+
     def claims() -> float:
+        for each in created:
+            store.set_ttl(each, _DUE_S)
         while crowd.due() < CALLS:
             time.sleep(0.01)  # the clock alone brings it about
         claimed: list[int] = []
@@ -230,7 +241,7 @@ def _works(crowd: Crowd, index: int) -> dict[str, Callable[[], float]]:
     works: list[Callable[[], float]] = [
         lambda: _each(store.get, some),
         lambda: _each(lambda each: store.update(each, step=index + 1), some),
-        lambda: _each(lambda number: store.create(ttl=_DUE_S, **fields(number)), range(CALLS)),
+        lambda: _each(create, range(CALLS)),
         claims,
         archives,
         lambda: _each(lambda _: store.list(), range(PAGES)),

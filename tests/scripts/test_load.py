@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections import Counter
@@ -165,3 +166,25 @@ def test_processes_share_the_load() -> None:
     assert sum(each.live for each in plans) == 20_000
     assert sum(each.rates["get"] for each in plans) == 2 * BASE["get"]
     assert sum(each.rates["create"] for each in plans) == 2 * BASE["create"] / 10
+
+
+@pytest.mark.parametrize(("heaviest", "status", "told"), [(1.0, 0, "factor 1"), (0.0, 1, "none is held")])
+def test_the_heaviest_load_that_is_held_is_found(
+    heaviest: float, status: int, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """Ever heavier ones are tried, up to the first that is not; the figures of all are kept."""
+
+    def load(factor: float, options: object) -> _load.Outcome:
+        del options
+        histogram = Histogram()
+        histogram.add(1_000 if factor <= heaviest else 200_000)
+        told = Told(Counter(get=1), Counter(get=1), latencies={"get": histogram}, took_s=1.0)
+        return _load.Outcome(factor, 1.0, told, Counter())
+
+    monkeypatch.setattr(_load, "load", load)
+    figures = tmp_path / "load.json"
+    assert _load.main(["--find", "--json", str(figures)]) == status
+    assert told in capsys.readouterr().out.splitlines()[-1]
+    held = [each["held"] for each in json.loads(figures.read_text())]
+    assert held == [True] * (len(held) - 1) + [False]
