@@ -9,11 +9,12 @@ import pickle
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import (
     AfterValidator,
@@ -347,16 +348,27 @@ _JSON = st.recursive(
 _ANY_TEXT = st.sampled_from(TEXTS) | st.text(st.characters(), max_size=20) | _JSON | st.integers().map(str)
 
 
-@given(st.data())
-def test_any_record(data: st.DataObject) -> None:
+_unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@cache
+def _record(model: type[Session]) -> tuple[Codec[Any], dict[str, str], st.SearchStrategy[dict[str, str | None]]]:
+    """A model's codec, a sound hash, and what is changed in it."""
+    codec = codec_for(model)
+    names = sorted({each.stored_as for each in codec.fields.values()} | {"more", "_ms"})
+    return codec, _encodable(codec), st.dictionaries(st.sampled_from(names), st.none() | _ANY_TEXT, max_size=4)
+
+
+@_unhurried
+@given(st.data(), st.sampled_from([*QUICK, *CAREFUL]))
+def test_any_record(data: st.DataObject, model: type[Session]) -> None:
     """Several fields at once, of any of the models."""
-    codec = codec_for(data.draw(st.sampled_from([*QUICK, *CAREFUL])))
-    names = st.sampled_from(sorted({each.stored_as for each in codec.fields.values()} | {"more", "_ms"}))
-    changed = data.draw(st.dictionaries(names, st.none() | _ANY_TEXT, max_size=4))
-    stored = {**_encodable(codec), **changed}
+    codec, sound, changes = _record(model)
+    stored = {**sound, **data.draw(changes)}
     assert_alike(codec, {name: text for name, text in stored.items() if text is not None})
 
 
+@_unhurried
 @given(st.dictionaries(st.text(max_size=5), _JSON.map(json.loads), max_size=5))
 def test_any_metadata(value: dict[str, Any]) -> None:
     """JSON objects, in either way of writing their texts."""
@@ -365,6 +377,7 @@ def test_any_metadata(value: dict[str, Any]) -> None:
         assert_alike(codec_for(Session), stored)
 
 
+@_unhurried
 @given(_ANY_TEXT | _JSON.map('{{"a":{}}}'.format))
 def test_json_objects(text: str) -> None:
     """What reads metadata takes and tells what pydantic's own validator of their type does."""
