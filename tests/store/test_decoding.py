@@ -154,6 +154,14 @@ class ComputedSession(Session):
         return value[::-1]
 
 
+class AliasSession(Session):
+    """Keeps what it does not know, and has a field that goes by two names."""
+
+    model_config = ConfigDict(extra="allow")
+
+    text: str = Field(default="", alias="more")
+
+
 class NewSession(Session):
     """Makes its instances itself, if it is asked to."""
 
@@ -195,12 +203,13 @@ def _with(**config: Any) -> type[Session]:
 
 QUICK: list[type[Session]] = [
     Session, JobSession, StrictSession, McpSession, DocumentationSession, VaultSession, EverySession, LowerSession,
-    ComputedSession, FactorySession, _with(), _with(extra="ignore"), _with(strict=True), _with(from_attributes=True),
+    ComputedSession, FactorySession, _with(), _with(extra="ignore"), _with(extra="allow"), UnknownSession,
+    _with(strict=True), _with(from_attributes=True),
     _with(use_enum_values=True),
 ]  # fmt: skip
 CAREFUL: list[type[Session]] = [
-    UnknownSession, RangeSession, LowSession, BeforeSession, PrivateSession, PostSession, NewSession, DerivedSession,
-    _with(str_strip_whitespace=True), _with(str_max_length=99), _with(extra="allow"),
+    AliasSession, RangeSession, LowSession, BeforeSession, PrivateSession, PostSession, NewSession, DerivedSession,
+    _with(str_strip_whitespace=True), _with(str_max_length=99),
     _with(validate_default=True), _with(revalidate_instances="always"), _with(coerce_numbers_to_str=True),
 ]  # fmt: skip
 ANNOTATIONS: list[Any] = [
@@ -332,6 +341,9 @@ def test_every_text_in_every_core_field(model: type[Session]) -> None:
     assert_alike(codec, sound)
     assert_alike(codec, {**sound, "unknown": "x", "_internal": "y", "odd one": "\udc80"})
     assert_alike(codec, {**sound, "unknown": "x"})
+    for name in ("created_at", "expires_at", "ttl", "", "more", "text", "_", "é", "unknown\udc80", "model_config"):
+        assert_alike(codec, {**sound, name: "x"})
+        assert_alike(codec, {**sound, name: "é", "last": "\udc80"})
     assert_alike(codec, {})
     for each in codec.fields.values():
         assert_alike(codec, {name: text for name, text in sound.items() if name != each.stored_as})
