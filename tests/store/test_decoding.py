@@ -9,11 +9,12 @@ import pickle
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import (
     AfterValidator,
@@ -153,6 +154,14 @@ class ComputedSession(Session):
         return value[::-1]
 
 
+class AliasSession(Session):
+    """Keeps what it does not know, and has a field that goes by two names."""
+
+    model_config = ConfigDict(extra="allow")
+
+    text: str = Field(default="", alias="more")
+
+
 class NewSession(Session):
     """Makes its instances itself, if it is asked to."""
 
@@ -194,12 +203,13 @@ def _with(**config: Any) -> type[Session]:
 
 QUICK: list[type[Session]] = [
     Session, JobSession, StrictSession, McpSession, DocumentationSession, VaultSession, EverySession, LowerSession,
-    ComputedSession, FactorySession, _with(), _with(extra="ignore"), _with(strict=True), _with(from_attributes=True),
+    ComputedSession, FactorySession, _with(), _with(extra="ignore"), _with(extra="allow"), UnknownSession,
+    _with(strict=True), _with(from_attributes=True),
     _with(use_enum_values=True),
 ]  # fmt: skip
 CAREFUL: list[type[Session]] = [
-    UnknownSession, RangeSession, LowSession, BeforeSession, PrivateSession, PostSession, NewSession, DerivedSession,
-    _with(str_strip_whitespace=True), _with(str_max_length=99), _with(extra="allow"),
+    AliasSession, RangeSession, LowSession, BeforeSession, PrivateSession, PostSession, NewSession, DerivedSession,
+    _with(str_strip_whitespace=True), _with(str_max_length=99),
     _with(validate_default=True), _with(revalidate_instances="always"), _with(coerce_numbers_to_str=True),
 ]  # fmt: skip
 ANNOTATIONS: list[Any] = [
@@ -331,6 +341,9 @@ def test_every_text_in_every_core_field(model: type[Session]) -> None:
     assert_alike(codec, sound)
     assert_alike(codec, {**sound, "unknown": "x", "_internal": "y", "odd one": "\udc80"})
     assert_alike(codec, {**sound, "unknown": "x"})
+    for name in ("created_at", "expires_at", "ttl", "", "more", "text", "_", "é", "unknown\udc80", "model_config"):
+        assert_alike(codec, {**sound, name: "x"})
+        assert_alike(codec, {**sound, name: "é", "last": "\udc80"})
     assert_alike(codec, {})
     for each in codec.fields.values():
         assert_alike(codec, {name: text for name, text in sound.items() if name != each.stored_as})
@@ -347,16 +360,27 @@ _JSON = st.recursive(
 _ANY_TEXT = st.sampled_from(TEXTS) | st.text(st.characters(), max_size=20) | _JSON | st.integers().map(str)
 
 
-@given(st.data())
-def test_any_record(data: st.DataObject) -> None:
+_unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@cache
+def _record(model: type[Session]) -> tuple[Codec[Any], dict[str, str], st.SearchStrategy[dict[str, str | None]]]:
+    """A model's codec, a sound hash, and what is changed in it."""
+    codec = codec_for(model)
+    names = sorted({each.stored_as for each in codec.fields.values()} | {"more", "_ms"})
+    return codec, _encodable(codec), st.dictionaries(st.sampled_from(names), st.none() | _ANY_TEXT, max_size=4)
+
+
+@_unhurried
+@given(st.data(), st.sampled_from([*QUICK, *CAREFUL]))
+def test_any_record(data: st.DataObject, model: type[Session]) -> None:
     """Several fields at once, of any of the models."""
-    codec = codec_for(data.draw(st.sampled_from([*QUICK, *CAREFUL])))
-    names = st.sampled_from(sorted({each.stored_as for each in codec.fields.values()} | {"more", "_ms"}))
-    changed = data.draw(st.dictionaries(names, st.none() | _ANY_TEXT, max_size=4))
-    stored = {**_encodable(codec), **changed}
+    codec, sound, changes = _record(model)
+    stored = {**sound, **data.draw(changes)}
     assert_alike(codec, {name: text for name, text in stored.items() if text is not None})
 
 
+@_unhurried
 @given(st.dictionaries(st.text(max_size=5), _JSON.map(json.loads), max_size=5))
 def test_any_metadata(value: dict[str, Any]) -> None:
     """JSON objects, in either way of writing their texts."""
@@ -365,6 +389,7 @@ def test_any_metadata(value: dict[str, Any]) -> None:
         assert_alike(codec_for(Session), stored)
 
 
+@_unhurried
 @given(_ANY_TEXT | _JSON.map('{{"a":{}}}'.format))
 def test_json_objects(text: str) -> None:
     """What reads metadata takes and tells what pydantic's own validator of their type does."""

@@ -69,8 +69,10 @@ def _checked(shape: Shape, decode: Callable[[str], Any]) -> Callable[[str], Any]
     return checked
 
 
-def compile_decoder(model: type[S], fields: Mapping[str, FieldCodec], shapes: Mapping[str, Shape]) -> Decoder[S]:
-    """The model's quick decoder."""
+def compile_decoder(
+    model: type[S], fields: Mapping[str, FieldCodec], shapes: Mapping[str, Shape], *, extra: bool
+) -> Decoder[S]:
+    """The model's quick decoder. `extra`: whether fields that it does not have are kept, as texts."""
     known: dict[str, Any] = {
         "datetime_from": datetime_from, "duration_from": duration_from, "from_timestamp": datetime.fromtimestamp,
         "UTC": UTC, "is_unicode": is_unicode, "isfinite": math.isfinite, "new": model.__new__, "model": model,
@@ -96,11 +98,19 @@ def compile_decoder(model: type[S], fields: Mapping[str, FieldCodec], shapes: Ma
             lines += [f"    {value} = {_default(shape, number, known)}", f"    lacks({name!r})", "else:"]
             lines += ["    " + line for line in decoding]
     names = list(shapes)
+    if extra:
+        known |= {"names": frozenset(shapes), "stored_names": frozenset(each.stored_as for each in fields.values())}
+        lines += [
+            "extra = {n: t for n, t in stored.items() if n not in stored_names and not n.startswith('_')}",
+            "if not names.isdisjoint(extra) or not all(n.isascii() and t.isascii() for n, t in extra.items()):",
+            "    return None",
+            "given.update(extra)",
+        ]
     lines += [
         "session = new(model)",
         f"set_dict(session, {{{', '.join(f'{name!r}: v{number}' for number, name in enumerate(names))}}})",
         "set_fields(session, given)",
-        "set_extra(session, None)",
+        f"set_extra(session, {'extra' if extra else None})",
         "set_private(session, None)",
         "return session",
     ]

@@ -31,7 +31,9 @@ class Reader(Declared[S]):
             each.stored_as: (each.name, each.decode if each.secret is None else _as_it_is)
             for each in self.fields.values()
         }
-        self._decode_sound = None if self._shapes is None else compile_decoder(model, self.fields, self._shapes)
+        self._decode_sound = None
+        if self._shapes is not None:
+            self._decode_sound = compile_decoder(model, self.fields, self._shapes, extra=self._allows_extra)
 
     def decode(self, stored: Mapping[str, str], session_id: str, tenant: str, keyring: Keyring | None = None) -> S:
         """A session from its hash. A secret that cannot be opened tells so when its value is asked for.

@@ -51,8 +51,8 @@ class Shape:
 def shapes_of(model: type[Session]) -> dict[str, Shape] | None:
     """The fields' shapes in order; None where an instance cannot be put together of separately decoded fields.
 
-    So it is where a model has validators of the whole or ones that look at other fields, private attributes, extra
-    fields, or makes its instances in a way of its own.
+    So it is where a model has validators of the whole or ones that look at other fields, private attributes, types for
+    extra fields, or makes its instances in a way of its own.
     """
     schema: Any = model.__pydantic_core_schema__
     definitions: list[CoreSchema] = []
@@ -70,8 +70,7 @@ def shapes_of(model: type[Session]) -> dict[str, Shape] | None:
         or any(schema.get(each) for each in ("custom_init", "root_model", "post_init"))
         or inner["type"] != "model-fields"
         or "extras_schema" in inner
-        or inner.get("extra_behavior", "ignore") == "allow"
-        or config.get("extra_fields_behavior") == "allow"
+        or (_allows_extra(inner, config) and any(_has_alias(each) for each in inner["fields"].values()))
         or not config.keys() <= _CONFIG
         or model.__new__ is not object.__new__
         or model.__private_attributes__
@@ -83,6 +82,15 @@ def shapes_of(model: type[Session]) -> dict[str, Shape] | None:
     except _NotPlainError:
         return None
     return shapes
+
+
+def _allows_extra(inner: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
+    return "allow" in (inner.get("extra_behavior"), config.get("extra_fields_behavior"))
+
+
+def _has_alias(field: Mapping[str, Any]) -> bool:
+    """Whether a field may be given by another name, which an extra one may have."""
+    return field.get("validation_alias") is not None
 
 
 class _NotPlainError(Exception):
