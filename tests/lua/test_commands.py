@@ -104,8 +104,8 @@ def test_a_script_issues_no_more_commands_than_these(open_store: StoreOpener, ra
 
     def settle() -> None:
         id_ = next(left)
-        state = raw.hmget(keys.session(id_), "version", "updated_at_ms")
-        send(expiry.settle_many(keys.partition, [Archived(keys, id_, *state, {})]))
+        version, updated = raw.hmget(keys.session(id_), "version", "updated_at_ms")
+        send(expiry.settle_many(keys.partition, [Archived(keys, id_, version, updated, {})]))
 
     calls: dict[str, Callable[[], Any]] = {
         "create": lambda: store.create(ttl=3600, **FIELDS),
