@@ -33,7 +33,7 @@ local now = now_ms()
 if is_repeat(k, operation) then
   return entries_ever(k, name)
 end
-local core, refusal = load_live(k, now, kinds)
+local core, refusal = load_live(k, now, kinds, log_fields(name))
 local entries, bytes = {}, 0
 for i = 13, #ARGV do
   entries[#entries + 1] = ARGV[i]
@@ -45,7 +45,7 @@ limited = limited or pass(k, limits, core)
 if limited or not core then
   return limited or refusal
 end
-local log, damage = load_log(k, name)
+local log, damage = log_of(k, name, core.more, CORE)
 refusal = damage or full_error(log, #entries, keep, limit)
 if refusal then
   return refusal

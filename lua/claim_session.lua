@@ -8,14 +8,27 @@
 -- Returns  'expired', 'lost', 'damaged', 'moved' or 'ended'; 'unknown' where no deadline is known for the session
 -- Errors   none
 -- @include include/keys
--- @include include/claim
+-- @include include/record
 local session = KEYS[1]
 local prefix, tenant, id = ARGV[1], ARGV[2], ARGV[3]
 local grace, retention = tonumber(ARGV[4]), tonumber(ARGV[5])
 
 local k = session_keys(prefix, tenant, id)
--- Every listener hears of every lease; all but the first find the deadline gone, and nothing to do.
-if not redis.call('ZSCORE', k.deadlines, k.member) and redis.pcall('HEXISTS', session, 'expires_at_ms') ~= 1 then
-  return 'unknown'
+local function claimed()
+  -- @include include/claim
+  local book = {}
+  local outcome = claim(k, now_ms(), grace, retention, 'notification', book)
+  write_book(book)
+  return outcome
 end
-return claim(k, now_ms(), grace, retention, 'notification')
+
+-- Every listener hears of every lease; all but the first find the deadline gone, and nothing to do.
+if not redis.call('ZSCORE', k.deadlines, k.member) then
+  local texts = redis.pcall('HMGET', session, 'status', 'expires_at_ms')
+  if texts.err or not texts[2] then
+    return 'unknown'
+  elseif ENDED[texts[1]] then
+    return 'ended'
+  end
+end
+return claimed()

@@ -28,7 +28,9 @@ end
 local counts = { expired = 0, lost = 0, damaged = 0 }
 local found, behind, at, complete = due_of(deadlines, tenant, now, score, last, limit, scan)
 local failures, stopped = each_of(deadlines, prefix, found, function(k)
-  local outcome = claim(k, now, grace, retention, 'call')
+  local book = {}
+  local outcome = claim(k, now, grace, retention, 'call', book)
+  write_book(book)
   if counts[outcome] then
     counts[outcome] = counts[outcome] + 1
   end

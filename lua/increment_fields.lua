@@ -32,7 +32,7 @@ end
 if is_repeat(k, operation) then
   return redis.call('HMGET', session, unpack(names))
 end
-local core, refusal = load_live(k, now, kinds)
+local core, refusal = load_live(k, now, kinds, names)
 local limits = limits_of(k)
 local limited = pass(k, limits, core)
 if limited or not core then
@@ -41,7 +41,8 @@ end
 
 local values, write, changes = {}, { 'version', text(core.version + 1), 'updated_at_ms', stamp(core, now) }, {}
 local before, bytes = {}, 0 -- a few digits; a counter is not refused for them
-for i, old in ipairs(redis.call('HMGET', session, unpack(names))) do
+for i = 1, #names do
+  local old = core.more[CORE + i]
   local current = integer(old or '0')
   if not current then
     return redis.error_reply('CORRUPT ' .. names[i])

@@ -4,8 +4,9 @@
 -- @include include/pace
 -- Turns one session past its deadline into `expired`. The hash's own deadline decides; an index that says otherwise is
 -- repaired. `by` tells how one came to it: 'notification', 'sweep', 'create' (on the way of a write) or 'call'. Returns
--- 'expired', 'lost' (the hash is gone: evicted, or deleted by hand), 'damaged', 'moved' or 'ended'.
-local function claim(k, now, grace, retention, by)
+-- 'expired', 'lost' (the hash is gone: evicted, or deleted by hand), 'damaged', 'moved' or 'ended'. What is counted
+-- goes into `book`: see tally.lua.
+local function claim(k, now, grace, retention, by, book)
   local core, damage = load_core(k)
   if not core then
     return lose(k, now, damage and 'damaged' or 'lost')
@@ -20,8 +21,9 @@ local function claim(k, now, grace, retention, by)
     return 'moved'
   end
   finish(k, core, now, grace, retention, { status = 'expired', at = core.expires, reason = 'deadline',
-    event = 'expired', actor = 'sojourn', trace = '', changes = '{"status":"expired","end_reason":"deadline"}' })
-  tally_claim(k, by, now - core.expires)
+    event = 'expired', actor = 'sojourn', trace = '', book = book,
+    changes = '{"status":"expired","end_reason":"deadline"}' })
+  book_claim(book, k, by, now - core.expires)
   return 'expired'
 end
 
@@ -29,22 +31,27 @@ end
 -- As many as `limit` means that there may be more.
 local function claim_due(prefix, now, limit, grace, retention, by)
   local due = redis.call('ZRANGEBYSCORE', prefix .. 'deadlines', '-inf', text(now), 'LIMIT', 0, limit)
-  local expired, lost = 0, 0
+  local expired, lost, book = 0, 0, {}
   for _, member in ipairs(due) do
     local k = member_keys(prefix, member)
     if not k then
       redis.call('ZREM', prefix .. 'deadlines', member)
     else
-      local outcome = claim(k, now, grace, retention, by)
-      if outcome == 'expired' then
+      local ok, outcome = pcall(claim, k, now, grace, retention, by, book)
+      if not ok then
+        write_book(book) -- what went before is done, and counts
+        error(outcome, 0)
+      elseif outcome == 'expired' then
         expired = expired + 1
       elseif outcome == 'lost' or outcome == 'damaged' then
         lost = lost + 1
       end
       if is_late() then
+        write_book(book)
         return limit, expired, lost
       end
     end
   end
+  write_book(book)
   return #due, expired, lost
 end

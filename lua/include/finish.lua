@@ -9,7 +9,8 @@
 -- Ends a record that was read and checked. Shrinking writes come first: a server out of memory refuses a script whose
 -- first write may grow, and ends and claims must go through then as well.
 -- Returns the fields that it wrote, name and value in turn.
--- ending: status, at (ms), reason ('' for none), event, actor, trace, changes (JSON), goes_on (it is no end to count).
+-- ending: status, at (ms), reason ('' for none), event, actor, trace, changes (JSON), goes_on (it is no end to count),
+-- book (where to count it, for who writes that later).
 local function finish(k, core, now, grace, retention, ending)
   local before = { status = core.status, ended_at_ms = false, end_reason = false }
   if not core.live then
@@ -34,7 +35,11 @@ local function finish(k, core, now, grace, retention, ending)
   emit(k, ending.event, core.kind, core.version, now, ending.actor, ending.trace, ending.changes,
     told(before))
   if core.live and not ending.goes_on then
-    tally_end(k, ending.status, core, ending.at)
+    local book = ending.book or {}
+    book_end(book, k, ending.status, core, ending.at)
+    if not ending.book then
+      write_book(book)
+    end
   end
   return write
 end

@@ -5,20 +5,27 @@
 -- archive has, beyond the hard bound any. `_dropped:<log>` counts those that the archive was not known to have.
 local PUSHED_AT_ONCE = 500
 
-local function load_log(k, name)
+local function log_fields(name)
+  return { '_first:' .. name, '_archived:' .. name, '_dropped:' .. name, '_keep:' .. name }
+end
+
+-- The same from the texts of its fields, which follow `at` in `texts`.
+local function log_of(k, name, texts, at)
   local key = k.log .. name
-  local kind = redis.call('TYPE', key).ok
-  if kind ~= 'none' and kind ~= 'list' then
+  local length = redis.pcall('LLEN', key)
+  if type(length) == 'table' then
     return nil, redis.error_reply('CORRUPT ' .. name)
   end
-  local raw = redis.call('HMGET', k.session, '_first:' .. name, '_archived:' .. name, '_dropped:' .. name,
-    '_keep:' .. name)
-  local first, dropped = integer(raw[1] or '0'), integer(raw[3] or '0')
+  local first, dropped = integer(texts[at + 1] or '0'), integer(texts[at + 3] or '0')
   if not first or first < 0 or not dropped then
     return nil, redis.error_reply('CORRUPT ' .. (dropped and '_first:' or '_dropped:') .. name)
   end
-  return { name = name, key = key, first = first, archived = positive(raw[2]) or 0, dropped = dropped,
-    keep = positive(raw[4]), freed = 0, length = redis.call('LLEN', key) }
+  return { name = name, key = key, first = first, archived = positive(texts[at + 2]) or 0, dropped = dropped,
+    keep = positive(texts[at + 4]), freed = 0, length = length }
+end
+
+local function load_log(k, name)
+  return log_of(k, name, redis.call('HMGET', k.session, unpack(log_fields(name))), 0)
 end
 
 -- How many entries there ever were; 0, or the error reply of a damaged log.
@@ -38,6 +45,7 @@ end
 -- The first write here may grow memory, so that a full server refuses the script as a whole.
 -- keep: '' for what the record says; bound: count.
 local function push(k, core, log, entries, keep, bound, grace, write)
+  local is_new = log.length == 0
   for i = 1, #entries, PUSHED_AT_ONCE do
     log.length = redis.call('RPUSH', log.key, unpack(entries, i, math.min(i + PUSHED_AT_ONCE - 1, #entries)))
   end
@@ -49,7 +57,7 @@ local function push(k, core, log, entries, keep, bound, grace, write)
     core.logs = core.logs == '' and log.name or core.logs .. ',' .. log.name
     field('_logs', core.logs)
   end
-  if core.expires then
+  if is_new and core.expires then
     redis.call('PEXPIREAT', log.key, text(core.expires + grace))
   end
   if keep ~= '' and tonumber(keep) ~= log.keep then

@@ -34,18 +34,25 @@ local function core_of(k, status, version, created, expires, ttl, max_lifetime, 
   return core
 end
 
--- Returns the core of the record, or nil where there is none, or nil and an error reply where it is damaged.
-local function load_core(k)
+-- Returns the core of the record, or nil where there is none, or nil and an error reply where it is damaged. `names`:
+-- further fields, whose texts are then in `more`, behind CORE.
+local CORE = 15
+
+local function load_core(k, names)
   local raw = redis.pcall('HMGET', k.session, 'status', 'version', 'created_at_ms', 'expires_at_ms', 'ttl_ms',
     'max_lifetime_ms', 'kind', '_logs', '_indexes', 'updated_at_ms', 'accessed_at_ms', 'id', 'tenant', 'owner',
-    'client_type')
+    'client_type', unpack(names or {}))
   if raw.err then
     return nil, redis.error_reply('CORRUPT session')
   end
   if not raw[1] and redis.call('EXISTS', k.session) == 0 then
     return nil
   end
-  return core_of(k, unpack(raw, 1, 15))
+  local core, refusal = core_of(k, unpack(raw, 1, CORE))
+  if core then
+    core.more = raw
+  end
+  return core, refusal
 end
 
 local function is_overdue(core, now)
@@ -91,8 +98,8 @@ local function live_core(core, damage, now, kinds)
   return core
 end
 
-local function load_live(k, now, kinds)
-  local core, damage = load_core(k)
+local function load_live(k, now, kinds, names)
+  local core, damage = load_core(k, names)
   return live_core(core, damage, now, kinds)
 end
 

@@ -51,13 +51,39 @@ local function tally(k, what, kind, client_type, number)
   return label
 end
 
-local function tally_end(k, status, core, at)
-  local took = math.max(at - core.created, 0)
-  local field = 'ended|' .. status .. '|' .. bucket_of(took, TOOK_MS, TOOK_BUCKETS) .. '|'
-  redis.pcall('HINCRBY', k.stats, 'took_ms|' .. tally(k, field, core.kind, core.client_type, 1), text(took))
+-- Ends and claims are added up in a book, which is written after the last of a run: a sweep counts those that are alike
+-- in one command.
+local function entry_of(book, k, what, label)
+  local key = k.stats .. '|' .. what .. label
+  local entry = book[key]
+  if not entry then
+    entry = { k = k, what = what, number = 0, sum = 0 }
+    book[key] = entry
+  end
+  entry.number = entry.number + 1
+  return entry
 end
 
-local function tally_claim(k, by, lag)
-  redis.pcall('HINCRBY', k.stats, 'claimed|' .. by .. '|' .. bucket_of(lag, LAG_MS, LAG_BUCKETS), 1)
-  redis.pcall('HINCRBY', k.stats, 'lag_ms', text(lag))
+local function book_end(book, k, status, core, at)
+  local took = math.max(at - core.created, 0)
+  local what = 'ended|' .. status .. '|' .. bucket_of(took, TOOK_MS, TOOK_BUCKETS) .. '|'
+  local entry = entry_of(book, k, what, core.kind .. '|' .. core.client_type)
+  entry.kind, entry.client_type, entry.sum = core.kind, core.client_type, entry.sum + took
+end
+
+local function book_claim(book, k, by, lag)
+  local entry = entry_of(book, k, 'claimed|' .. by .. '|' .. bucket_of(lag, LAG_MS, LAG_BUCKETS), '')
+  entry.sum = entry.sum + lag
+end
+
+local function write_book(book)
+  for _, entry in pairs(book) do
+    local k, sum = entry.k, 'lag_ms'
+    if entry.kind then
+      sum = 'took_ms|' .. tally(k, entry.what, entry.kind, entry.client_type, entry.number)
+    else
+      redis.pcall('HINCRBY', k.stats, entry.what, entry.number)
+    end
+    redis.pcall('HINCRBY', k.stats, sum, text(entry.sum))
+  end
 end
