@@ -102,7 +102,7 @@ while found < limit and looked_at < scan and complete == 0 and not is_over do
     end
     looked_at = looked_at + 1
     last_score, last_id = entry.score, entry.id
-    is_over = is_late(AT_LEAST)
+    is_over = is_late(AT_LEAST, scan)
     local session = k.session .. entry.id
     local matched = matches(session, entry.id)
     if matched == nil then
