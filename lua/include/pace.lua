@@ -16,8 +16,8 @@ end
 
 local begun_s, dealt = clock_s(), 0
 
--- To be asked behind each thing that was dealt with. `least`: so many are dealt with in any case; `most`: not more where
--- no clock moves on.
+-- To be asked behind each thing that was dealt with. `least`: so many are dealt with in any case; `most`: no more
+-- where no clock moves on.
 local function is_late(least, most)
   dealt = dealt + 1
   if dealt < (least or 1) then
