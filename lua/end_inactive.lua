@@ -112,12 +112,12 @@ local function look_at(id)
   end
 end
 
-local scan, complete, spent = LOOKS_PER_END * limit, false, 0
-while not complete and spent < scan and not (spent > 0 and is_late()) do
+local scan, complete, spent, is_over = LOOKS_PER_END * limit, false, 0, false
+while not complete and spent < scan and not is_over do
   local entries = walk(driver, newest, after, '0', math.min(scan, WALKED_AT_ONCE))
   complete = #entries < math.min(scan, WALKED_AT_ONCE)
   for _, entry in ipairs(entries) do
-    if spent >= scan or (spent > 0 and is_late()) then
+    if spent >= scan or is_over then
       complete = false
       break
     end
@@ -128,6 +128,7 @@ while not complete and spent < scan and not (spent > 0 and is_late()) do
     end
     spent = spent + (#ended > before and LOOKS_PER_END or 1)
     newest, after = entry.score, entry.id
+    is_over = is_late(AT_LEAST)
   end
 end
 if #ended > 0 and not dry then

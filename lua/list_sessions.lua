@@ -89,19 +89,20 @@ if counts_only and #others == 0 and client_type == '' and after == '' and oldest
   return { driver_size, text(newest), '', 1, {} }
 end
 
-local page, found, looked_at, complete = {}, 0, 0, 0
+local page, found, looked_at, complete, is_over = {}, 0, 0, 0, false
 local last_score, last_id = newest, after
-while found < limit and looked_at < scan and complete == 0 and not is_late() do
+while found < limit and looked_at < scan and complete == 0 and not is_over do
   local wanted = math.min(limit - found + 10, scan - looked_at, WALKED_AT_ONCE)
   local batch = walk(driver, last_score, last_id, oldest, wanted)
   complete = #batch < wanted and 1 or 0
   for _, entry in ipairs(batch) do
-    if found >= limit or (looked_at > 0 and is_late()) then
+    if found >= limit or is_over then
       complete = 0
       break
     end
     looked_at = looked_at + 1
     last_score, last_id = entry.score, entry.id
+    is_over = is_late(AT_LEAST, scan)
     local session = k.session .. entry.id
     local matched = matches(session, entry.id)
     if matched == nil then

@@ -36,7 +36,7 @@ local function make_room(k, limits, now, prefix, grace, retention, wanted, most)
       or not evict(k, now, prefix, grace, retention, limit == 'owner_sessions' and wanted.owner or '') then
       return limit, bound, count, false
     end
-    if is_late() then
+    if is_late(AT_LEAST) then
       break
     end
   end

@@ -46,7 +46,7 @@ local function claim_due(prefix, now, limit, grace, retention, by)
       elseif outcome == 'lost' or outcome == 'damaged' then
         lost = lost + 1
       end
-      if is_late() then
+      if is_late(AT_LEAST) then
         write_book(book)
         return limit, expired, lost
       end

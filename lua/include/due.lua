@@ -57,7 +57,7 @@ local function each_of(key, prefix, found, act)
     else
       redis.call('ZREM', key, each[1])
     end
-    if is_late() and i < #found then
+    if is_late(AT_LEAST) and i < #found then
       return failures, each
     end
   end

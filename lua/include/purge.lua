@@ -51,7 +51,7 @@ local function purge_due(prefix, now, limit, grace, archived, archive_group)
     elseif purge(k, now, grace, archived) then
       removed = removed + 1
     end
-    if is_late() then
+    if is_late(AT_LEAST) then
       return removed, true
     end
   end

@@ -9,7 +9,7 @@ local TOKEN = '^(%l+) (%w+) (%d+) (%S*)$'
 local FAMILY = '^since (%d+) issued (%d+) until (%d+) access (%S+) for (%d+) refresh (%S+) for (%d+) used (%S+)$'
 local NONE = '-'
 local ENDED_FAMILY = 1000000 -- more than any size: what is left of one that ended goes first
-local FORGOTTEN_AT_ONCE = 200 -- each takes Redis some 2 us
+local FORGOTTEN_AT_ONCE = 100 -- each takes Redis some 3 us
 
 -- An error reply where other hands put something else in the place of these, else nil.
 local function listing_error(k)

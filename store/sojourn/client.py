@@ -256,7 +256,8 @@ class SessionStore(Facade[S, Transport]):
         """Up to `count` entries of a log from the `start`th on, which is 0 for the session's very first.
 
         A bounded log has let go of its oldest: of those that were asked for, the ones that Redis has are the result.
-        The archive has all (``store.archive.entries``).
+        The archive has all (``store.archive.entries``). A long log is read 2,000 entries at a time, so that nobody
+        waits for it: what is appended meanwhile is not in the result.
 
         Raises:
             SessionNotFound: there is no such session.

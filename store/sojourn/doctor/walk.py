@@ -22,7 +22,7 @@ from sojourn.operations.strays import comb_flow, miss_session
 
 __all__ = ["AT_ONCE", "Drift", "Walk"]
 
-AT_ONCE: Final = 50
+AT_ONCE: Final = 20
 """Sessions, keys or entries of an index that one script looks at, unless it is late before."""
 _SUMS: Final = 3
 """How often the places of a tenant are added up at most, where they change meanwhile."""

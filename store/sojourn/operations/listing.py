@@ -39,9 +39,9 @@ T = TypeVar("T")
 _READABLE: Final = tuple(status for status in Status if status not in GONE)
 _MOST_STATUSES: Final = 100
 _SCAN: Final = 500
-_RECORDS: Final = 200
+"""Index entries that one script looks at, unless it is late before, however few of them match."""
+_RECORDS: Final = 100
 """At most so many in one script: each is copied through Lua, and others wait meanwhile."""
-"""Index entries that one call looks at: some 4 ms of Redis at most, however few of them match."""
 _END_OF_TIME_MS: Final = 253_402_300_799_999  # datetime.max
 
 

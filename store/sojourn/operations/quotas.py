@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 R = TypeVar("R")
-PLACED_AT_ONCE: Final = 50
+PLACED_AT_ONCE: Final = 25
 _LOOK_AGAIN_S: Final = 1.0
 _TRIES: Final = 1_000
 

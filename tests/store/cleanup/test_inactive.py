@@ -255,9 +255,11 @@ def test_a_hundred_thousand_in_constant_memory(open_any_store: StoreOpener) -> N
     sizes: dict[int, int] = {}
     before = resident_bytes()
     dry = store.cleanup_inactive(1, dry_run=True, batch=100)
-    report = store.cleanup_inactive(
-        1, batch=100, progress=lambda done, _: sizes.setdefault(done // 5000, resident_bytes()) and None
-    )
+
+    def note(done: int, _: int | None) -> None:
+        sizes.setdefault(done // 5000, resident_bytes())
+
+    report = store.cleanup_inactive(1, batch=100, progress=note)
     assert (dry.ended, report.ended) == (100_000, 100_000)
     assert len(sizes) > 10
     assert max(sizes.values()) - before < 8 * 2**20

@@ -13,7 +13,9 @@ from tests.store.doctor.conftest import World
 from tests.waiting import eventually
 
 from sojourn.doctor.look import Look
+from sojourn.operations import drift
 from sojourn.operations.expiry import claim_session
+from sojourn.tenants.link import Link
 
 Spoil = Callable[[World], Any]
 NOBODY = str(uuid.UUID(int=uuid.uuid4().int))
@@ -217,3 +219,20 @@ def test_a_lease_that_runs_out_is_no_drift(any_world: World) -> None:
     look.run(claim_session(look.context, any_world.keys, made.id))
     look.close()
     assert any_world.examine(*DRIFT) == [each for each in any_world.examine(*DRIFT) if each.severity == "ok"]
+
+
+def test_a_long_sum_is_added_up_in_steps(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there are more places than one script adds up: found and mended, unless the sum moves on meanwhile."""
+    monkeypatch.setattr(drift, "SUMMED_AT_ONCE", 0)
+    assert [each.severity for each in world.examine("places")] == ["ok"]
+    world.client.hincrby(world.keys.places, "/bytes", 5)
+    told = int(world.client.hget(world.keys.places, "/bytes"))
+    with Link(world.settings) as link:
+        link.open()
+        assert link.run(drift.check_total(world.keys, mends=True)) == "many"
+        for summed in ((told - 1, 7), (told + 1, 7)):
+            assert link.run(drift.check_total(world.keys, mends=True, summed=summed)) == "moved"
+    assert [each.severity for each in world.find("places")] == ["warning"]
+    world.mend("places")
+    assert int(world.client.hget(world.keys.places, "/bytes")) == told - 5
+    assert world.find("places") == []
