@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
 from collections.abc import Coroutine
 from types import TracebackType
@@ -30,7 +31,7 @@ class _Connection:
 
 
 class Proxy:
-    """Forwards a port of its own on 127.0.0.1 to the server of ``url``, in a thread of its own.
+    """Forwards a port of its own on 127.0.0.1 to the server of ``url``, in a thread of its own; with TLS, if asked to.
 
     Example:
         with Proxy(redis_url) as proxy:
@@ -39,7 +40,8 @@ class Proxy:
             client.incr("n")  # the server counts it, the client never hears so
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self._parts = urlsplit(url)
         assert self._parts.hostname, url
         assert self._parts.port, url
@@ -60,7 +62,8 @@ class Proxy:
     def url(self) -> str:
         """The server's URL with the proxy's address in it."""
         credentials, at, _ = self._parts.netloc.rpartition("@")
-        return urlunsplit(self._parts._replace(netloc=f"{credentials}{at}{_HOST}:{self.port}"))
+        scheme = "rediss" if self._tls else self._parts.scheme
+        return urlunsplit(self._parts._replace(scheme=scheme, netloc=f"{credentials}{at}{_HOST}:{self.port}"))
 
     def drop_replies(self, count: int = 1, *, to: bytes = b"") -> None:
         """Swallow the replies to the next ``count`` requests that contain ``to``, which do reach the server.
@@ -106,7 +109,7 @@ class Proxy:
 
     async def _listen(self) -> None:
         if self._listener is None:
-            self._listener = await asyncio.start_server(self._accepted, _HOST, self.port)
+            self._listener = await asyncio.start_server(self._accepted, _HOST, self.port, ssl=self._tls)
             self.port = self._listener.sockets[0].getsockname()[1]
 
     async def _close_listener(self) -> None:

@@ -32,7 +32,6 @@ from sojourn.facade import (
     found_or_none,
     kept,
     once,
-    result,
     result_or_error,
     told_moved,
 )
@@ -457,21 +456,23 @@ class AsyncSessionStore(Facade[S, AsyncTransport]):
     async def _batch(
         self, operations: Sequence[Operation[R]], finish: Callable[[Operation[R], builtins.list[Any]], E]
     ) -> builtins.list[E]:
-        replies = await self._shared.transport.execute(operations)
-        return [await self._finish(each, own, finish) for each, own in zip(operations, replies, strict=True)]
+        found = []
+        for operation, replies in zip(operations, await self._shared.transport.execute(operations), strict=True):
+            if quotas.needs_room(replies):
+                operation, replies = await self._in_room(operation, replies)
+            found.append(finish(operation, replies))
+        return found
 
     async def _execute(self, operation: Operation[R]) -> R:
-        return await self._finish(operation, (await self._shared.transport.execute([operation]))[0], result)
-
-    async def _finish(
-        self,
-        operation: Operation[R],
-        replies: builtins.list[Any],
-        finish: Callable[[Operation[R], builtins.list[Any]], E],
-    ) -> E:
+        replies = await self._shared.transport.execute_one(operation)
         if quotas.needs_room(replies):
-            operation, replies = await self._follow(quotas.in_room_flow(self._context, operation, replies))
-        return finish(operation, replies)
+            operation, replies = await self._in_room(operation, replies)
+        return operation.parse(replies)
+
+    async def _in_room(
+        self, operation: Operation[R], replies: builtins.list[Any]
+    ) -> tuple[Operation[R], builtins.list[Any]]:
+        return await self._follow(quotas.in_room_flow(self._context, operation, replies))
 
     async def _follow(self, flow: Generator[Operation[Any] | Pause | Ask, Any, R]) -> R:
         result: Any = None

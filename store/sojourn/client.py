@@ -32,7 +32,6 @@ from sojourn.facade import (
     found_or_none,
     kept,
     once,
-    result,
     result_or_error,
     told_moved,
 )
@@ -806,22 +805,22 @@ class SessionStore(Facade[S, Transport]):
     def _batch(
         self, operations: Sequence[Operation[R]], finish: Callable[[Operation[R], builtins.list[Any]], E]
     ) -> builtins.list[E]:
-        replies = self._shared.transport.execute(operations)
-        return [self._finish(each, own, finish) for each, own in zip(operations, replies, strict=True)]
+        found = []
+        for operation, replies in zip(operations, self._shared.transport.execute(operations), strict=True):
+            if quotas.needs_room(replies):
+                operation, replies = self._in_room(operation, replies)
+            found.append(finish(operation, replies))
+        return found
 
     def _execute(self, operation: Operation[R]) -> R:
-        return self._finish(operation, self._shared.transport.execute([operation])[0], result)
-
-    def _finish(
-        self,
-        operation: Operation[R],
-        replies: builtins.list[Any],
-        finish: Callable[[Operation[R], builtins.list[Any]], E],
-    ) -> E:
-        """What `finish` makes of the replies, once there was room within the tenant's limits."""
+        replies = self._shared.transport.execute_one(operation)
         if quotas.needs_room(replies):
-            operation, replies = self._follow(quotas.in_room_flow(self._context, operation, replies))
-        return finish(operation, replies)
+            operation, replies = self._in_room(operation, replies)
+        return operation.parse(replies)
+
+    def _in_room(self, operation: Operation[R], replies: builtins.list[Any]) -> tuple[Operation[R], builtins.list[Any]]:
+        """An operation and its replies, once there was room for it within the tenant's limits."""
+        return self._follow(quotas.in_room_flow(self._context, operation, replies))
 
     def _follow(self, flow: Generator[Operation[Any] | Pause | Ask, Any, R]) -> R:
         result: Any = None

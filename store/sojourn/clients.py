@@ -16,8 +16,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cache
 from typing import Any, Final
 
-from redis import ConnectionPool
-
+from sojourn import redis_urls
 from sojourn.errors import SettingsError
 from sojourn.keys import CLIENTS
 from sojourn.operations.core import Operation, call, raise_for
@@ -103,7 +102,7 @@ def _digest(text: str) -> str:
 
 def _redis_digest(url: str) -> str:
     """Where a URL leads, without user and password."""
-    options = ConnectionPool.from_url(url).connection_kwargs
+    options = redis_urls.url_options(url)
     return _digest(json.dumps([options.get(name) for name in ("path", "host", "port", "db")]))
 
 

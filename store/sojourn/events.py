@@ -238,7 +238,7 @@ def read_new(
         "XREADGROUP", "GROUP", group, consumer, "COUNT", count, "BLOCK", max(1, int(block_s * 1000)),
         "STREAMS", *streams, *[">"] * len(streams),
     )  # fmt: skip
-    return Operation((command,), parse)
+    return Operation((command,), parse, alone=True)
 
 
 def read_pending(
@@ -265,7 +265,7 @@ def read_pending(
     command: Command = (
         "XREADGROUP", "GROUP", group, consumer, "COUNT", count, "STREAMS", *streams, *["0"] * len(streams),
     )  # fmt: skip
-    return Operation((command,), parse)
+    return Operation((command,), parse, alone=True)
 
 
 def without_entry(gone: Sequence[tuple[PartitionKeys, str]], group: str) -> Operation[None]:

@@ -62,7 +62,6 @@ __all__ = [
     "found_or_none",
     "kept",
     "once",
-    "result",
     "result_or_error",
     "told_moved",
 ]
@@ -589,11 +588,6 @@ class Facade(Generic[S, T]):
 
     def _hand_back(self, group: str, consumer: str | None, held: Taken) -> Operation[None]:
         return hand_back(held, tenant_group(self._context, group), consumer or default_consumer())
-
-
-def result(operation: Operation[R], replies: list[Any]) -> R:
-    """The operation's result."""
-    return operation.parse(replies)
 
 
 def found_or_none(operation: Operation[R], replies: list[Any]) -> R | None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 import redis
 from redis.exceptions import RedisError, ResponseError
 
+from sojourn import redis_urls
 from sojourn.keys import queue_counts
 from sojourn.operations.core import is_of_another_type
 from sojourn.settings import Settings
@@ -53,10 +54,11 @@ def whole(text: str) -> int | None:
 
 def read_job_queues(settings: Settings) -> JobQueues | None:
     """Read it, in two round trips; None where that Redis does not answer."""
-    client: Any = redis.Redis.from_url(
+    connections = redis_urls.pool(
         settings.queue_url or settings.redis_url, decode_responses=True, encoding_errors="surrogateescape", protocol=2,
         socket_timeout=settings.socket_timeout, socket_connect_timeout=settings.socket_timeout,
     )  # fmt: skip
+    client: Any = redis.Redis.from_pool(connections)
     with contextlib.closing(client):
         try:
             return _read(client, settings.queue_prefix)

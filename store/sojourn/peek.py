@@ -39,7 +39,7 @@ def _range(context: Context, command: str, first: str, last: str, count: int) ->
         return [(each, Event.from_stream(partition.number, each, pairs(fields))) for each, fields in replies[0]]
 
     arguments: tuple[Argument, ...] = (command, partition.events, first, last, "COUNT", count)
-    return Operation((arguments,), parse)
+    return Operation((arguments,), parse, alone=True)
 
 
 def peek_flow(

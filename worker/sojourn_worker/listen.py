@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import redis
-from redis import ConnectionPool
 from redis.client import PubSub
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
+from sojourn import redis_urls
 from sojourn.codec import Models
 from sojourn.errors import LayoutMismatch, SojournError, StoreError, StoreUnavailable
 from sojourn.keys import Homes, parse_key
@@ -46,7 +46,7 @@ class Listener:
 
     def __init__(self, settings: Settings, link: RedisLink) -> None:
         options = {**policy.connection_options(settings, Retry), "decode_responses": False}
-        self._pool = ConnectionPool.from_url(settings.redis_url, **options)
+        self._pool = redis_urls.pool(settings.redis_url, **options)
         database = self._pool.connection_kwargs.get("db", 0)
         self._channels = [f"__keyevent@{database}__:{event}" for event in ("expired", "evicted")]
         self._link = link

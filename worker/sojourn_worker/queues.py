@@ -20,6 +20,7 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.utils import current_timestamp, now
 
+from sojourn import redis_urls
 from sojourn.errors import SettingsError
 from sojourn.keys import queue_counts
 from sojourn.settings import Settings, masked
@@ -99,7 +100,7 @@ def connect(settings: Settings) -> QueueRedis:
     """
     url = settings.queue_url or settings.redis_url
     try:
-        connection = QueueRedis.from_url(
+        connections = redis_urls.pool(
             url,
             # RQ sends nothing that does harm when it is sent twice; what it takes twice, the ledger sorts out.
             retry=RedisRetry(ExponentialBackoff(cap=0.5, base=0.02), 2),
@@ -110,6 +111,7 @@ def connect(settings: Settings) -> QueueRedis:
         )
     except ValueError:
         raise SettingsError(f"queue_url {masked(url)} is not a URL for Redis") from None
+    connection = QueueRedis.from_pool(connections)
     assert isinstance(connection, QueueRedis)  # noqa: S101 - for the type checker
     connection.counts_key = queue_counts(settings.queue_prefix)
     return connection

@@ -10,6 +10,7 @@ from typing import Any, Final
 import redis
 from redis.exceptions import RedisError
 
+from sojourn import redis_urls
 from sojourn.inspection.commands import RedisCli
 from sojourn.inspection.model import Item
 from sojourn.operations.core import is_of_another_type
@@ -35,10 +36,11 @@ _LARGEST: Final = 16_777_216
 def job_items(settings: Settings, tenant: str, session_id: str) -> tuple[list[Item], str]:
     """The jobs of hooks that are about the session; and why there are none where that Redis cannot tell."""
     cli = RedisCli.of_queues(settings)
-    client: Any = redis.Redis.from_url(
+    connections = redis_urls.pool(
         settings.queue_url or settings.redis_url, protocol=2, socket_timeout=settings.socket_timeout,
         socket_connect_timeout=settings.socket_timeout,
     )  # fmt: skip
+    client: Any = redis.Redis.from_pool(connections)
     queue = f"{settings.queue_prefix}-hooks"
     try:
         with contextlib.closing(client):

@@ -41,7 +41,7 @@ Argument = str | int | float | bytes
 Command = tuple[Argument, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)  # not frozen, which would make it three times as dear to make; nobody changes one
 class Operation(Generic[T]):
     """Commands that go out in one write, and what their replies mean.
 
@@ -52,6 +52,8 @@ class Operation(Generic[T]):
     commands: tuple[Command, ...]
     parse: Callable[[list[Any]], T]
     source: str | None = None
+    alone: bool = False
+    """Whether it may hold up a connection for others: it waits for something to come, or its reply is large."""
 
 
 @dataclass(frozen=True)
@@ -118,11 +120,13 @@ def call(
     args: Sequence[Argument],
     parse: Callable[[Any], T],
     before: tuple[Command, ...] = (),
+    *,
+    alone: bool = False,
 ) -> Operation[T]:
     """An operation that runs one script, after plain commands where given."""
     body = script(name)
     command = ("EVALSHA", body.sha, len(keys), *keys, *args)
-    return Operation((*before, command), lambda replies: parse(replies[-1]), body.source)
+    return Operation((*before, command), lambda replies: parse(replies[-1]), body.source, alone)
 
 
 def together(first: Operation[T], second: Operation[U]) -> Operation[tuple[T, U]]:

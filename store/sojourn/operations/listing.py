@@ -223,7 +223,7 @@ def _step(context: Context, wanted: Filters, after: tuple[int, str] | None, limi
         each = iter(page)
         return _Step(found, int(last_ms), last, bool(complete), list(zip(each, each, strict=True)))
 
-    return call("list_sessions", [keys.kinds], args, parse)
+    return call("list_sessions", [keys.kinds], args, parse, alone=True)
 
 
 def list_flow(

@@ -97,7 +97,12 @@ def entries(
 ) -> Operation[list[E]]:
     """A stretch of a log: what Redis has of `count` positions from `start` on."""
     operation = page(context, model, session_id, log, start, count)
-    return Operation(operation.commands, lambda replies: list(operation.parse(replies).entries), operation.source)
+    return Operation(
+        operation.commands,
+        lambda replies: list(operation.parse(replies).entries),
+        operation.source,
+        operation.alone,
+    )
 
 
 def page(
@@ -160,4 +165,4 @@ def log_read(
         return parse(LogRead(pairs(fields), int(at_ms), int(first), int(length), list(found)))
 
     args = (name, start, "" if count is None else count, int(whole), prefix, tenant)
-    return call("read_log", (session_key, log_key), args, parse_reply)
+    return call("read_log", (session_key, log_key), args, parse_reply, alone=True)

@@ -27,9 +27,9 @@ from pydantic_settings import (
     SettingsConfigDict,
     YamlConfigSettingsSource,
 )
-from redis import ConnectionPool
 from redis.exceptions import RedisError
 
+from sojourn import redis_urls
 from sojourn.codec import Models
 from sojourn.errors import SettingsError
 from sojourn.keys import PartitionKeys, TenantKeys, check_kind, check_tenant
@@ -141,7 +141,8 @@ class Settings(BaseSettings):
     )  # fmt: skip
 
     redis_url: str = "redis://127.0.0.1:6379/0"
-    """The sessions' Redis: ``redis://``, ``rediss://`` or ``unix://``."""
+    """The sessions' Redis: ``redis://``, ``rediss://``, ``unix://``, or ``redis+sentinel://host:port,host:port/service/db``
+    where sentinels tell its place (``sentinel_username`` and ``sentinel_password`` are parameters for them)."""
     queue_url: str | None = None
     """RQ's Redis; None: the sessions' own."""
     archive_url: str | None = None
@@ -183,7 +184,7 @@ class Settings(BaseSettings):
     retries: int = Field(default=2, ge=0, le=10)
     """Further attempts of a library call after a lost connection or reply."""
     max_connections: int = Field(default=100, ge=1, le=10**6)
-    """Redis connections of one store."""
+    """Redis connections of one store; an asynchronous one has one more, which all its single calls share."""
     limits: Limits = Limits()
     """What one session may hold."""
     tenant_limits: TenantLimits = TenantLimits()
@@ -297,12 +298,13 @@ class Settings(BaseSettings):
         if value is None:
             return None
         try:
-            pool = ConnectionPool.from_url(value)
+            pool = redis_urls.pool(value)
             pool.connection_class(**pool.connection_kwargs)  # it checks its options; connects to nothing
         except (ValueError, TypeError, RedisError):
             raise SettingsError(
-                f"{info.field_name} is not a URL for Redis: redis://host:port/db, rediss:// or unix://, with options "
-                "that redis-py knows; what is special in a URL is written there as % and two digits"
+                f"{info.field_name} is not a URL for Redis: redis://host:port/db, rediss://, unix:// or "
+                "redis+sentinel://host:port,host:port/service/db, with options that redis-py knows; what is special in "
+                "a URL is written there as % and two digits"
             ) from None
         return value
 

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from redis import ConnectionPool
-
 from sojourn.errors import SessionNotFound, SojournError, TokenInvalid
+from sojourn.redis_urls import url_options
 from sojourn.settings import Settings
 from sojourn.telemetry.observing import Call, Ended, Observer, Outcome
 
@@ -62,7 +61,7 @@ class OpenTelemetry(Observer):
 
     def attach(self, settings: Settings) -> None:
         """Note where the store's Redis is; of several stores, the last one's."""
-        given = ConnectionPool.from_url(settings.redis_url).connection_kwargs
+        given = url_options(settings.redis_url)
         self._server = {"db.system.name": "redis", "db.namespace": str(given.get("db") or 0)}
         if "host" in given:
             self._server |= {"server.address": given["host"], "server.port": int(given.get("port", 6379))}

@@ -8,11 +8,10 @@ import secrets
 from dataclasses import dataclass
 from typing import Any, Final
 
-from redis import ConnectionPool
-
 from sojourn.errors import InvalidInput, InvalidName, StoreError
 from sojourn.keys import FIRST_ISOLATED, META, PartitionKeys, TenantKeys, check_tenant, partition_note
 from sojourn.operations.admin import administered
+from sojourn.redis_urls import url_options
 from sojourn.scripts import lua_folder, script
 from sojourn.settings import Settings
 from sojourn.tenants.grants import command, grants
@@ -254,4 +253,4 @@ def _version(link: Link) -> tuple[int, ...]:
 
 
 def _database(settings: Settings) -> int:
-    return int(ConnectionPool.from_url(settings.redis_url).connection_kwargs.get("db") or 0)
+    return int(url_options(settings.redis_url).get("db") or 0)

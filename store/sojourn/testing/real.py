@@ -75,8 +75,11 @@ def unpooled(store: AsyncSessionStore[Any]) -> None:
 
 
 class _Unpooled(AsyncTransport):
-    async def _exchange(self, packed: bytes, count: int) -> list[Any]:
+    async def _send(self, packed: bytes, count: int) -> list[Any]:
+        return await self._send_alone(packed, count)
+
+    async def _send_alone(self, packed: bytes, count: int) -> list[Any]:
         try:
-            return await super()._exchange(packed, count)
+            return await super()._send_alone(packed, count)
         finally:
             await self.close()

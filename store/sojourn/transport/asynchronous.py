@@ -1,53 +1,31 @@
-"""The asynchronous transport: operations borrow connections of redis-py's asynchronous pool."""
+"""The asynchronous transport: single calls share a connection, and what may hold it up has one for itself."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
-import os
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
 
 from redis.asyncio import ConnectionPool
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.exceptions import RedisError
 
-from sojourn.operations.core import Command, Operation
+from sojourn import redis_urls
+from sojourn.operations.core import Operation
 from sojourn.settings import Settings
 from sojourn.transport import policy
+from sojourn.transport.line import Line, NotSent
 from sojourn.transport.stand_in import stand_in_for
 
 __all__ = ["AsyncTransport"]
 
-
-class _Line:
-    """A connection and the parser of its replies."""
-
-    def __init__(self, connection: Any) -> None:
-        self.connection = connection
-        self.reader = policy.reply_reader()
-
-    async def exchange(self, packed: bytes, count: int) -> list[Any]:
-        """Send commands and read as many replies."""
-        connection, reader = self.connection, self.reader
-        if not connection.is_connected:
-            await connection.connect()
-            reader = self.reader = policy.reply_reader()
-        connection._writer.write(packed)  # noqa: SLF001
-        await connection._writer.drain()  # noqa: SLF001
-        incoming = connection._reader  # noqa: SLF001
-        replies: list[Any] = []
-        while len(replies) < count:
-            reply = reader.gets()
-            if reply is policy.MORE:
-                data = await incoming.read(policy.READ_BYTES)
-                if not data:
-                    raise ConnectionResetError("Redis closed the connection")
-                reader.feed(data)
-            else:
-                replies.append(reply)
-        return replies
+_FEW: Final = 10
+"""A larger batch takes a connection for itself, so that single calls need not wait for its replies."""
+_LARGE: Final = 65_536
+"""What sends more bytes than that does so too."""
 
 
 class AsyncTransport:
@@ -59,101 +37,214 @@ class AsyncTransport:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._by_sentinel = redis_urls.by_sentinel(settings.redis_url)
         self._stand_in = stand_in_for(settings.redis_url)
         try:
-            self._pool = ConnectionPool.from_url(settings.redis_url, **policy.connection_options(settings, Retry))
+            self._pool = self._new_pool()
             self._pool.connection_class(**self._pool.connection_kwargs)  # it checks its options; connects to nothing
         except (ValueError, TypeError):
             raise policy.invalid_url(settings) from None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._pid = os.getpid()
-        self._places = asyncio.Semaphore(settings.max_connections)
-        self._free: list[_Line] = []
-        self._inherited: list[_Line] = []
+        self._forks = policy.forks()
+        self._inherited: list[Any] = []
+        self._start_anew(None)
 
-    async def execute(self, operations: Sequence[Operation[Any]]) -> list[list[Any]]:
-        """The replies to each operation's commands, error replies among them as values.
+    def _new_pool(self) -> ConnectionPool:
+        options = policy.connection_options(self._settings, Retry)
+        return redis_urls.asynchronous_pool(self._settings.redis_url, **options)
+
+    def _start_anew(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        self._loop = loop
+        self._shared: Line | None = None
+        self._opening: asyncio.Task[Line] | None = None
+        self._free: list[Line] = []
+        self._places = asyncio.Semaphore(self._settings.max_connections)
+
+    async def execute_one(self, operation: Operation[Any]) -> list[Any]:
+        """The replies to the operation's commands, error replies among them as values.
 
         Raises:
             StoreUnavailable: no reply in all attempts.
         """
+        packed = policy.pack(operation.commands)
+        if operation.alone or len(packed) > _LARGE:
+            return (await self._execute([operation]))[0]
+        replies = await self._send(packed, len(operation.commands))
+        if operation.source is not None and policy.lacks_script(replies[-1]):
+            replies[-1:] = await self._send(policy.pack(policy.with_source([operation])), 1)
+        return replies
+
+    async def execute(self, operations: Sequence[Operation[Any]]) -> list[list[Any]]:
+        """The same for several, in one round trip."""
         found: list[list[Any]] = []
         for batch in policy.batches(operations):
             found += await self._execute(batch)
         return found
 
     async def _execute(self, operations: Sequence[Operation[Any]]) -> list[list[Any]]:
-        flat = await self._send([command for operation in operations for command in operation.commands])
-        replies = policy.dealt(operations, flat)
+        commands = [command for operation in operations for command in operation.commands]
+        packed = policy.pack(commands)
+        send = self._send_alone
+        if len(operations) <= _FEW and len(packed) <= _LARGE and not any(operation.alone for operation in operations):
+            send = self._send
+        replies = policy.dealt(operations, await send(packed, len(commands)))
         unknown = policy.without_script(operations, replies)
         if unknown:
-            again = await self._send(policy.with_source([operations[index] for index in unknown]))
+            commands = policy.with_source([operations[index] for index in unknown])
+            again = await send(policy.pack(commands), len(commands))
             for index, reply in zip(unknown, again, strict=True):
                 replies[index][-1] = reply
         return replies
 
-    async def _send(self, commands: Sequence[Command]) -> list[Any]:
-        packed = policy.pack(commands)
-        self._enter_loop()
+    async def _send(self, packed: bytes, count: int) -> list[Any]:
+        """On the connection that is shared."""
+        if self._stand_in is not None:
+            return await self._send_alone(packed, count)
         started_s = time.monotonic()
-        places = await self._place()
-        try:
-            for attempt in itertools.count():
+        attempt = 0
+        while True:
+            try:
+                line = self._shared
+                if line is None or not line.is_open or line.is_full or line.loop is not asyncio.get_running_loop():
+                    line = await self._ready_line()
+                replies = await line.post(packed, count)
+                if self._by_sentinel:
+                    self._check_is_master(line, replies)
+                return replies  # noqa: TRY300
+            except NotSent:
+                continue
+            except (*policy.BROKEN, RedisError) as error:
+                await self._fail_or_pause(error, attempt, started_s)
+                attempt += 1
+
+    async def _send_alone(self, packed: bytes, count: int) -> list[Any]:
+        """On a connection of its own."""
+        if self._loop is not asyncio.get_running_loop():
+            self._enter_loop()
+        started_s = time.monotonic()
+        attempt = 0
+        async with self._place():
+            while True:
                 try:
-                    return await self._exchange(packed, len(commands))
-                except policy.BROKEN as error:
-                    # Others that wait in the pool have most likely broken too.
-                    for line in self._free:
-                        await line.connection.disconnect(nowait=True)
-                    if policy.is_last(self._settings, error, attempt, started_s):
-                        raise policy.unavailable(self._settings, error, attempt + 1) from error
-                except RedisError as error:
-                    raise policy.refused(self._settings, error) from error
-                await asyncio.sleep(policy.pause_before(attempt))
-        finally:
-            places.release()
-        raise AssertionError("unreachable")
+                    return await self._exchange(packed, count)
+                except (*policy.BROKEN, RedisError) as error:
+                    while self._free:  # others that wait here have most likely broken too
+                        self._free.pop().close()
+                    await self._fail_or_pause(error, attempt, started_s)
+                    attempt += 1
+
+    async def _fail_or_pause(self, error: RedisError | OSError, attempt: int, started_s: float) -> None:
+        if not isinstance(error, policy.BROKEN):
+            raise policy.refused(self._settings, error) from error
+        if policy.is_last(self._settings, error, attempt, started_s):
+            raise policy.unavailable(self._settings, error, attempt + 1) from error
+        await asyncio.sleep(policy.pause_before(attempt))
 
     def _enter_loop(self) -> None:
         """Connections belong to an event loop: start anew in another one, as after a fork."""
-        loop = asyncio.get_running_loop()
-        if loop is self._loop:
-            return
-        if self._pid != os.getpid():
-            self._inherited += self._free  # to close them would disturb the parent's
-            self._pid = os.getpid()
-        self._loop, self._free = loop, []
-        self._places = asyncio.Semaphore(self._settings.max_connections)
+        if self._forks != policy.forks():  # to close the connections would disturb the parent's
+            self._inherited += [*self._free, self._shared, self._opening]
+            self._forks = policy.forks()
+        if self._by_sentinel:
+            self._pool = self._new_pool()  # its connections to sentinels are of the loop before
+        self._start_anew(asyncio.get_running_loop())
 
-    async def _place(self) -> asyncio.Semaphore:
+    async def _ready_line(self) -> Line:
+        """The shared connection once it can take a call."""
+        if self._loop is not asyncio.get_running_loop():
+            self._enter_loop()
+        while True:
+            line = self._shared
+            if line is None or not line.is_open:
+                line = await self._opened()
+            if not line.is_full:
+                return line
+            try:
+                async with asyncio.timeout(policy.longest_s(self._settings)):
+                    await line.enter()
+            except TimeoutError as error:
+                raise policy.congested(self._settings) from error
+            if line.is_open:
+                return line
+
+    async def _opened(self) -> Line:
+        """A new shared connection; those who want it at the same time wait for the same one."""
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._open())
+            self._opening.add_done_callback(self._note_opened)
+        return await asyncio.shield(self._opening)
+
+    def _note_opened(self, opening: asyncio.Task[Line]) -> None:
+        current = opening is self._opening
+        if current:
+            self._opening = None
+        if opening.cancelled() or opening.exception() is not None:  # which those who wait are told
+            return
+        if current:
+            self._shared = opening.result()
+        else:  # the transport was closed meanwhile
+            opening.result().retire()
+
+    async def _open(self) -> Line:
+        connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
+        try:
+            async with asyncio.timeout(self._settings.socket_timeout):
+                await connection.connect()
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        return Line(connection, self._settings.socket_timeout)
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
         """Callers beyond the limit wait here in order; redis-py's own blocking pool lets some of them starve."""
         places = self._places
-        if not places.locked():
-            await places.acquire()
-            return places
         try:
             async with asyncio.timeout(policy.longest_s(self._settings)):
                 await places.acquire()
         except TimeoutError as error:
             raise policy.crowded(self._settings) from error
-        return places
+        try:
+            yield
+        finally:
+            places.release()
 
     async def _exchange(self, packed: bytes, count: int) -> list[Any]:
         if self._stand_in is not None:
             return await asyncio.to_thread(self._stand_in.exchange, packed, count)
-        free = self._free
-        line = free.pop() if free else _Line(self._pool.make_connection())  # type: ignore[no-untyped-call]
+        line = self._free.pop() if self._free else None
+        if line is None or not line.is_open:
+            line = await self._open()
         try:
-            async with asyncio.timeout(self._settings.socket_timeout):
-                return await line.exchange(packed, count)
-        except BaseException:
-            # Replies may be outstanding; the next user of the connection must not read them.
-            await line.connection.disconnect(nowait=True)
+            replies = await line.post(packed, count)
+            if self._by_sentinel:
+                self._check_is_master(line, replies)
+        except BaseException as error:
+            line.close(error if isinstance(error, Exception) else None)  # replies may be outstanding
             raise
-        finally:
-            free.append(line)
+        self._free.append(line)
+        return replies
+
+    def _check_is_master(self, line: Line, replies: list[Any]) -> None:
+        try:
+            policy.check_is_master(replies)
+        except policy.BROKEN:
+            line.retire()
+            raise
 
     async def close(self) -> None:
         """Close the connections that are not in use; the transport opens new ones if it is used again."""
-        while self._free:
-            await self._free.pop().connection.disconnect()
+        if self._loop is not asyncio.get_running_loop():  # there are none of this loop
+            return
+        lines, self._free = self._free, []
+        if self._shared is not None:
+            lines.append(self._shared)
+            self._shared = None
+        self._opening = None
+        for line in lines:
+            line.retire()
+        for line in lines:
+            if line.is_idle:
+                await line.wait_closed()
+        if isinstance(self._pool, SentinelConnectionPool):
+            for sentinel in self._pool.sentinel_manager.sentinels:
+                await sentinel.aclose()

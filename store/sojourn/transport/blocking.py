@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import socket
 import threading
 import time
 from collections.abc import Sequence
@@ -14,7 +15,8 @@ from redis import ConnectionPool
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from sojourn.operations.core import Command, Operation
+from sojourn import redis_urls
+from sojourn.operations.core import Operation
 from sojourn.settings import Settings
 from sojourn.transport import policy
 from sojourn.transport.stand_in import stand_in_for
@@ -27,33 +29,49 @@ class _Line:
 
     def __init__(self, connection: Any) -> None:
         self.connection = connection
-        self.reader = policy.reply_reader()
+        self._reader = policy.reply_reader()
+        self._is_plain = True
 
     def exchange(self, packed: bytes, count: int) -> list[Any]:
         """Send commands and read as many replies."""
-        connection, reader = self.connection, self.reader
+        connection = self.connection
         try:
             sock = connection._sock  # noqa: SLF001
             if sock is None:
-                connection.connect()
-                sock = connection._sock  # noqa: SLF001
-                reader = self.reader = policy.reply_reader()
-            sock.sendall(packed)
+                sock = self._connect()
+            # A socket with a timeout asks first whether it may send. Nothing else is under way on this one, so it may.
+            sent = os.write(sock.fileno(), packed) if self._is_plain else 0
+            if sent < len(packed):
+                sock.sendall(memoryview(packed)[sent:])
+            reader = self._reader
             replies: list[Any] = []
             while len(replies) < count:
-                reply = reader.gets()
-                if reply is policy.MORE:
-                    data = sock.recv(policy.READ_BYTES)
-                    if not data:
-                        raise ConnectionResetError("Redis closed the connection")  # noqa: TRY301
-                    reader.feed(data)
-                else:
+                data = sock.recv(policy.READ_BYTES)
+                if not data:
+                    raise ConnectionResetError("Redis closed the connection")  # noqa: TRY301
+                reader.feed(data)
+                while (reply := reader.gets()) is not policy.MORE:
                     replies.append(reply)
         except BaseException:
             # Replies may be outstanding; the next user of the connection must not read them.
             connection.disconnect()
             raise
         return replies
+
+    def check_is_master(self, replies: list[Any]) -> None:
+        """Ask sentinels anew where they are of a Redis that is a replica now; see `policy.check_is_master`."""
+        try:
+            policy.check_is_master(replies)
+        except policy.BROKEN:
+            self.connection.disconnect()
+            raise
+
+    def _connect(self) -> Any:
+        self.connection.connect()
+        self._reader = policy.reply_reader()
+        sock = self.connection._sock  # noqa: SLF001
+        self._is_plain = type(sock) is socket.socket
+        return sock
 
 
 class _Lines:
@@ -66,7 +84,7 @@ class _Lines:
     def __init__(self, pool: ConnectionPool, most: int) -> None:
         self._pool = pool
         self._most = most
-        self.pid = os.getpid()
+        self.forks = policy.forks()
         self._free: list[_Line] = []
         self._made = 0
         self._waiting = 0
@@ -105,9 +123,14 @@ class _Lines:
                 self._returned.notify()
 
     def close(self) -> None:
-        """Close those that nobody uses."""
-        for line in list(self._free):
+        """Close those that nobody uses, and that nobody gets meanwhile."""
+        idle = []
+        with contextlib.suppress(IndexError):
+            while True:
+                idle.append(self._free.pop())
+        for line in idle:
             line.connection.disconnect()
+            self.give_back(line)
 
 
 class Transport:
@@ -119,12 +142,11 @@ class Transport:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._longest_s = policy.longest_s(settings)
+        self._by_sentinel = redis_urls.by_sentinel(settings.redis_url)
         self._stand_in = stand_in_for(settings.redis_url)
         try:
-            self._pool = ConnectionPool.from_url(
-                settings.redis_url,
-                **policy.connection_options(settings, Retry),
-            )
+            self._pool = redis_urls.pool(settings.redis_url, **policy.connection_options(settings, Retry))
             self._pool.connection_class(**self._pool.connection_kwargs)  # it checks its options; connects to nothing
         except (ValueError, TypeError):
             raise policy.invalid_url(settings) from None
@@ -133,33 +155,41 @@ class Transport:
     def _new_lines(self) -> _Lines:
         return _Lines(self._pool, self._settings.max_connections)
 
-    def execute(self, operations: Sequence[Operation[Any]]) -> list[list[Any]]:
-        """The replies to each operation's commands, error replies among them as values.
+    def execute_one(self, operation: Operation[Any]) -> list[Any]:
+        """The replies to the operation's commands, error replies among them as values.
 
         Raises:
             StoreUnavailable: no reply in all attempts.
         """
+        commands = operation.commands
+        replies = self._send(policy.pack(commands), len(commands))
+        if operation.source is not None and policy.lacks_script(replies[-1]):
+            replies[-1:] = self._send(policy.pack(policy.with_source([operation])), 1)
+        return replies
+
+    def execute(self, operations: Sequence[Operation[Any]]) -> list[list[Any]]:
+        """The same for several, in one round trip."""
         found: list[list[Any]] = []
         for batch in policy.batches(operations):
             found += self._execute(batch)
         return found
 
     def _execute(self, operations: Sequence[Operation[Any]]) -> list[list[Any]]:
-        flat = self._send([command for operation in operations for command in operation.commands])
-        replies = policy.dealt(operations, flat)
+        commands = [command for operation in operations for command in operation.commands]
+        replies = policy.dealt(operations, self._send(policy.pack(commands), len(commands)))
         unknown = policy.without_script(operations, replies)
         if unknown:
-            again = self._send(policy.with_source([operations[index] for index in unknown]))
+            commands = policy.with_source([operations[index] for index in unknown])
+            again = self._send(policy.pack(commands), len(commands))
             for index, reply in zip(unknown, again, strict=True):
                 replies[index][-1] = reply
         return replies
 
-    def _send(self, commands: Sequence[Command]) -> list[Any]:
-        packed = policy.pack(commands)
+    def _send(self, packed: bytes, count: int) -> list[Any]:
         started_s = time.monotonic()
         for attempt in itertools.count():
             try:
-                return self._exchange(packed, len(commands))
+                return self._exchange(packed, count)
             except policy.BROKEN as error:
                 if policy.is_last(self._settings, error, attempt, started_s):
                     raise policy.unavailable(self._settings, error, attempt + 1) from error
@@ -172,13 +202,16 @@ class Transport:
         if self._stand_in is not None:
             return self._stand_in.exchange(packed, count)
         lines = self._lines
-        if lines.pid != os.getpid():  # a fork: its parent goes on using these
+        if lines.forks != policy.forks():  # the parent goes on using these
             lines = self._lines = self._new_lines()
-        line = lines.borrow(policy.longest_s(self._settings))
+        line = lines.borrow(self._longest_s)
         if line is None:
             raise policy.crowded(self._settings)
         try:
-            return line.exchange(packed, count)
+            replies = line.exchange(packed, count)
+            if self._by_sentinel:
+                line.check_is_master(replies)
+            return replies
         finally:
             lines.give_back(line)
 

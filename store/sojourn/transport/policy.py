@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import hiredis
@@ -31,11 +32,15 @@ __all__ = [
     "MORE",
     "READ_BYTES",
     "batches",
+    "check_is_master",
+    "congested",
     "connection_options",
     "crowded",
     "dealt",
+    "forks",
     "invalid_url",
     "is_last",
+    "lacks_script",
     "longest_s",
     "pack",
     "pause_before",
@@ -54,6 +59,22 @@ _OPERATION_MEMORY_S: Final = 30.0
 """For how long Redis keeps the id of an operation: see lua/include/operation.lua."""
 _REPLIES_PER_WRITE: Final = 1_000
 """A longer batch goes out in several writes: beyond it both sides might wait for the other to read."""
+
+
+_forks = 0
+
+
+def _forked() -> None:
+    global _forks
+    _forks += 1
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
+def forks() -> int:
+    """How many forks there are between this process and the first: connections from before one are its parent's."""
+    return _forks
 
 
 def connection_options(settings: Settings, retry: type[Any]) -> dict[str, Any]:
@@ -89,9 +110,14 @@ def reply_reader() -> hiredis.Reader:
     )
 
 
-def pack(commands: Iterable[Command]) -> bytes:
+_pack: Final[Callable[[Command], bytes]] = hiredis.pack_command  # type: ignore[assignment]
+
+
+def pack(commands: Sequence[Command]) -> bytes:
     """Commands as they go over the wire."""
-    return b"".join([hiredis.pack_command(command) for command in commands])  # type: ignore[arg-type]
+    if len(commands) == 1:
+        return _pack(commands[0])
+    return b"".join(map(_pack, commands))
 
 
 def batches(operations: Sequence[Operation[Any]]) -> Iterable[Sequence[Operation[Any]]]:
@@ -113,10 +139,13 @@ def without_script(operations: Sequence[Operation[Any]], replies: Sequence[list[
     return [
         index
         for index, (operation, reply) in enumerate(zip(operations, replies, strict=True))
-        if operation.source is not None
-        and isinstance(reply[-1], ResponseError)
-        and str(reply[-1]).startswith("NOSCRIPT")
+        if operation.source is not None and lacks_script(reply[-1])
     ]
+
+
+def lacks_script(reply: Any) -> bool:
+    """Whether Redis answered that it does not know a script."""
+    return isinstance(reply, ResponseError) and str(reply).startswith("NOSCRIPT")
 
 
 def with_source(operations: Sequence[Operation[Any]]) -> list[Command]:
@@ -131,6 +160,16 @@ def with_source(operations: Sequence[Operation[Any]]) -> list[Command]:
             command = ("EVAL", operation.source, *command[2:])
         commands.append(command)
     return commands
+
+
+def check_is_master(replies: Iterable[Any]) -> None:
+    """Refuse the replies of a Redis that has become a replica: sentinels know of another by now.
+
+    Raises:
+        RedisConnectionError: it has.
+    """
+    if any(isinstance(reply, ResponseError) and "READONLY " in str(reply) for reply in replies):
+        raise RedisConnectionError("the Redis that sentinels had named is a replica now")
 
 
 def pause_before(attempt: int) -> float:
@@ -169,6 +208,14 @@ def crowded(settings: Settings) -> StoreUnavailable:
     return StoreUnavailable(
         f"all {settings.max_connections} connections to Redis at {masked(settings.redis_url)} were taken for "
         f"{longest_s(settings):g} s (see the setting max_connections)"
+    )
+
+
+def congested(settings: Settings) -> StoreUnavailable:
+    """The error for a caller for whom there was no room among the calls in flight for as long as a call may last."""
+    return StoreUnavailable(
+        f"Redis at {masked(settings.redis_url)} was too slow for so many calls at a time: there was no room for one "
+        f"more in {longest_s(settings):g} s"
     )
 
 

@@ -116,7 +116,7 @@ def read_after(
         ]
 
     command: Command = ("XREAD", "COUNT", count, "BLOCK", block_ms, "STREAMS", *streams, *ids)
-    return Operation((command,), parse)
+    return Operation((command,), parse, alone=True)
 
 
 @dataclass(frozen=True)
