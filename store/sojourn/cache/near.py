@@ -110,7 +110,7 @@ class Near:
                 self._keep(context, prefix, token, session, replies)
             return session
 
-        return Load(operation.commands, parse, operation.source)
+        return Load(operation.commands, parse, operation.source, operation.alone)
 
     def _keep(self, context: Context, prefix: str, token: int, session: Session, replies: list[Any]) -> None:
         until_ms = read_again_ms(session, context)
@@ -127,7 +127,7 @@ class Near:
             self.seen(context, (session,))
             return session
 
-        return Operation(operation.commands, parse, operation.source)
+        return Operation(operation.commands, parse, operation.source, operation.alone)
 
     def seen(self, context: Context, sessions: Iterable[Session]) -> None:
         """These states were read so."""
