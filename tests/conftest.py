@@ -52,13 +52,15 @@ def pytest_configure_node(node: _Node) -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let the suites run as a Redis user that is confined to one tenant."""
+    """Let the suites run as a Redis user that is confined to one tenant, or with near caches."""
+    parser.addoption("--cached", action="store_true", help="stores have near caches")
     parser.addoption("--confined", action="store_true", help="stores log in as a user confined to their tenant")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Tell the openers of stores."""
     StoreOpener.confined = bool(config.getoption("--confined"))
+    StoreOpener.cached = bool(config.getoption("--cached"))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self, cast
 
 import redis
 
-from sojourn import AsyncSessionStore, SessionStore, Settings
+from sojourn import AsyncSessionStore, Cache, SessionStore, Settings
 from sojourn.keys import PartitionKeys
 from sojourn.models import Session
 from sojourn.tenants import confine, new_password
@@ -72,6 +72,8 @@ class StoreOpener:
 
     confined: ClassVar[bool] = False
     """Whether stores log in as a Redis user that is confined to their tenant: the option ``--confined``."""
+    cached: ClassVar[bool] = False
+    """Whether stores have near caches: the option ``--cached``."""
 
     def __init__(self, kind: str, url: str) -> None:
         self.kind = kind
@@ -82,6 +84,8 @@ class StoreOpener:
     def __call__(self, model: type[Session] = Session, *, url: str = "", **settings: Any) -> SessionStore[Any]:
         """Open a store of `model` with these settings, typed as the synchronous one that it behaves like."""
         given = {name: settings.pop(name) for name in ("actor", "trace_id", "observers", "cache") if name in settings}
+        if self.cached:
+            given.setdefault("cache", Cache())
         chosen = Settings(redis_url=url or self.url, **settings)
         if self.confined and not url:
             chosen = _confined(chosen)

@@ -13,6 +13,8 @@ from typing import Final, Self
 from sojourn.models import Status
 
 __all__ = [
+    "CACHE",
+    "CACHE_COUNTS",
     "CALL_BOUNDS_US",
     "CLAIMED_BY",
     "DURATION_BOUNDS_S",
@@ -36,6 +38,10 @@ CALL_BOUNDS_US: Final = tuple(100 * 2**n for n in range(15))
 """The same for calls, in microseconds: 100 us to 1.6 s."""
 CLAIMED_BY: Final = ("notification", "sweep", "create", "call")
 """Who claims: a worker that hears of the lease, one that looks at the deadlines, another write on its way, a call."""
+CACHE: Final = "cache"
+"""Stands among the operations for near caches."""
+CACHE_COUNTS: Final = ("hits", "misses", "invalidations", "evictions", "flushes")
+"""What is counted of them, instead of results."""
 _LONGEST: Final = 15
 """Digits of a count; more is none of ours."""
 _CALL: Final = re.compile(r"([a-z][a-z0-9_.]{0,47})\|(?:le\|(\d{1,9}|inf)|(sum_us)|([a-z][a-zA-Z0-9_]{0,47}))")

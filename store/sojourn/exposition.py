@@ -80,7 +80,7 @@ class _Found:
     def collect(self) -> Iterator[Metric]:
         if self._metrics is not None:
             yield from _sessions(self._metrics.tenants.values())
-            for part in (_cleanup, _operations, _hooks, _archive, _outboxes, _queues, _redis):
+            for part in (_cleanup, _operations, _caches, _hooks, _archive, _outboxes, _queues, _redis):
                 yield from part(self._metrics)
         if self._state is not None:
             states = {each: float(each == self._state) for each in _STATES}
@@ -157,6 +157,21 @@ def _operations(found: Metrics) -> Iterator[Metric]:
     yield total
     each = [((name,), own.durations) for name, own in sorted(calls.items())]
     yield _histograms("sojourn_operation_duration_seconds", "How long those calls took", ("operation",), each)
+
+
+def _caches(found: Metrics) -> Iterator[Metric]:
+    counts: Counter[str] = Counter()
+    for tenant in found.tenants.values():
+        counts.update(tenant.cache)
+    told = "Reads of clients that have near caches, and tell of them"
+    reads = {"hit": counts["hits"], "miss": counts["misses"]}
+    yield _by("sojourn_cache_reads", told, "result", reads, counts=True)
+    for name, told in (
+        ("invalidations", "Changes of records that Redis told near caches"),
+        ("evictions", "Sessions that left a near cache since there was no more room"),
+        ("flushes", "How often a near cache was emptied"),
+    ):
+        yield CounterMetricFamily(f"sojourn_cache_{name}", told, value=counts[name])
 
 
 def _hooks(found: Metrics) -> Iterator[Metric]:

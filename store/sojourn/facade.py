@@ -180,7 +180,7 @@ class Facade(Generic[S, T]):
             self._shared.observers = Observers(observers, settings)
             self._context = replace(self._context, current_trace=self._shared.observers.trace_id)
             if near is not None:
-                near.tell(self._shared.observers)
+                self._shared.observers.cached(near.view(self.tenant))
 
     @property
     def tenant(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache as once
 from typing import Any, Final, TypeVar
@@ -10,8 +9,9 @@ from typing import Any, Final, TypeVar
 from sojourn.cache.clock import CLOCK, MARGIN_MS, WHICH
 from sojourn.cache.frozen import shareable
 from sojourn.cache.settings import Cache, CacheInfo
-from sojourn.cache.table import Table, info_of
+from sojourn.cache.table import Table
 from sojourn.cache.tracker import Tracker
+from sojourn.cache.view import CacheView
 from sojourn.codec import ms_from
 from sojourn.errors import InvalidInput, SessionError
 from sojourn.models import Session
@@ -110,7 +110,7 @@ class Near:
                 self._keep(context, prefix, token, session, replies)
             return session
 
-        return Load(operation.commands, parse, operation.source)
+        return Load(operation.commands, parse, operation.source, operation.alone)
 
     def _keep(self, context: Context, prefix: str, token: int, session: Session, replies: list[Any]) -> None:
         until_ms = read_again_ms(session, context)
@@ -127,7 +127,7 @@ class Near:
             self.seen(context, (session,))
             return session
 
-        return Operation(operation.commands, parse, operation.source)
+        return Operation(operation.commands, parse, operation.source, operation.alone)
 
     def seen(self, context: Context, sessions: Iterable[Session]) -> None:
         """These states were read so."""
@@ -154,15 +154,9 @@ class Near:
             self._tracker.close()
         self._table.lost("")
 
-    def tell(self, observers: Observers) -> None:
-        """Let observers know of the cache; what they are given outlives it, and holds nothing of it but its counts."""
-        counts, table = self._table.counts, weakref.ref(self._table)
-
-        def read() -> CacheInfo:
-            known = table()
-            return info_of(counts) if known is None else known.info
-
-        observers.cached(read)
+    def view(self, tenant: str) -> CacheView:
+        """What observers of a store of that tenant are given."""
+        return CacheView(tenant, self._table)
 
     @property
     def info(self) -> CacheInfo:

@@ -15,10 +15,10 @@ import threading
 import weakref
 from typing import Any, Final
 
-from redis import ConnectionPool
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from sojourn import redis_urls
 from sojourn.cache.listening import Listening
 from sojourn.cache.table import Table
 from sojourn.logs import Log
@@ -129,7 +129,7 @@ class _Follower(threading.Thread):
 
     def _connect(self) -> Any:
         options = policy.connection_options(self._settings, Retry) | {"client_name": "sojourn-cache"}
-        connection: Any = ConnectionPool.from_url(self._settings.redis_url, **options).make_connection()
+        connection: Any = redis_urls.pool(self._settings.redis_url, **options).make_connection()
         connection.connect()
         return connection
 

@@ -23,6 +23,13 @@ class NearTransport(Transport):
         self._near = near
         near.serve(settings)
 
+    def execute_one(self, operation: Operation[Any]) -> list[Any]:
+        """As `Transport.execute_one`."""
+        try:
+            return super().execute_one(operation)
+        finally:
+            self._near.wrote((operation,))
+
     def execute(self, operations: Sequence[Operation[Any]]) -> list[list[Any]]:
         """As `Transport.execute`."""
         try:
@@ -43,6 +50,13 @@ class AsyncNearTransport(AsyncTransport):
         super().__init__(settings)
         self._near = near
         near.serve(settings)
+
+    async def execute_one(self, operation: Operation[Any]) -> list[Any]:
+        """As `AsyncTransport.execute_one`."""
+        try:
+            return await super().execute_one(operation)
+        finally:
+            self._near.wrote((operation,))
 
     async def execute(self, operations: Sequence[Operation[Any]]) -> list[list[Any]]:
         """As `AsyncTransport.execute`."""

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from sojourn.codec import datetime_from
 from sojourn.counts import (
+    CACHE,
+    CACHE_COUNTS,
     DURATION_BOUNDS_S,
     LAG_BOUNDS_S,
     OTHER,
@@ -105,6 +107,8 @@ class TenantMetrics:
     largest of its kind."""
     calls: Mapping[str, Calls] = field(default_factory=dict)
     """Calls by operation, of clients that tell of them."""
+    cache: Mapping[str, int] = field(default_factory=dict)
+    """What near caches of those clients did: ``hits``, ``misses``, ``invalidations``, ``evictions``, ``flushes``."""
 
     @property
     def average_session_duration(self) -> timedelta | None:
@@ -152,6 +156,7 @@ class TenantMetrics:
                 name: {"results": dict(each.results), "durations": _histogram_json(each.durations)}
                 for name, each in self.calls.items()
             },
+            "cache": dict(self.cache),
         }
 
 
@@ -282,6 +287,7 @@ def tenant_metrics(tenant: str, counted: Counted, sweeps: Sweeps | None = None) 
     for (by, _), number in stats.claimed.items():
         claims[by] += number
     last_ms = max(sweeps.last_ms, stats.last_cleanup_ms)
+    cached = counted.calls.get(CACHE)
     return TenantMetrics(
         tenant=tenant,
         active_sessions=sum(counted.live.values()),
@@ -300,7 +306,8 @@ def tenant_metrics(tenant: str, counted: Counted, sweeps: Sweeps | None = None) 
         record_bytes=counted.record_bytes,
         sessions=counted.sessions,
         labels=tuple(labels),
-        calls=dict(counted.calls),
+        calls={name: each for name, each in counted.calls.items() if name != CACHE},
+        cache={name: cached.results.get(name, 0) for name in CACHE_COUNTS} if cached else {},
     )
 
 

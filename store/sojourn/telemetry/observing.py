@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import CodeType
 from typing import Final, TypeVar
 
-from sojourn.cache.settings import CacheInfo
+from sojourn.cache.view import CacheView
 from sojourn.errors import InvalidInput, SessionNotFound, SojournError
 from sojourn.logs import Log
 from sojourn.settings import Settings
@@ -62,8 +62,8 @@ class Observer:
     def attach(self, settings: Settings) -> None:
         """A store with these settings is going to tell it of its calls."""
 
-    def cached(self, read: Callable[[], CacheInfo]) -> None:
-        """A store that is going to tell it of its calls has a near cache; `read` tells how that fares, at any time."""
+    def cached(self, cache: CacheView) -> None:
+        """A store that is going to tell it of its calls has that near cache."""
 
     def started(self, call: Call) -> Ended | None:
         """A call begins; the result, if there is one, is called when it ends."""
@@ -87,10 +87,10 @@ class Observers:
             each.attach(settings)
         self._told: set[str] = set()
 
-    def cached(self, read: Callable[[], CacheInfo]) -> None:
-        """The store has a near cache."""
+    def cached(self, cache: CacheView) -> None:
+        """The store has that near cache."""
         for each in self._all:
-            each.cached(read)
+            each.cached(cache)
 
     def call(self, operation: str, tenant: str, perform: Callable[[B], R], build: B) -> R:
         """What `perform` makes of `build`, observed."""

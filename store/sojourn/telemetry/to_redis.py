@@ -12,7 +12,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
-from sojourn.counts import CALL_BOUNDS_US
+from sojourn.cache.view import CacheView
+from sojourn.counts import CACHE, CACHE_COUNTS, CALL_BOUNDS_US
 from sojourn.errors import InvalidInput, SojournError, StoreUnavailable
 from sojourn.operations.core import new_operation_id
 from sojourn.settings import Settings
@@ -42,6 +43,21 @@ class _Batch:
     sent_s: float = field(default_factory=time.monotonic)
 
 
+@dataclass
+class _Cache:
+    """A near cache, and what was told of it."""
+
+    view: CacheView
+    told: dict[str, int] = field(default_factory=dict)
+
+    def news(self) -> dict[str, int]:
+        """What it did since this was last asked."""
+        info, told = self.view.info, self.told
+        self.told = {name: getattr(info, name) for name in CACHE_COUNTS}
+        more = {name: count - told.get(name, 0) for name, count in self.told.items()}
+        return {f"{CACHE}|{name}": count for name, count in more.items() if count > 0}
+
+
 class ToRedis(Observer):
     """Counts calls by operation, result and duration in this process, and adds them to the tenant's counts in Redis.
 
@@ -49,6 +65,7 @@ class ToRedis(Observer):
     Where Redis is away they wait for the next time. What was sent and not answered is sent again under the same id, and
     so counted once, if that is within 25 s; after that it may be counted twice. A process that is killed takes with it
     what it has not sent. Counts of a tenant that has never had a session are not kept.
+    What near caches do is counted as well, with the tenant of the store that has one.
 
     Args:
         settings: where Redis is; None: as of the first store that it is given to.
@@ -67,6 +84,7 @@ class ToRedis(Observer):
         self._interval_s = interval
         self._settings = settings
         self._store: SessionStore[Any] | None = None
+        self._caches: list[_Cache] = []
         self._begin_anew()
         _LIVE.add(self)
 
@@ -78,6 +96,13 @@ class ToRedis(Observer):
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._dropped = False
+        for each in self._caches:
+            each.told = {}
+
+    def cached(self, cache: CacheView) -> None:
+        """Count what that cache does."""
+        with self._lock:
+            self._caches.append(_Cache(cache))
 
     def attach(self, settings: Settings) -> None:
         """A store on this Redis is going to tell it of its calls.
@@ -140,6 +165,7 @@ class ToRedis(Observer):
         """Send what there is; whether there is more, counted since what waited was put together."""
         with self._sending:
             with self._lock:
+                self._look_at_caches()
                 if not self._counts and not self._batches:
                     return False
                 for tenant in [each for each in self._counts if each not in self._batches]:
@@ -162,6 +188,17 @@ class ToRedis(Observer):
         for start in range(0, len(counts), ADDED_AT_ONCE):
             some = dict(counts[start : start + ADDED_AT_ONCE])
             store._run(partial(store._add_calls, some, f"{batch.operation}.{start}"))  # noqa: SLF001
+
+    def _look_at_caches(self) -> None:
+        for each in list(self._caches):
+            gone, tenant = each.view.is_gone, each.view.tenant
+            news = each.news()
+            if news and (tenant in self._counts or len(self._counts) < _TENANTS):
+                counts = self._counts.setdefault(tenant, {})
+                for name, count in news.items():
+                    counts[name] = counts.get(name, 0) + count
+            if gone:
+                self._caches.remove(each)
 
     def _own_store(self) -> SessionStore[Any]:
         if self._store is None:

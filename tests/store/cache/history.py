@@ -12,9 +12,12 @@ from tests.store.examples import JobSession
 
 from sojourn import Cache, SessionStore, VersionConflict
 
-__all__ = ["MAX_STALE_S", "Notes", "Read", "Write", "begin_together", "readers", "writers"]
+__all__ = ["LEAST", "MAX_STALE_S", "Notes", "Read", "Write", "begin_together", "readers", "writers"]
 
 MAX_STALE_S = 1.0
+LEAST = 30
+"""So often each writer writes at least, be the machine ever so busy."""
+PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ def writers(url: str, ids: list[str], name: str, count: int, seconds: float) -> 
     def work(notes: Notes, who: str) -> None:
         turn = 0
         with SessionStore(url, model=JobSession, cache=Cache(max_stale=MAX_STALE_S)) as store:
-            while time.monotonic() < ends_s:
+            while (now_s := time.monotonic()) < ends_s or (len(notes.writes) < LEAST and now_s < ends_s + PATIENCE_S):
                 turn += 1
                 session_id, note = ids[turn % len(ids)], f"{who}/{turn}"
                 try:

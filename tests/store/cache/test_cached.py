@@ -123,7 +123,7 @@ def test_a_read_whose_reply_is_overtaken_is_not_held(cached: Store, other: Store
     warm(cached, made.id)
     cached.touch(made.id)
     transport: Any = cached._shared.transport
-    real = transport.execute
+    real = transport.execute_one
     told: list[int] = []
 
     def overtake() -> None:
@@ -142,9 +142,9 @@ def test_a_read_whose_reply_is_overtaken_is_not_held(cached: Store, other: Store
         overtake()
         return found
 
-    transport.execute = slow_async if inspect.iscoroutinefunction(real) else slow
+    transport.execute_one = slow_async if inspect.iscoroutinefunction(real) else slow
     old = cached.get(made.id)
-    transport.execute = real
+    transport.execute_one = real
     assert (old.note, len(told)) == (None, 1)
     assert cached.get(made.id).note == "new"
 

@@ -15,7 +15,7 @@ from tests.proxy import Proxy
 from tests.store.examples import keys_of
 from tests.waiting import eventually
 
-from sojourn import InvalidInput, SessionNotFound, SessionStore, Settings
+from sojourn import Cache, InvalidInput, SessionNotFound, SessionStore, Settings
 from sojourn.keys import TenantKeys
 from sojourn.telemetry import ToRedis
 from sojourn.tenants import confine, new_password
@@ -174,3 +174,27 @@ def test_what_a_process_leaves(any_redis_url: str, raw: Any, way: str) -> None:
     found = raw.hgetall(keys.calls)
     assert found["create|ok"] == "1"
     assert found.get("get|ok") == ("1" if way == "fork" else None)
+
+
+def test_near_caches_are_counted_once(any_redis_url: str, raw: Any) -> None:
+    """Those that are there and those that are gone; the tenant's metrics have them apart from calls."""
+    observer = ToRedis(interval=3600)
+    hits = misses = 0
+    for _ in range(2):
+        store = SessionStore(any_redis_url, observers=[observer], cache=Cache())
+        made = store.create()
+        eventually(lambda: store.get(made.id) and store.cache and store.cache.hits > 5)  # noqa: B023
+        observer.flush()
+        store.get(made.id)
+        info = store.cache
+        assert info
+        hits, misses = hits + info.hits, misses + info.misses
+        store.close()
+        observer.flush()
+    found = counted(raw, store)
+    assert (found["cache|hits"], found["cache|misses"], found["cache|flushes"]) == (hits, misses, 2)
+    told = store.metrics()
+    assert told.cache == {"hits": hits, "misses": misses, "invalidations": 0, "evictions": 0, "flushes": 2}
+    assert "cache" not in told.calls
+    assert told.calls["get"].results["ok"] == hits + misses
+    store.close()
