@@ -18,20 +18,25 @@ from psycopg.waiting import Ready, Wait
 from sojourn.archive.database import Connection, is_data_error, statement
 from sojourn.archive.lines import STAGE
 
-__all__ = ["Copying", "append"]
+__all__ = ["Copying", "append", "stage"]
 
-_BEFORE: Final = f"""{STAGE};
-TRUNCATE pg_temp.sojourn_rows;
-SAVEPOINT sojourn_rows;
-COPY pg_temp.sojourn_rows FROM STDIN;
-""".encode()
-_AFTER: Final = b";\nRELEASE SAVEPOINT sojourn_rows"
-_BACK: Final = "ROLLBACK TO SAVEPOINT sojourn_rows"
+_BEFORE: Final = b"SAVEPOINT sojourn_rows;\nCOPY pg_temp.sojourn_rows FROM STDIN;\n"
+_AFTER: Final = b";\nRELEASE SAVEPOINT sojourn_rows;\nTRUNCATE pg_temp.sojourn_rows"
+_STAGE: Final = f"{STAGE}; TRUNCATE pg_temp.sojourn_rows".encode()
+_BACK: Final = b"ROLLBACK TO SAVEPOINT sojourn_rows; RELEASE SAVEPOINT sojourn_rows"
 Waiting = Generator[Wait, Ready, Any]
 
 
+def stage(connection: Connection) -> None:
+    """Make the place where the lines go, empty, for the caller's transaction."""
+    connection.execute(_STAGE)
+
+
 class Copying:
-    """One query under way. The connection is for nothing else until `results` was asked for."""
+    """One query under way, in a transaction for which `stage` was called.
+
+    The connection is for nothing else until `results` was asked for.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -51,7 +56,7 @@ class Copying:
         """
         found = self._connection.wait(self._finished())
         if self._error is None:
-            return [_taken(self._connection, each) for each in found[1:-1]]  # without COPY's and RELEASE's own
+            return [_taken(self._connection, each) for each in found[1:-2]]  # the others are COPY's and of no interest
         if not is_data_error(self._error):
             raise self._error
         self._connection.execute(_BACK)
@@ -99,6 +104,7 @@ def append(connection: Connection, lines: Sequence[str]) -> None:
     Raises:
         psycopg.Error: one of them was refused.
     """
+    stage(connection)
     copying = Copying(connection)
     copying.send(["store_audit"], lines)
     if copying.results() is None:

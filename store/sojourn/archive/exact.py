@@ -94,7 +94,7 @@ def survives(text: str) -> Any:
         return None
     objects = text.count("{")
     try:
-        found, end = (_QUICK if objects < 2 else _STRICT).raw_decode(text)  # noqa: PLR2004
+        found, end = (_QUICK if objects < 2 else _STRICT).raw_decode(text)
         # Each member has a colon. So if there are no more colons than names, no name was there twice.
         if objects == 1 and not (type(found) is dict and len(found) == text.count(":")):
             found, end = _STRICT.raw_decode(text)

@@ -11,8 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from sojourn.archive.rows import Damage, check_text
 from sojourn.codec import datetime_from
-from sojourn.errors import SojournError
-from sojourn.keys import check_tenant
+from sojourn.keys import is_tenant
 
 __all__ = ["PRUNED", "Audited", "audited"]
 
@@ -75,13 +74,16 @@ def audited(partition: int, stream_id: str, fields: Mapping[str, str]) -> Audite
     action = type_
     if type_ == "administered" and changes and isinstance(changes.get("action"), str):
         action = changes["action"]
-    try:
-        tenant = check_tenant(fields.get("tenant", ""))
-    except SojournError:
-        raise Damage("tenant") from None
+    tenant = fields.get("tenant", "")
+    if not is_tenant(tenant):
+        raise Damage("tenant")
+    texts = fields.get("actor", ""), action, fields.get("id", ""), fields.get("trace", "")
+    together = "".join(texts)
+    if len(together) > _TEXT_BYTES or not together.isascii() or "\x00" in together:  # seldom: each for itself
+        texts = _text("actor", texts[0]), _text("type", action), _text("id", texts[2]), _text("trace", texts[3])
+    actor, action, session_id, trace = texts
     return Audited(
-        tenant, datetime_from(_integer(fields.get("at_ms", ""))), _text("actor", fields.get("actor", "")),
-        _text("type", action), _text("id", fields.get("id", "")) or None, _text("trace", fields.get("trace", "")),
+        tenant, datetime_from(_integer(fields.get("at_ms", ""))), actor, action, session_id or None, trace,
         f"{partition:02d}-{stream_id}", _detail(type_, fields, changes),
     )  # fmt: skip
 
