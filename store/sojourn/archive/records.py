@@ -1,4 +1,4 @@
-"""From a session's hash to its row, as JSON for the SQL statement.
+"""From a session's hash to its row, a line for COPY.
 
 Records of one model have the same fields in the same order, nearly always. What follows from the names alone is worked
 out once for all of them: a template of the row, and where in the hash each of its values comes from. The texts of a
@@ -13,6 +13,7 @@ from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from sojourn.archive.exact import embeddable_fields, quote, survives
+from sojourn.archive.lines import COLUMNS, array, escaped, escaped_texts, template
 from sojourn.archive.rows import (
     ARCHIVED,
     FIRST,
@@ -32,14 +33,13 @@ _OF_THIS_REDIS: Final = (ARCHIVED, FIRST)
 """What belongs to this Redis, not to the record."""
 _SHORT: Final = 128
 """Lists of so few characters, such as tags, are the same in many records, and remembered."""
-_TEXTS: Final[tuple[str, ...]] = ("id", "kind", "status", "owner", "client_type", "end_reason")
+_TEXTS: Final = ("tenant", "kind", "status", "owner", "client_type", "end_reason")
 """Columns that are a text of the hash as it is."""
-_COMPUTED: Final = ("tags", "indexed", "version", "created_at", "updated_at", "accessed_at")
-"""Columns of every row that are no text of the hash as it is."""
-_MOMENTS: Final = ("created_at_ms", "updated_at_ms", "accessed_at_ms")
-_OPTIONAL: Final = (("expires_at", "expires_at_ms"), ("ended_at", "ended_at_ms"))
-_DURATIONS: Final = (("ttl", "ttl_ms"), ("max_lifetime", "max_lifetime_ms"))
-_REQUIRED: Final = ("kind", "status", "version", *_MOMENTS)
+_MOMENTS: Final = ("created_at", "updated_at", "accessed_at", "expires_at", "ended_at")
+"""Columns that the hash has in milliseconds."""
+_DURATIONS: Final = ("ttl", "max_lifetime")
+_MS: Final = "_ms"
+_REQUIRED: Final = ("kind", "status", "version", "created_at_ms", "updated_at_ms", "accessed_at_ms")
 
 
 class _Index(NamedTuple):
@@ -53,13 +53,15 @@ class _Index(NamedTuple):
 class _Shape(NamedTuple):
     """What records with the same fields have in common. Places are in the hash, and behind it in what is computed."""
 
-    template: str
+    line: str
     pick: itemgetter[Any]
-    """The template's values, in order."""
+    """The line's values but for `data`, which is the last one."""
+    data: str
+    pick_data: itemgetter[Any]
     embeddable: tuple[int, ...]
     required: tuple[tuple[str, int], ...]
     indexed: tuple[_Index, ...]
-    optional: tuple[str, ...]
+    moments: tuple[str, ...]
     durations: tuple[str, ...]
 
 
@@ -77,19 +79,18 @@ def session_row(stored: Mapping[str, str], tenant: str, session_id: str, codec: 
     for name, at in shape.required:
         if not values[at]:
             raise Damage(name)
-    found = quoted_inside(values)
     computed = [
-        _listed_strings(stored.get("tags", "[]")),
-        _indexed(shape.indexed, values, found),
         str(integer("version", stored["version"])),
-        *[moment(name, stored[name]) for name in _MOMENTS],
-        *[moment(name, stored[name]) for name in shape.optional],
+        _listed(stored.get("tags", "[]")),
+        _indexed(shape.indexed, values),
+        *[moment(name, stored[name]) for name in shape.moments],
         *[_duration(name, stored[name]) for name in shape.durations],
     ]
+    found = quoted_inside(values)
     for at in shape.embeddable:
         found[at] = values[at] if _embeds(values[at]) else f'"{found[at]}"'
-    row: str = shape.template % shape.pick(found + computed)
-    return row
+    data = escaped(shape.data % shape.pick_data(found))
+    return shape.line % (*escaped_texts(shape.pick(values + computed)), data)
 
 
 @lru_cache(maxsize=256)
@@ -99,31 +100,27 @@ def _shape(names: tuple[str, ...], codec: Codec[Any], tenant: str, indexes: str)
     for name in _REQUIRED:
         if name not in places:
             raise Damage(name)
-    optional = tuple((column, name) for column, name in _OPTIONAL if name in places)
-    durations = tuple((column, name) for column, name in _DURATIONS if name in places)
-    computed = (*_COMPUTED, *(column for column, _ in (*optional, *durations)))
-    columns = [(name, '"%s"', places[name]) for name in _TEXTS if name in places]
-    columns += [(column, "%s", len(names) + at) for at, column in enumerate(computed)]
+    moments = [name for name in _MOMENTS if name + _MS in places]
+    durations = [name for name in _DURATIONS if name + _MS in places]
+    columns = {name: places[name] for name in _TEXTS if name in places} | {"session_id": places["id"]}
+    computed = ("version", "tags", "indexed", *moments, *durations)
+    columns |= {name: len(names) + at for at, name in enumerate(computed)}
     embeddable = embeddable_fields(codec)
-    data = [
-        (name, "%s" if name in embeddable else '"%s"', at)
-        for name, at in places.items()
-        if not ("_logs" in places and name.startswith(_OF_THIS_REDIS))
-    ]
-    template = f'{{"tenant":{_literal(tenant)},{_members(columns)},"data":{{{_members(data)}}}}}'
+    data = {
+        name: at for name, at in places.items() if not ("_logs" in places and name.startswith(_OF_THIS_REDIS))
+    }  # never only one: it has the id and more
+    members = [f"{_literal(name)}:%s" if name in embeddable else f'{_literal(name)}:"%s"' for name in data]
     return _Shape(
-        template,
-        itemgetter(*(at for _, _, at in columns), *(at for _, _, at in data)),
+        template("store_sessions", (*columns, "data")),
+        itemgetter(*(columns[name] for name in COLUMNS if name in columns)),
+        f"{{{','.join(members)}}}",
+        itemgetter(*data.values()),
         tuple(at for name, at in places.items() if name in embeddable),
         tuple((name, places[name]) for name in _REQUIRED),
         tuple(_indexes(indexes, tenant, places)),
-        tuple(name for _, name in optional),
-        tuple(name for _, name in durations),
+        tuple(name + _MS for name in moments),
+        tuple(name + _MS for name in durations),
     )
-
-
-def _members(members: Sequence[tuple[str, str, int]]) -> str:
-    return ",".join(f"{_literal(name)}:{value}" for name, value, _ in members)
 
 
 def _literal(text: str) -> str:
@@ -135,18 +132,18 @@ def _indexes(specs: str, tenant: str, places: Mapping[str, int]) -> list[_Index]
     for spec in specs.split(","):
         name = spec.removesuffix("[]")
         if name in places:
-            found.append(_Index(quote(index_entry(tenant, name, ""))[1:-1], places[name], name != spec))
+            found.append(_Index(index_entry(tenant, name, ""), places[name], name != spec))
     return found
 
 
-def _indexed(indexes: tuple[_Index, ...], values: Sequence[str], inside: Sequence[str]) -> str:
-    found = []
+def _indexed(indexes: tuple[_Index, ...], values: Sequence[str]) -> str:
+    found: list[str] = []
     for before, at, is_list in indexes:
         if is_list:
-            found += [f'"{before}{quote(each)[1:-1]}"' for each in _strings(values[at])]
+            found += [before + each for each in _strings(values[at])]
         elif values[at]:
-            found.append(f'"{before}{inside[at]}"')
-    return f"[{','.join(found)}]"
+            found.append(before + values[at])
+    return array(found)
 
 
 def _embeds(text: str) -> bool:
@@ -168,10 +165,10 @@ def _strings(text: str) -> Sequence[str]:
 _short_strings = lru_cache(maxsize=1024)(strings)
 
 
-def _listed_strings(text: str) -> str:
-    return f"[{','.join(map(quote, _strings(text)))}]"
+def _listed(text: str) -> str:
+    return array(_strings(text))
 
 
 @lru_cache(maxsize=1024)
 def _duration(name: str, text: str) -> str:
-    return f'"{integer(name, text)} milliseconds"'
+    return f"{integer(name, text)} milliseconds"

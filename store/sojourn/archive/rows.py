@@ -1,4 +1,4 @@
-"""From what was read in Redis to the rows of the archive's tables, as JSON for the SQL statements."""
+"""From what was read in Redis to the rows of the archive's tables: lines for COPY; and keys of rows, as JSON."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from sojourn.archive.exact import as_jsonb, from_jsonb, quote, survives
+from sojourn.archive.lines import escaped_texts, template
 from sojourn.codec import datetime_from
 from sojourn.events import Event
 
@@ -37,7 +38,13 @@ FIRST: Final = "_first:"
 """Hash fields that begin so tell at which position a log begins in Redis."""
 KEEP: Final = "_keep:"
 """Hash fields that begin so tell how many entries of a bounded log stay in Redis once they are archived."""
-_NULL: Final = "null"
+_ENTRY: Final = template("store_entries", ("tenant", "session_id", "log", "position", "entry"))
+_EVENT_COLUMNS: Final = (
+    "tenant", "session_id", "kind", "version", "id", "type", "at", "actor", "trace_id", "changes", "before",
+)  # fmt: skip
+_EVENT: Final = template("store_events", _EVENT_COLUMNS)
+_EVENT_ALONE: Final = template("store_events", _EVENT_COLUMNS[:-1])
+"""Where it is not told what was before."""
 _MS_DIGITS: Final = 13
 """Of a time in milliseconds, from 2001 to 2286."""
 _SEPARATOR: Final = "\x7f"
@@ -72,10 +79,8 @@ def entry_row(tenant: str, session_id: str, log: str, position: int, text: str, 
     """
     check_text(log, log)
     check_text(log, text)
-    return (
-        f'{{"tenant":{quote(tenant)},"session_id":"{session_id}","log":{quote(log)},"position":{position}'
-        f',"entry":{as_jsonb(text, embed=embed)}}}'
-    )
+    values = (tenant, session_id, log, str(position), as_jsonb(text, embed=embed))
+    return _ENTRY % tuple(escaped_texts(values))
 
 
 def event_row(partition: int, stream_id: str, fields: Mapping[str, str]) -> tuple[str, str]:
@@ -91,13 +96,19 @@ def event_row(partition: int, stream_id: str, fields: Mapping[str, str]) -> tupl
         return _odd_event_row(partition, stream_id, fields)
     texts = [fields.get(name, "") for name in _EVENT_TEXTS]
     check_texts(fields, [*texts, changes, before or ""])
-    tenant, session_id, type_, kind, actor, trace = quoted_inside(texts)
+    tenant, session_id, type_, kind, actor, trace = texts
     event_id = f"{partition:02d}-{stream_id}"
-    return event_id, (
-        f'{{"tenant":"{tenant}","session_id":"{session_id}","id":"{event_id}","type":"{type_}","kind":"{kind}"'
-        f',"actor":"{actor}","trace_id":"{trace}","version":{version},"at":{moment("at_ms", at_ms)}'
-        f',"changes":{changes or "{}"},"before":{_NULL if before is None else before or "{}"}}}'
-    )
+    values = (
+        tenant, session_id, kind, version, event_id, type_, moment("at_ms", at_ms), actor, trace, changes or "{}",
+        before or "{}",
+    )  # fmt: skip
+    return event_id, _event_line(values, told_before=before is not None)
+
+
+def _event_line(values: Sequence[str], *, told_before: bool) -> str:
+    """`values` in the order of the columns, the last of them what was before."""
+    found = tuple(escaped_texts(values))
+    return _EVENT % found if told_before else _EVENT_ALONE % found[:-1]
 
 
 def _is_plain(number: str) -> bool:
@@ -111,17 +122,17 @@ def _is_object(text: str) -> bool:
 
 def _odd_event_row(partition: int, stream_id: str, fields: Mapping[str, str]) -> tuple[str, str]:
     event = Event.from_stream(partition, stream_id, fields)
-    told = {
-        "tenant": event.tenant, "session_id": event.session_id, "id": event.id, "type": event.type,
-        "kind": event.kind, "actor": event.actor, "trace_id": event.trace_id,
-    }  # fmt: skip
     changes, before = _mapping_text(event.changes), _mapping_text(event.before)
-    told_too = {**told, "changes": changes, "before": before}
-    check_texts(told_too, list(told_too.values()))
-    return event.id, (
-        f'{_encode(told)[:-1]},"version":{event.version},"at":"{event.at.isoformat()}"'
-        f',"changes":{as_jsonb(changes, embed=True)},"before":{as_jsonb(before, embed=True) if before else _NULL}}}'
-    )
+    texts = {
+        "tenant": event.tenant, "id": event.session_id, "type": event.type, "kind": event.kind, "actor": event.actor,
+        "trace": event.trace_id, "changes": changes, "before": before,
+    }  # fmt: skip
+    check_texts(texts, list(texts.values()))
+    values = (
+        event.tenant, event.session_id, event.kind, str(event.version), event.id, event.type, event.at.isoformat(),
+        event.actor, event.trace_id, as_jsonb(changes, embed=True), as_jsonb(before, embed=True),
+    )  # fmt: skip
+    return event.id, _event_line(values, told_before=bool(before))
 
 
 def archived_event(row: Sequence[Any]) -> Event:
@@ -189,15 +200,15 @@ def integer(name: str, text: str) -> int:
 
 
 def moment(name: str, text: str) -> str:
-    """A time in milliseconds, as JSON.
+    """A time in milliseconds, as PostgreSQL reads it.
 
     Raises:
         Damage: it is none.
     """
     if len(text) == _MS_DIGITS and text.isascii() and text.isdecimal():
-        return f'"{_second(text[:-3])}.{text[-3:]}+00:00"'
+        return f"{_second(text[:-3])}.{text[-3:]}+00:00"
     try:
-        return f'"{datetime_from(integer(name, text)).isoformat()}"'
+        return datetime_from(integer(name, text)).isoformat()
     except OverflowError:
         raise Damage(name) from None
 

@@ -18,6 +18,7 @@ from sojourn.archive.agree import Taken as Known
 from sojourn.archive.agree import batches_taken, bring_up_archive, bring_up_redis, current_run
 from sojourn.archive.audit.append import Appender
 from sojourn.archive.batch import Batch, Item, Part, Reader, damaged_event, results
+from sojourn.archive.copying import stage
 from sojourn.archive.database import Connection, connected
 from sojourn.archive.loader import Loader
 from sojourn.archive.report import ArchiveReport
@@ -206,6 +207,7 @@ class _Run:
     def _write(self, connection: Connection, reader: Reader) -> set[str]:
         """Write a batch, part by part; the members of which the archive holds a newer state are returned."""
         newer: set[str] = set()
+        stage(connection)
         trail = Appender(connection)
         parts = reader.parts()
         part = next(parts, None)

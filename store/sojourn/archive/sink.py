@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
 import psycopg
-from psycopg import pq
-from psycopg.waiting import Ready, Wait
 
-from sojourn.archive.database import Connection, is_data_error, statement
+from sojourn.archive.copying import Copying
+from sojourn.archive.database import Connection, statement
 from sojourn.archive.rows import rows_json, session_key
 
 __all__ = [
@@ -35,7 +34,7 @@ _LOCKS: Final = 0x50_4A_52_00
 TENANTS_LOCK: Final = -1
 """In the place of a partition's number: for what is copied of tenants."""
 _CHUNK_CHARACTERS: Final = 16_000_000
-"""One statement's rows; jsonb ends at 256 MB, and memory is used several times over while it is parsed."""
+"""One statement's rows; they are held as text and as bytes before they are sent."""
 
 
 class PartitionBusy(Exception):
@@ -97,53 +96,36 @@ class Sent:
 
 @contextmanager
 def storing(connection: Connection, tables: Mapping[str, Sequence[tuple[Any, str]]]) -> Iterator[Sent]:
-    """Write rows with several statements in one go, while the block does something else."""
-    sent = Sent()
-    cursors = {}
-    begun = False
-    try:
-        with connection.transaction(), connection.pipeline():
-            for name, rows in tables.items():
-                sent.stored[name] = Stored()
-                if rows:
-                    values = {"rows": rows_json([row for _, row in rows])}
-                    cursors[name] = connection.execute(statement(name), values)
-            connection.wait(_flushed(connection.pgconn))
-            begun = True
-            yield sent
-    except psycopg.Error as error:
-        if not is_data_error(error):
-            raise
-        sent.refused = True
-        if not begun:  # the first rows were refused before the last ones were sent
-            yield sent
+    """Write rows to several tables in one go, within the caller's transaction, while the block does something else."""
+    filled = {name: rows for name, rows in tables.items() if rows}
+    sent = Sent({name: Stored() for name in tables})
+    if not filled:
+        yield sent
         return
-    for name, cursor in cursors.items():
+    copying = Copying(connection)
+    copying.send(list(filled), [row for rows in filled.values() for _, row in rows])
+    try:
+        yield sent
+    finally:  # whatever became of the block: the connection is to be in step
+        taken = copying.results()
+    if taken is None:
+        sent.refused = True
+        return
+    for name, (written, returned) in zip(filled, taken, strict=True):
         own = sent.stored[name]
-        own.written = cursor.rowcount
-        own.returned = cursor.fetchall() if cursor.description is not None else []
-
-
-def _flushed(pgconn: pq.abc.PGconn) -> Generator[Wait, Ready, None]:
-    """Let all go out that was said, and take in meanwhile what comes back, so that neither side waits for the other."""
-    while pgconn.flush():
-        if (yield Wait.RW) & Ready.R:
-            pgconn.consume_input()
+        own.written, own.returned = written, returned
 
 
 def _store(connection: Connection, name: str, rows: Sequence[tuple[K, str]], stored: Stored[K]) -> None:
-    try:
-        with connection.transaction():
-            cursor = connection.execute(statement(name), {"rows": rows_json([row for _, row in rows])})
-            stored.written += cursor.rowcount
-            if cursor.description is not None:
-                stored.returned += cursor.fetchall()
-    except psycopg.Error as error:
-        if not is_data_error(error):
-            raise
-        if len(rows) == 1:
-            stored.refused.append(rows[0][0])
-            return
+    copying = Copying(connection)
+    copying.send([name], [row for _, row in rows])
+    taken = copying.results()
+    if taken is not None:
+        stored.written += taken[0][0]
+        stored.returned += taken[0][1]
+    elif len(rows) == 1:
+        stored.refused.append(rows[0][0])
+    else:
         middle = len(rows) // 2
         _store(connection, name, rows[:middle], stored)
         _store(connection, name, rows[middle:], stored)

@@ -207,7 +207,7 @@ def read_events(partition: PartitionKeys, group: str, consumer: str, count: int,
         # Of those that are pending, but trimmed away, only the id is left.
         there = [each for each in found if each[1] is not None]
         entries = tuple((stream_id, dict(zip(fields[::2], fields[1::2], strict=True))) for stream_id, fields in there)
-        size = sum(sum(map(len, fields)) for _, fields in there)
+        size = sum(len("".join(fields)) for _, fields in there)
         return Taken(entries, ids, size, len(ids) >= count)
 
     command = ("XREADGROUP", "GROUP", group, consumer, "COUNT", count, "STREAMS", partition.events, after)

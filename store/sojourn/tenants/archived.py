@@ -11,8 +11,9 @@ from psycopg import sql
 
 from sojourn.archive.audit.append import Appender
 from sojourn.archive.audit.events import audited
-from sojourn.archive.database import Connection, connected, statement
-from sojourn.archive.rows import Damage, rows_json
+from sojourn.archive.copying import append
+from sojourn.archive.database import Connection, connected
+from sojourn.archive.rows import Damage
 from sojourn.archive.schema import check_schema
 from sojourn.archive.sink import TENANTS_LOCK, PartitionBusy, lock_partition
 from sojourn.errors import ArchiveUnavailable
@@ -92,7 +93,7 @@ def keep_audited(settings: Settings, number: int, entries: Iterable[tuple[str, M
     with connected(settings.archive_url or "", settings.archive_timeout) as connection, connection.transaction():
         trail = Appender(connection)
         if rows := trail.rows(found):
-            connection.execute(statement("store_audit"), {"rows": rows_json(rows)})
+            append(connection, rows)
         trail.close()
 
 

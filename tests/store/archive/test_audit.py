@@ -31,8 +31,8 @@ from sojourn import DocumentationSession, SessionStore, Settings, load_settings
 from sojourn.archive import GROUP, AsyncAudit, Audit, AuditEntry, apply_retention, archive_once
 from sojourn.archive.audit.append import Appender
 from sojourn.archive.audit.events import Audited
-from sojourn.archive.database import connected, statement
-from sojourn.archive.rows import rows_json
+from sojourn.archive.copying import append
+from sojourn.archive.database import connected
 from sojourn.errors import InvalidCursor, InvalidInput, SettingsError
 from sojourn.keys import partition_for
 
@@ -87,7 +87,7 @@ def add(settings: Settings, found: list[Audited]) -> int:
         trail = Appender(connection)
         rows = trail.rows(found)
         if rows:
-            connection.execute(statement("store_audit"), {"rows": rows_json(rows)})
+            append(connection, rows)
         trail.close()
         return trail.added
 

@@ -242,8 +242,8 @@ def test_killed_between_commit_and_settle(
         # The events come last, so the run stands still with all that it reads read.
         holder.execute("LOCK TABLE sojourn.session_events IN ACCESS EXCLUSIVE MODE")
         process = start_run(settings)
-        waits = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE %s"
-        eventually(lambda: query(waits, "%INSERT INTO sojourn.session_events%"), what="the run to wait for the lock")
+        waits = "SELECT pid FROM pg_locks WHERE NOT granted AND relation = 'sojourn.session_events'::regclass"
+        eventually(lambda: query(waits), what="the run to wait for the lock")
         raw.client_pause(60_000, all=False)
     try:
         eventually(lambda: raw.info("clients")["blocked_clients"] == 1, what="the settling, held up")

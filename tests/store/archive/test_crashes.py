@@ -121,8 +121,8 @@ def test_killed_between_insert_and_commit(
         # The events come last, so the run stands still with sessions and notes inserted.
         holder.execute("LOCK TABLE sojourn.session_events IN ACCESS EXCLUSIVE MODE")
         process = start_run(settings)
-        waits = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE %s"
-        eventually(lambda: query(waits, "%INSERT INTO sojourn.session_events%"), what="the run to wait for the lock")
+        waits = "SELECT pid FROM pg_locks WHERE NOT granted AND relation = 'sojourn.session_events'::regclass"
+        eventually(lambda: query(waits), what="the run to wait for the lock")
         assert raw.xpending(keys_of().partition.events, GROUP)["pending"] == 40
         process.kill()
         process.wait()

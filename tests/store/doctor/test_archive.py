@@ -63,6 +63,12 @@ def test_rights(archived: World) -> None:
             update={"archive_url": psycopg.conninfo.make_conninfo(**parts)}
         )
         (found,) = archived.find("archive")
+        assert "temporary" not in found.found
+        database = connection.info.dbname
+        connection.execute(f'REVOKE TEMPORARY ON DATABASE "{database}" FROM PUBLIC')
+        (without_temporary,) = archived.find("archive")
+        assert "temporary tables" in without_temporary.found
+        connection.execute(f'GRANT TEMPORARY ON DATABASE "{database}" TO PUBLIC')
         connection.execute("DROP OWNED BY doctor_reader")
         connection.execute("DROP ROLE doctor_reader")
     assert (found.severity, "may not change" in found.found, "sessions" in found.found) == ("error", True, True)

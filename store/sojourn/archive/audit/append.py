@@ -16,7 +16,8 @@ from sojourn.archive.audit.chain import Link, microseconds
 from sojourn.archive.audit.events import Audited
 from sojourn.archive.database import Connection, statement
 from sojourn.archive.exact import quote
-from sojourn.archive.rows import quoted_inside, rows_json
+from sojourn.archive.lines import escaped_texts, template
+from sojourn.archive.rows import rows_json
 from sojourn.logs import Log
 
 __all__ = ["Appender"]
@@ -24,6 +25,14 @@ __all__ = ["Appender"]
 LOG: Final = Log("sojourn.archive")
 
 
+_COLUMNS: Final = (
+    "tenant", "at", "actor", "trace_id", "seq", "recorded_at", "action", "about", "event_id", "detail", "previous",
+    "hash",
+)  # fmt: skip
+_ABOUT: Final = _COLUMNS.index("about")
+_LINE: Final = template("store_audit", _COLUMNS)
+_LINE_OF_NONE: Final = template("store_audit", [each for each in _COLUMNS if each != "about"])
+"""Of what happened to no session."""
 _text = lru_cache(maxsize=1024)(datetime.isoformat)
 """Times of neighbours are often the same."""
 
@@ -53,11 +62,15 @@ class Appender:
             known = self._connection.execute(statement("known_audit"), {"keys": rows_json(keys)})
         for tenant, seq, digest, now, last_seq in locked or ():
             self._found_end(tenant, seq, digest, now, last_seq)
-        told = {Audited(tenant, at.astimezone(UTC), *rest) for tenant, at, *rest in known}
+        told: dict[str, list[Audited]] = {}  # by the event, which is cheaper to look for than all that is told of it
+        for tenant, at, *rest in known:
+            held = Audited(tenant, at.astimezone(UTC), *rest)
+            told.setdefault(held.event_id, []).append(held)
         rows = []
         for each in found:
-            if each not in told:
-                told.add(each)
+            same = told.setdefault(each.event_id, [])
+            if each not in same:
+                same.append(each)
                 rows.append(self.row(*each))
         return rows
 
@@ -80,15 +93,14 @@ class Appender:
         ).computed(tenant)
         self._ends[tenant] = seq, digest
         self.added += 1
-        name, doer, what, session, trace, event, told = quoted_inside(
-            (tenant, actor, action, session_id or "", trace_id, event_id, detail)
-        )
-        session = "null" if session_id is None else f'"{session}"'
-        return (
-            f'{{"tenant":"{name}","seq":{seq},"at":"{_text(at)}","recorded_at":"{_text(now)}","actor":"{doer}"'
-            f',"action":"{what}","session_id":{session},"trace_id":"{trace}","event_id":"{event}","detail":"{told}"'
-            f',"previous":"{previous.hex()}","hash":"{digest.hex()}"}}'
-        )
+        values = [
+            tenant, _text(at), actor, trace_id, str(seq), _text(now), action, session_id or "", event_id, detail,
+            previous.hex(), digest.hex(),
+        ]  # fmt: skip
+        if session_id is not None:
+            return _LINE % tuple(escaped_texts(values))
+        del values[_ABOUT]
+        return _LINE_OF_NONE % tuple(escaped_texts(values))
 
     def close(self) -> None:
         """Note where the chains end now."""

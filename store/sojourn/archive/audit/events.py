@@ -11,8 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from sojourn.archive.rows import Damage, check_text
 from sojourn.codec import datetime_from
-from sojourn.errors import SojournError
-from sojourn.keys import check_tenant
+from sojourn.keys import is_tenant
 
 __all__ = ["PRUNED", "Audited", "audited"]
 
@@ -28,9 +27,13 @@ _TOKENS: Final = "token_"
 _UPDATED: Final = "updated"
 _WATCHED: Final = ("status", "owner")
 """An update is audited if it changed one of these."""
+_KEPT: Final = ("status", "end_reason")
+"""What is told of what a session stores."""
 _TEXT_BYTES: Final = 512
 """Of one text; ours are shorter. Those in indexes must be, or nobody could add the row."""
 _DETAIL_BYTES: Final = 16_384
+_decode: Final = json.JSONDecoder(parse_constant=str).decode
+"""NaN is no JSON, and would be none on the way out."""
 _encode: Final = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
 
 
@@ -71,41 +74,55 @@ def audited(partition: int, stream_id: str, fields: Mapping[str, str]) -> Audite
     action = type_
     if type_ == "administered" and changes and isinstance(changes.get("action"), str):
         action = changes["action"]
-    try:
-        tenant = check_tenant(fields.get("tenant", ""))
-    except SojournError:
-        raise Damage("tenant") from None
+    tenant = fields.get("tenant", "")
+    if not is_tenant(tenant):
+        raise Damage("tenant")
+    texts = fields.get("actor", ""), action, fields.get("id", ""), fields.get("trace", "")
+    together = "".join(texts)
+    if len(together) > _TEXT_BYTES or not together.isascii() or "\x00" in together:  # seldom: each for itself
+        texts = _text("actor", texts[0]), _text("type", action), _text("id", texts[2]), _text("trace", texts[3])
+    actor, action, session_id, trace = texts
     return Audited(
-        tenant, datetime_from(_integer(fields.get("at_ms", ""))), _text("actor", fields.get("actor", "")),
-        _text("type", action), _text("id", fields.get("id", "")) or None, _text("trace", fields.get("trace", "")),
+        tenant, datetime_from(_integer(fields.get("at_ms", ""))), actor, action, session_id or None, trace,
         f"{partition:02d}-{stream_id}", _detail(type_, fields, changes),
     )  # fmt: skip
 
 
 def _detail(type_: str, fields: Mapping[str, str], changes: Mapping[str, Any] | None) -> str:
     """A small JSON object, in ASCII."""
-    if not changes and changes is not None and type_ not in _TOLD_WHOLE:  # most: they have nothing of their own to tell
-        return _without_changes(bool(fields.get("id")), fields.get("version", ""), fields.get("kind", ""))
+    if changes is not None and type_ not in _TOLD_WHOLE:
+        stored = tuple(
+            [(name, changes[name]) for name in ("status", "end_reason") if isinstance(changes.get(name), str)]
+        )
+        of_session = bool(fields.get("id"))
+        return _short(
+            _of_changes(of_session, fields.get("version", ""), fields.get("kind", ""), stored, tuple(sorted(changes)))
+        )
     told: dict[str, Any] = {}
     if fields.get("id"):
         told = {"version": _integer(fields.get("version", "")), "kind": _text("kind", fields.get("kind", ""))}
     if changes is None:
         told["unreadable"] = True
-    elif type_ in _TOLD_WHOLE:
-        told["changes"] = {name: value for name, value in changes.items() if name != "action"}
     else:
-        told |= {name: changes[name] for name in ("status", "end_reason") if isinstance(changes.get(name), str)}
-        if changes:
-            told["changed"] = sorted(changes)
-    text = _encode(told)
+        told["changes"] = {name: value for name, value in changes.items() if name != "action"}
+    return _short(_encode(told))
+
+
+def _short(text: str) -> str:
     if len(text) > _DETAIL_BYTES:
         text = _encode({"bytes": len(text), "sha256": hashlib.sha256(text.encode()).hexdigest()})
     return text
 
 
-@lru_cache(maxsize=1024)
-def _without_changes(of_session: bool, version: str, kind: str) -> str:
-    return _encode({"version": _integer(version), "kind": _text("kind", kind)} if of_session else {})
+@lru_cache(maxsize=256)  # many changes are told alike
+def _of_changes(
+    of_session: bool, version: str, kind: str, stored: tuple[tuple[str, str], ...], changed: tuple[str, ...]
+) -> str:
+    told: dict[str, Any] = {"version": _integer(version), "kind": _text("kind", kind)} if of_session else {}
+    told |= stored
+    if changed:
+        told["changed"] = changed
+    return _encode(told)
 
 
 def _changes(fields: Mapping[str, str]) -> dict[str, Any] | None:
@@ -114,7 +131,7 @@ def _changes(fields: Mapping[str, str]) -> dict[str, Any] | None:
     if not text:
         return {}
     try:
-        found = json.loads(text, parse_constant=str)  # NaN is no JSON, and would be none on the way out
+        found = _decode(text)
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

@@ -15,6 +15,7 @@ from typing import Final
 from sojourn.archive.audit.append import Appender
 from sojourn.archive.audit.events import PRUNED
 from sojourn.archive.audit.verify import walk
+from sojourn.archive.copying import append
 from sojourn.archive.database import Connection, statement
 from sojourn.logs import Log
 
@@ -92,5 +93,5 @@ def _tell(connection: Connection, tenant: str, seq: int, digest: bytes, rows: in
     trail.lock([tenant])
     detail = json.dumps({"seq": seq, "hash": digest.hex(), "rows": rows}, separators=(",", ":"))
     row = trail.row(tenant, None, _ACTOR, PRUNED, None, "", "", detail)
-    connection.execute(statement("store_audit"), {"rows": f"[{row}]"})
+    append(connection, [row])
     trail.close()

@@ -1,11 +1,7 @@
--- rows: a JSON array of rows of the audit trail, hashes in hexadecimal.
+-- Rows of the audit trail.
 INSERT INTO sojourn.audit (
     tenant, seq, at, recorded_at, actor, action, session_id, trace_id, event_id, detail, previous, hash
 )
-SELECT
-    tenant, seq, at, recorded_at, actor, action, session_id, trace_id, event_id, detail,
-    decode(previous, 'hex'), decode(hash, 'hex')
-FROM jsonb_to_recordset(%(rows)s::jsonb) AS new (
-    tenant text, seq bigint, at timestamptz, recorded_at timestamptz, actor text, action text, session_id text,
-    trace_id text, event_id text, detail text, previous text, hash text
-)
+SELECT tenant, seq, at, recorded_at, actor, action, about, trace_id, event_id, detail, previous, hash
+FROM pg_temp.sojourn_rows
+WHERE target = 4
