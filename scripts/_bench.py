@@ -101,7 +101,7 @@ def parse(arguments: list[str], sections: Mapping[str, Section]) -> argparse.Nam
         " docs/performance.json; alone it measures nothing",
     )  # fmt: skip
     parser.add_argument("--figures", type=Path, metavar="FILE", help="measure nothing: take the figures from that file")
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
     unknown = [name for name in options.sections if name not in sections]
     if unknown:
         parser.error(f"there is no section {', '.join(unknown)}; there are {', '.join(sections)}")

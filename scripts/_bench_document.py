@@ -1,7 +1,7 @@
-"""docs/performance.md from docs/performance.json: the tables and pictures in it are as measured.
+"""docs/performance.md from docs/performance.json: the tables and pictures in it are as measured; README.md in short.
 
 What stands between ``<!-- measured: NAME -->`` and ``<!-- end -->`` is written by `scripts/bench --document`; a test
-holds the page to the figures. Everything else on the page is written by hand, and holds no figure of its own.
+holds the pages to the figures. Everything else on them is written by hand, and holds no figure of its own.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ import _bench_pictures
 from _bench_results import Results
 from bench_registry import Row, load, number
 
-__all__ = ["FIGURES", "PAGE", "filled", "write"]
+__all__ = ["FIGURES", "PAGES", "filled", "write"]
 
-DOCS: Final = Path(__file__).resolve().parent.parent / "docs"
-PAGE: Final = DOCS / "performance.md"
+ROOT: Final = Path(__file__).resolve().parent.parent
+DOCS: Final = ROOT / "docs"
+PAGES: Final = (DOCS / "performance.md", ROOT / "README.md")
 FIGURES: Final = DOCS / "performance.json"
 _PART: Final = re.compile(r"(?P<mark><!-- measured: (?P<name>[\w -]+) -->\n).*?(?P<end><!-- end -->)", re.DOTALL)
 _NOT_YET: Final = "Not measured yet.\n"
@@ -28,8 +29,9 @@ _OF_A_CORE: Final = 0.7
 
 
 def write(results: Results) -> None:
-    """Write the page's tables and pictures."""
-    PAGE.write_text(filled(PAGE.read_text("utf-8"), results), "utf-8")
+    """Write the pages' tables, and the pictures."""
+    for page in PAGES:
+        page.write_text(filled(page.read_text("utf-8"), results), "utf-8")
     _bench_pictures.draw_all(results, DOCS / "images")
 
 
@@ -110,6 +112,19 @@ def _all_asked(results: Results) -> str:
         if row.met is not None and name != "peers"
     ]
     return _table(("work", "against", "asked", "measured", "rounds from .. to", "met"), lines, 2) if lines else _NOT_YET
+
+
+_IN_SHORT: Final = (
+    "get", "update", "create", "async get, 50 tasks", "async update, 50 tasks", "async create, 50 tasks",
+    "get_many, 100", "cached get, one process",
+)  # fmt: skip
+
+
+def _in_short(results: Results) -> str:
+    """The few figures that most want to know."""
+    rows = {row.work: row for measured in results.values() for row in measured.rows}
+    lines = [(work, rows[work].against, _measured(rows[work])) for work in _IN_SHORT if work in rows]
+    return _table(("work", "against", "measured"), lines, 2) if lines else _NOT_YET
 
 
 def _peers(results: Results) -> str:
@@ -225,6 +240,7 @@ def _took(results: Results) -> str:
 
 _PARTS: Final[Mapping[str, Callable[[Results], str]]] = {
     "machine": _machine,
+    "in short": _in_short,
     "all that was asked": _all_asked,
     "session stores": _peers,
     "our rate": _peer_ratios,
