@@ -53,6 +53,7 @@ def main(arguments: list[str]) -> int:
 def measured(chosen: list[Section], options: argparse.Namespace) -> _bench_results.Results:
     """Run them one after the other, each on a Redis of its own; each goes into the file as soon as it is there."""
     results = _bench_results.Results()
+    began = time.perf_counter()
     for section in chosen:
         console.print(f"[bold]{section.name}[/bold]: {section.about}")
         started = time.perf_counter()
@@ -65,6 +66,7 @@ def measured(chosen: list[Section], options: argparse.Namespace) -> _bench_resul
         console.print(f"{section.name}: {results[section.name].took_s:.0f} s")
         if options.json is not None:
             results.write(options.json)
+    console.print(f"all of it: {time.perf_counter() - began:.0f} s")
     return results
 
 

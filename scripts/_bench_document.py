@@ -103,13 +103,14 @@ def _machine(results: Results) -> str:
 
 
 def _all_asked(results: Results) -> str:
-    """Every row of which something was asked, in the order in which it was measured."""
+    """Every row of which something was asked; other session stores have tables of their own."""
     said = {True: "yes", False: "**no**"}
     lines = [
         (row.work, row.against, _asked(row), _measured(row), row.span, said[row.met])
-        for name, measured in results.items()
-        for row in measured.rows
-        if row.met is not None and name != "peers"
+        for name in load()
+        if name in results and name != "peers"
+        for row in results[name].rows
+        if row.met is not None
     ]
     return _table(("work", "against", "asked", "measured", "rounds from .. to", "met"), lines, 2) if lines else _NOT_YET
 
@@ -181,7 +182,7 @@ def _scripts(results: Results) -> str:
         (
             f"`{each['name']}`", number(each["typical_us"]) if each["typical_us"] else "",
             number(each["floor_us"]) if each.get("floor_us") else "",
-            number(each["typical_us"] / each["floor_us"]) if each.get("floor_us") else "",
+            _ratio(each["typical_us"], each.get("floor_us")),
             number(each["largest_us"] / 1000) if each["case"] else "", each["case"],
         )
         for each in sorted(results["server"].detail, key=lambda each: str(each["name"]))
@@ -189,6 +190,13 @@ def _scripts(results: Results) -> str:
     ]  # fmt: skip
     titles = ("script", "typical, µs", "its commands in MULTI, µs", "ratio", "largest, ms", "the largest")
     return _table(titles, lines, 1)
+
+
+def _ratio(typical_us: float, floor_us: float | None) -> str:
+    if not floor_us:
+        return ""
+    text = number(typical_us / floor_us)
+    return f"**{text}**" if typical_us > 2 * floor_us else text
 
 
 def _capacity_us(results: Results) -> dict[str, float]:
