@@ -53,6 +53,7 @@ def main(arguments: list[str]) -> int:
 def measured(chosen: list[Section], options: argparse.Namespace) -> _bench_results.Results:
     """Run them one after the other, each on a Redis of its own; each goes into the file as soon as it is there."""
     results = _bench_results.Results()
+    began = time.perf_counter()
     for section in chosen:
         console.print(f"[bold]{section.name}[/bold]: {section.about}")
         started = time.perf_counter()
@@ -65,6 +66,7 @@ def measured(chosen: list[Section], options: argparse.Namespace) -> _bench_resul
         console.print(f"{section.name}: {results[section.name].took_s:.0f} s")
         if options.json is not None:
             results.write(options.json)
+    console.print(f"all of it: {time.perf_counter() - began:.0f} s")
     return results
 
 
@@ -101,7 +103,7 @@ def parse(arguments: list[str], sections: Mapping[str, Section]) -> argparse.Nam
         " docs/performance.json; alone it measures nothing",
     )  # fmt: skip
     parser.add_argument("--figures", type=Path, metavar="FILE", help="measure nothing: take the figures from that file")
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
     unknown = [name for name in options.sections if name not in sections]
     if unknown:
         parser.error(f"there is no section {', '.join(unknown)}; there are {', '.join(sections)}")

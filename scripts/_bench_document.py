@@ -1,7 +1,7 @@
-"""docs/performance.md from docs/performance.json: the tables and pictures in it are as measured.
+"""docs/performance.md from docs/performance.json: the tables and pictures in it are as measured; README.md in short.
 
 What stands between ``<!-- measured: NAME -->`` and ``<!-- end -->`` is written by `scripts/bench --document`; a test
-holds the page to the figures. Everything else on the page is written by hand, and holds no figure of its own.
+holds the pages to the figures. Everything else on them is written by hand, and holds no figure of its own.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ import _bench_pictures
 from _bench_results import Results
 from bench_registry import Row, load, number
 
-__all__ = ["FIGURES", "PAGE", "filled", "write"]
+__all__ = ["FIGURES", "PAGES", "filled", "write"]
 
-DOCS: Final = Path(__file__).resolve().parent.parent / "docs"
-PAGE: Final = DOCS / "performance.md"
+ROOT: Final = Path(__file__).resolve().parent.parent
+DOCS: Final = ROOT / "docs"
+PAGES: Final = (DOCS / "performance.md", ROOT / "README.md")
 FIGURES: Final = DOCS / "performance.json"
 _PART: Final = re.compile(r"(?P<mark><!-- measured: (?P<name>[\w -]+) -->\n).*?(?P<end><!-- end -->)", re.DOTALL)
 _NOT_YET: Final = "Not measured yet.\n"
@@ -28,8 +29,9 @@ _OF_A_CORE: Final = 0.7
 
 
 def write(results: Results) -> None:
-    """Write the page's tables and pictures."""
-    PAGE.write_text(filled(PAGE.read_text("utf-8"), results), "utf-8")
+    """Write the pages' tables, and the pictures."""
+    for page in PAGES:
+        page.write_text(filled(page.read_text("utf-8"), results), "utf-8")
     _bench_pictures.draw_all(results, DOCS / "images")
 
 
@@ -101,15 +103,29 @@ def _machine(results: Results) -> str:
 
 
 def _all_asked(results: Results) -> str:
-    """Every row of which something was asked, in the order in which it was measured."""
+    """Every row of which something was asked; other session stores have tables of their own."""
     said = {True: "yes", False: "**no**"}
     lines = [
         (row.work, row.against, _asked(row), _measured(row), row.span, said[row.met])
-        for name, measured in results.items()
-        for row in measured.rows
-        if row.met is not None and name != "peers"
+        for name in load()
+        if name in results and name != "peers"
+        for row in results[name].rows
+        if row.met is not None
     ]
     return _table(("work", "against", "asked", "measured", "rounds from .. to", "met"), lines, 2) if lines else _NOT_YET
+
+
+_IN_SHORT: Final = (
+    "get", "update", "create", "async get, 50 tasks", "async update, 50 tasks", "async create, 50 tasks",
+    "get_many, 100", "cached get, one process",
+)  # fmt: skip
+
+
+def _in_short(results: Results) -> str:
+    """The few figures that most want to know."""
+    rows = {row.work: row for measured in results.values() for row in measured.rows}
+    lines = [(work, rows[work].against, _measured(rows[work])) for work in _IN_SHORT if work in rows]
+    return _table(("work", "against", "measured"), lines, 2) if lines else _NOT_YET
 
 
 def _peers(results: Results) -> str:
@@ -166,7 +182,7 @@ def _scripts(results: Results) -> str:
         (
             f"`{each['name']}`", number(each["typical_us"]) if each["typical_us"] else "",
             number(each["floor_us"]) if each.get("floor_us") else "",
-            number(each["typical_us"] / each["floor_us"]) if each.get("floor_us") else "",
+            _ratio(each["typical_us"], each.get("floor_us")),
             number(each["largest_us"] / 1000) if each["case"] else "", each["case"],
         )
         for each in sorted(results["server"].detail, key=lambda each: str(each["name"]))
@@ -174,6 +190,13 @@ def _scripts(results: Results) -> str:
     ]  # fmt: skip
     titles = ("script", "typical, µs", "its commands in MULTI, µs", "ratio", "largest, ms", "the largest")
     return _table(titles, lines, 1)
+
+
+def _ratio(typical_us: float, floor_us: float | None) -> str:
+    if not floor_us:
+        return ""
+    text = number(typical_us / floor_us)
+    return f"**{text}**" if typical_us > 2 * floor_us else text
 
 
 def _capacity_us(results: Results) -> dict[str, float]:
@@ -225,6 +248,7 @@ def _took(results: Results) -> str:
 
 _PARTS: Final[Mapping[str, Callable[[Results], str]]] = {
     "machine": _machine,
+    "in short": _in_short,
     "all that was asked": _all_asked,
     "session stores": _peers,
     "our rate": _peer_ratios,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import scale_picture
 from _bench_results import Results
 from bench_registry import OF_ITS_TIME, TIMES_ITS_RATE, Row
 
@@ -126,8 +127,48 @@ def _draw_ratios(rows: list[dict[str, Any]]) -> Figure:
     return figure
 
 
+def _costs(results: Results) -> dict[str, dict[str, float]]:
+    """Times its cost among the fewest, by kind of work and number of sessions."""
+    return dict(results["scale"].detail) if "scale" in results else {}
+
+
+def _draw_costs(costs: Mapping[str, Mapping[str, float]]) -> Figure:
+    return scale_picture.figure_of({name: {int(n): cost for n, cost in each.items()} for name, each in costs.items()})
+
+
+_SHARES: Final = ("p50_us", "p90_us", "p99_us", "p99.9_us")
+
+
+def _latencies(results: Results) -> dict[str, list[float]]:
+    """Milliseconds of each operation under load that half, nine tenths, 99 % and 99.9 % of its calls took at most."""
+    operations = results["load"].detail["operations"] if "load" in results else {}
+    return {name: [each[share] / 1000 for share in _SHARES] for name, each in operations.items()}
+
+
+def _draw_latencies(latencies: Mapping[str, list[float]]) -> Figure:
+    figure = _figure(8, 0.9 + 0.3 * len(latencies))
+    axes = figure.subplots()
+    for index, milliseconds in enumerate(latencies.values()):
+        axes.plot(milliseconds, [index] * len(milliseconds), color=THEIRS, linewidth=2, zorder=1)
+        for value, size, label in zip(milliseconds, (4, 5, 7, 9), ("50 %", "90 %", "99 %", "99.9 %"), strict=True):
+            axes.plot([value], [index], marker="o", markersize=size, linestyle="", zorder=2,
+                      color=LIMIT if label == "99 %" else OURS, label=label if index == 0 else None)  # fmt: skip
+    axes.axvline(100, color="0.5", linewidth=1, linestyle=":")
+    axes.set_xscale("log")
+    axes.set_xlabel("ms from the planned moment, at most", fontsize=9)
+    axes.set_yticks(range(len(latencies)), list(latencies), fontsize=9)
+    axes.grid(axis="x", color="0.92")
+    axes.set_axisbelow(True)
+    axes.legend(fontsize=8, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
+    axes.invert_yaxis()
+    _plain(axes)
+    return figure
+
+
 PICTURES: Final[Mapping[str, tuple[Callable[[Results], Any], Callable[[Any], Figure]]]] = {
     "performance-calls": (_ratios, _draw_ratios),
+    "performance-load": (_latencies, _draw_latencies),
     "performance-peers": (_rates, _draw_rates),
+    "performance-scale": (_costs, _draw_costs),
 }
 """What is shown, and how it is drawn, by the file's name."""

@@ -163,11 +163,15 @@ def section(
     return register
 
 
+_FIRST: Final = ("calls", "async", "cache", "server", "expiry", "archive", "memory", "scale", "load", "peers")
+"""The sections of which something was asked, as they are measured and told; the others come after, by name."""
+
+
 def load() -> dict[str, Section]:
-    """Have each `bench_*.py` in this folder register what it measures; return all sections."""
+    """Have each `bench_*.py` in this folder register what it measures; return all sections, in their order."""
     for path in sorted(Path(__file__).parent.glob("bench_*.py")):
         importlib.import_module(path.stem)
-    return SECTIONS
+    return {name: SECTIONS[name] for name in (*_FIRST, *sorted(SECTIONS.keys() - set(_FIRST))) if name in SECTIONS}
 
 
 def number(value: float) -> str:

@@ -121,6 +121,7 @@ def test_sections_are_chosen() -> None:
     assert _bench.parse([], sections).chosen == usual
     assert _bench.parse(["expiry", "calls"], sections).chosen == [n for n in sections if n in ("calls", "expiry")]
     assert _bench.parse(["--server"], sections).chosen == ["server"]
+    assert set(_bench.parse(["calls", "--server", "async"], sections).chosen) == {"calls", "server", "async"}
     assert _bench.parse(["--all"], sections).chosen == list(sections)
     assert _bench.parse(["expiry", "--live", "10"], sections).live == 10
     with pytest.raises(SystemExit):

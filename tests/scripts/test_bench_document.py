@@ -10,17 +10,18 @@ import pytest
 
 import _bench
 import _bench_document
-from _bench_document import FIGURES, PAGE, filled
+from _bench_document import DOCS, FIGURES, PAGES, filled
 from _bench_pictures import PICTURES, digest, draw_all
 from _bench_results import Results
 from bench_registry import TIMES_ITS_RATE, Found, Row
 
-IMAGES = PAGE.parent / "images"
+IMAGES = DOCS / "images"
 
 
-def test_the_page_is_as_measured() -> None:
-    """Its tables are those that the figures make."""
-    page = PAGE.read_text("utf-8")
+@pytest.mark.parametrize("path", PAGES, ids=[each.name for each in PAGES])
+def test_the_pages_are_as_measured(path: Path) -> None:
+    """Their tables are those that the figures make."""
+    page = path.read_text("utf-8")
     assert filled(page, Results.read(FIGURES)) == page, "scripts/bench --document writes it"
 
 
@@ -59,6 +60,11 @@ def some() -> Results:
     add("peers", Row("get, 1 task", "Other", [0.5], TIMES_ITS_RATE, at_least=1.0),
         Row("update, 50 tasks", "Other", [3.0], TIMES_ITS_RATE, at_least=1.0),
         detail={"peers": peers, "left_out": {"Absent": "no wheel"}})  # fmt: skip
+    add("scale", Row("get, among 10,000", "the same among 1,000", [1.1], at_most=1.5),
+        detail={"get": {"1000": 1.0, "10000": 1.1}})  # fmt: skip
+    latencies = {"p50_us": 500, "p90_us": 900, "p99_us": 2_000, "p99.9_us": 9_000}
+    add("load", Row("p99 under load, get", "factor 10", [2.0], "ms", at_most=100),
+        detail={"operations": {"get": latencies, "create": latencies}})  # fmt: skip
     add("server", detail=[{"name": "create_session", "calls": 9, "typical_us": 30.0, "floor_us": 20.0,
                            "largest_us": 900, "case": "many tags"}])  # fmt: skip
     costs = {"get": 20.0, "create": 50.0, "update": 40.0, "complete": 40.0}
@@ -69,7 +75,17 @@ def some() -> Results:
 
 def test_what_is_written_are_tables() -> None:
     """Medians, what was asked, who was slower; what was not measured says so."""
-    parts = ["machine", "all that was asked", "session stores", "our rate", "scripts", "carried", "calls", "expiry"]
+    parts = [
+        "machine",
+        "all that was asked",
+        "session stores",
+        "our rate",
+        "scripts",
+        "carried",
+        "in short",
+        "calls",
+        "expiry",
+    ]
     page = "".join(f"<!-- measured: {name} -->\nold\n<!-- end -->\n" for name in parts)
     text = filled(page, some())
     assert "old" not in text
@@ -79,6 +95,7 @@ def test_what_is_written_are_tables() -> None:
     assert "| Sojourn, tasks | tasks | 1,000 | 10 |" in text
     assert "- **Other** (redis 8.1): No index.\n- Left out: **Absent**: no wheel\n" in text
     assert "| Other | **0.50** | 3.00 |" in text
+    assert "| async get, 50 tasks | HGETALL | 4.50 times its rate |" in text
     assert "| `create_session` | 30.0 | 20.0 | 1.50 | 0.90 | many tags |" in text
     assert "| get | 20.0 | 50,000 | 35,000 |" in text
     assert "| 200 creates, 2,000 updates and 200 ends a second | 10 % |" in text
@@ -112,7 +129,7 @@ def test_the_page_is_written_without_measuring(
     some().write(tmp_path / "performance.json")
     page = tmp_path / "performance.md"
     page.write_text("<!-- measured: calls -->\n<!-- end -->\n")
-    for name, value in {"DOCS": tmp_path, "PAGE": page, "FIGURES": tmp_path / "performance.json"}.items():
+    for name, value in {"DOCS": tmp_path, "PAGES": [page], "FIGURES": tmp_path / "performance.json"}.items():
         monkeypatch.setattr(_bench_document, name, value)
     assert _bench.main(["--document"]) == 0
     assert "0.60 of its time" in page.read_text("utf-8")
