@@ -43,7 +43,7 @@ end
 if redis.call('EXISTS', session) == 1 then
   return redis.error_reply('EXISTS')
 end
--- What few calls need is made when it is needed: see lua.py.
+-- What few calls need is made when it is needed: see assembly.py.
 local function admission()
   -- @include include/admit
   return admit, take_place

@@ -1,6 +1,6 @@
 -- @include include/clock
 -- A tenant's limits, and the rates among them: how often calls may be made. See room.lua for the others. Most tenants
--- have none: what only limits need is then not made, see lua.py.
+-- have none: what only limits need is then not made, see assembly.py.
 -- By name, or nil where none are set.
 local function limits_of(k)
   local flat = redis.call('HGETALL', k.limits)

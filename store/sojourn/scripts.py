@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from sojourn.lua import assembled
+from sojourn.assembly import assembled
 
 __all__ = ["Script", "lua_folder", "script"]
 

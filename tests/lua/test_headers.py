@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from sojourn.assembly import without_unused
 from sojourn.errors import BY_CODE
-from sojourn.lua import without_unused
 from sojourn.scripts import lua_folder, script
 
 LUA = lua_folder()
