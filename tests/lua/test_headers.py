@@ -19,7 +19,7 @@ TYPES = {
     "KEYS": {"hash", "string", "zset", "set", "list", "stream"},
     "ARGV": {"string", "ms", "count", "ratio", "0|1", "JSON"},
 }
-_LUA = {"and", "error", "function", "ipairs", "next", "not", "or", "pairs", "pcall", "return", "setmetatable"} | {
+_LUA = {"and", "error", "function", "ipairs", "next", "not", "or", "pairs", "pcall", "rawget", "return", "setmetatable"} | {
     "tonumber", "tostring", "type", "unpack", "if", "in", "while", "elseif",
 }  # fmt: skip
 """What may stand before a parenthesis besides functions of our own."""
