@@ -19,8 +19,8 @@ TYPES = {
     "KEYS": {"hash", "string", "zset", "set", "list", "stream"},
     "ARGV": {"string", "ms", "count", "ratio", "0|1", "JSON"},
 }
-_LUA = {"and", "error", "function", "ipairs", "next", "not", "or", "pairs", "pcall", "rawget", "return", "setmetatable"} | {
-    "tonumber", "tostring", "type", "unpack", "if", "in", "while", "elseif",
+_LUA = {"and", "error", "function", "ipairs", "next", "not", "or", "pairs", "pcall", "rawget", "return"} | {
+    "setmetatable", "tonumber", "tostring", "type", "unpack", "if", "in", "while", "elseif",
 }  # fmt: skip
 """What may stand before a parenthesis besides functions of our own."""
 _ARGUMENT = re.compile(r"-- (KEYS|ARGV)\[(\d+|)(\.\.\.|)\]\s+(\S.*)")
