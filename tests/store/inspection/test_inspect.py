@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import psycopg
@@ -50,7 +51,9 @@ def by_what(found: Inspection, part: str) -> dict[str, Item]:
 
 def run_line(line: str, settings: Settings) -> str:
     """Run a printed line in a shell, as whoever copies it would."""
+    bundled = Path(redis_executables()["redis6"]).resolve().parent  # redis-cli is beside it
     environment = os.environ | {
+        "PATH": f"{bundled}{os.pathsep}{os.environ['PATH']}",
         "SOJOURN_REDIS_URL": settings.redis_url, "SOJOURN_QUEUE_URL": settings.queue_url or "",
         "SOJOURN_ARCHIVE_URL": settings.archive_url or "",
     }  # fmt: skip
@@ -92,20 +95,12 @@ def check_lines(found: Inspection, settings: Settings) -> int:
     return len(found.items)
 
 
-@pytest.fixture
-def redis_with_cli(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Give an empty Redis, with a redis-cli to be found."""
-    folder = str(os.path.dirname(os.path.realpath(redis_executables()["redis6"])))  # noqa: PTH120
-    monkeypatch.setenv("PATH", folder + os.pathsep + os.environ["PATH"])
-    return redis_url
-
-
-def test_a_session_with_every_feature(redis_with_cli: str, postgres_url: str) -> None:
+def test_a_session_with_every_feature(redis_url: str, postgres_url: str) -> None:
     """Everything of it is shown, nothing of it is amiss, and each line shows the same."""
     init(postgres_url)
     hook = HookSettings(events=("created", "updated"), function="os:getcwd")
     settings = Settings(
-        redis_url=redis_with_cli, archive_url=postgres_url, secret_keys=(new_key(),), hooks={"mail": hook}
+        redis_url=redis_url, archive_url=postgres_url, secret_keys=(new_key(),), hooks={"mail": hook}
     )  # fmt: skip
     link = RedisLink(settings)
     with SessionStore(model=Full, settings=settings, actor="ada") as store:
