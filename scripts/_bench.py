@@ -1,6 +1,6 @@
 """Sojourn's speed, in ratios within one run: both sides in turn, medians of several rounds.
 
-Whatever is measured is held against what was asked, and can be written to a file, from which docs/performance.md is
+Whatever is measured is held against its aim, and can be written to a file, from which docs/performance.md is
 written, and against which a later run can be held.
 """
 

@@ -66,8 +66,8 @@ def _measured(row: Row) -> str:
     return f"{number(row.measured)} {row.unit}"
 
 
-def _asked(row: Row) -> str:
-    return row.asked.replace("<=", "≤").replace(">=", "≥")
+def _aim(row: Row) -> str:
+    return row.aim.replace("<=", "≤").replace(">=", "≥")
 
 
 def _table_of(rows: Iterable[Row]) -> str:
@@ -102,17 +102,17 @@ def _machine(results: Results) -> str:
     return "".join(f"- {machine}: {', '.join(names)}\n" for machine, names in machines.items()) or _NOT_YET
 
 
-def _all_asked(results: Results) -> str:
-    """Every row of which something was asked; other session stores have tables of their own."""
+def _aims(results: Results) -> str:
+    """Every row that has an aim; other session stores have tables of their own."""
     said = {True: "yes", False: "**no**"}
     lines = [
-        (row.work, row.against, _asked(row), _measured(row), row.span, said[row.met])
+        (row.work, row.against, _aim(row), _measured(row), row.span, said[row.met])
         for name in load()
         if name in results and name != "peers"
         for row in results[name].rows
         if row.met is not None
     ]
-    return _table(("work", "against", "asked", "measured", "rounds from .. to", "met"), lines, 2) if lines else _NOT_YET
+    return _table(("work", "against", "aim", "measured", "rounds from .. to", "met"), lines, 2) if lines else _NOT_YET
 
 
 _IN_SHORT: Final = (
@@ -249,7 +249,7 @@ def _took(results: Results) -> str:
 _PARTS: Final[Mapping[str, Callable[[Results], str]]] = {
     "machine": _machine,
     "in short": _in_short,
-    "all that was asked": _all_asked,
+    "aims": _aims,
     "session stores": _peers,
     "our rate": _peer_ratios,
     "scripts": _scripts,

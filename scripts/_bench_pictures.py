@@ -91,7 +91,7 @@ def _draw_rates(stores: list[dict[str, Any]]) -> Figure:
 
 
 def _ratios(results: Results) -> list[dict[str, Any]]:
-    """Of what was asked in ratios, what was measured; times as they are, rates as the times that they mean."""
+    """Of the aims that are ratios, what was measured; times as they are, rates as the times that they mean."""
     return [
         _as_times(row)
         for name in ("calls", "async")
@@ -101,10 +101,10 @@ def _ratios(results: Results) -> list[dict[str, Any]]:
 
 
 def _as_times(row: Row) -> dict[str, Any]:
-    asked = row.at_most if row.at_most is not None else row.at_least
+    aim = row.at_most if row.at_most is not None else row.at_least
     turned = row.unit == TIMES_ITS_RATE
     rounds = sorted(1 / each if turned else each for each in row.rounds)
-    limit = None if asked is None else 1 / asked if turned else asked
+    limit = None if aim is None else 1 / aim if turned else aim
     return {"work": row.work, "median": statistics.median(rounds), "rounds": [rounds[0], rounds[-1]], "limit": limit}
 
 
@@ -119,7 +119,7 @@ def _draw_ratios(rows: list[dict[str, Any]]) -> Figure:
     axes.axvline(1.0, color="0.5", linewidth=1, linestyle=":")
     axes.set_yticks(range(len(rows)), [row["work"] for row in rows], fontsize=9)
     axes.set_xlim(0, max(1.3, *(row["median"] * 1.15 for row in rows)))
-    axes.set_xlabel("time, in times what the bare client takes; line: rounds, bar: what was asked", fontsize=9)
+    axes.set_xlabel("time, in times what the bare client takes; line: rounds, bar: the aim", fontsize=9)
     axes.grid(axis="x", color="0.92")
     axes.set_axisbelow(True)
     axes.invert_yaxis()

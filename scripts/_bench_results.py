@@ -1,4 +1,4 @@
-"""The figures of `scripts/bench` in a file, held against what was asked, and against those of another time."""
+"""The figures of `scripts/bench` in a file, held against its aim, and against those of another time."""
 
 from __future__ import annotations
 
@@ -103,13 +103,13 @@ _SAID = {True: "yes", False: "no", None: ""}
 
 
 def summary(results: Results) -> Table:
-    """All rows, with what was asked and whether it was met."""
-    table = Table("section", "work", "against", "asked", "measured", "rounds from .. to", "met")
+    """All rows, with their aims, and whether they were met."""
+    table = Table("section", "work", "against", "aim", "measured", "rounds from .. to", "met")
     for name, measured in results.items():
         for row in measured.rows:
             style = "red" if row.met is False else ""
             table.add_row(
-                name, row.work, row.against, row.asked, f"{number(row.measured)} {row.unit}", row.span,
+                name, row.work, row.against, row.aim, f"{number(row.measured)} {row.unit}", row.span,
                 {True: "yes", False: "NO", None: ""}[row.met], style=style,
             )  # fmt: skip
     return table

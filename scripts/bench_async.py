@@ -94,7 +94,7 @@ def _pairs(store: AsyncSessionStore[BenchSession], bare: Any, ids: list[str]) ->
         "update": (lambda n: commands.update(some(n)), send, some, update),
         "touch": (lambda n: commands.touch(some(n)), send, some, store.touch),
     }
-    asked = {"get": 4.5, "create": 5.0, "update": 5.0}
+    aims = {"get": 4.5, "create": 5.0, "update": 5.0}
     for name, side in sides.items():
         what = "HGETALL" if name == "get" else "EVALSHA of the same"
         yield Pair(
@@ -102,7 +102,7 @@ def _pairs(store: AsyncSessionStore[BenchSession], bare: Any, ids: list[str]) ->
         )
         yield Pair(
             f"async {name}, {TASKS} tasks", f"redis.asyncio, bare {what}, {TASKS} tasks", *side, tasks=TASKS,
-            at_least=asked.get(name),
+            at_least=aims.get(name),
         )  # fmt: skip
     yield Pair(
         f"async get_many, {BATCH}", "a pipeline of bare HGETALL",

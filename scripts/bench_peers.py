@@ -3,7 +3,7 @@
 Each runs in a process of its own, as its users run it: blocking ones in threads, the others in tasks of one event loop.
 They take turns; while one works the others wait. An update changes three fields of a session of which the id is known:
 most have to read the session for that, and write it back whole. A save is the write alone, of a session that was read
-before; nothing was asked of it, and it is told because it is the most that there is in their favour. Ours is compared
+before; it has no aim, and is told because it is the most that there is in their favour. Ours is compared
 to those of its kind.
 """
 

@@ -1,4 +1,4 @@
-"""What `scripts/bench` can measure: sections, each a function that yields rows, and what was asked of each row.
+"""What `scripts/bench` can measure: sections, each a function that yields rows, and the aim of each row.
 
 A module `bench_NAME.py` in this folder registers what it measures; nothing else has to know of it::
 
@@ -40,7 +40,7 @@ TIMES_ITS_RATE: Final = "times its rate"
 
 @dataclass(frozen=True)
 class Row:
-    """One figure: what was done, against what, what each round measured, and what was asked."""
+    """One figure: what was done, against what, what each round measured, and the aim."""
 
     work: str
     against: str
@@ -49,7 +49,7 @@ class Row:
     """What the figure counts: `OF_ITS_TIME` and `TIMES_ITS_RATE` are ratios to what it is held against."""
     at_most: float | None = None
     at_least: float | None = None
-    """What was asked; None where nothing was."""
+    """The aim; None where there is none."""
     details: dict[str, float] = field(default_factory=dict)
     """What the figure came from, by name and unit: `{"ours, us": 40.1, "bare, us": 55.0}`."""
 
@@ -63,11 +63,11 @@ class Row:
         return statistics.median(self.rounds)
 
     @property
-    def asked(self) -> str:
-        """What was asked, as text; empty where nothing was.
+    def aim(self) -> str:
+        """The aim as text; empty where there is none.
 
         Example:
-            >>> Row("get", "bare", [0.7], at_most=0.75).asked
+            >>> Row("get", "bare", [0.7], at_most=0.75).aim
             '<= 0.75'
         """
         if self.at_most is not None:
@@ -76,7 +76,7 @@ class Row:
 
     @property
     def met(self) -> bool | None:
-        """Whether it is as asked; None where nothing was."""
+        """Whether the aim is met; None where there is none."""
         if self.at_most is not None:
             return self.measured <= self.at_most
         return None if self.at_least is None else self.measured >= self.at_least
@@ -164,7 +164,7 @@ def section(
 
 
 _FIRST: Final = ("calls", "async", "cache", "server", "expiry", "archive", "memory", "scale", "load", "peers")
-"""The sections of which something was asked, as they are measured and told; the others come after, by name."""
+"""The sections that have aims, as they are measured and told; the others come after, by name."""
 
 
 def load() -> dict[str, Section]:

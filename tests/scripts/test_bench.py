@@ -24,7 +24,7 @@ def results(**sections: list[Row]) -> Results:
 
 
 @pytest.mark.parametrize(
-    ("row", "asked", "met"),
+    ("row", "aim", "met"),
     [
         (Row("a", "b", [0.7, 0.75, 0.9], at_most=0.75), "<= 0.75", True),
         (Row("a", "b", [0.7, 0.76, 0.9], at_most=0.75), "<= 0.75", False),
@@ -33,9 +33,9 @@ def results(**sections: list[Row]) -> Results:
         (Row("a", "b", [1.0]), "", None),
     ],
 )
-def test_the_median_is_held_against_what_was_asked(row: Row, asked: str, met: bool | None) -> None:
+def test_the_median_is_held_against_its_aim(row: Row, aim: str, met: bool | None) -> None:
     """At most, at least, or nothing."""
-    assert (row.asked, row.met) == (asked, met)
+    assert (row.aim, row.met) == (aim, met)
 
 
 def test_a_row_has_a_round() -> None:
@@ -129,13 +129,13 @@ def test_sections_are_chosen() -> None:
 
 
 def test_calls_are_measured_written_and_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """From the command line to the file, which names no machine; what was asked of calls is all there."""
+    """From the command line to the file, which names no machine; the aims of calls are all there."""
     path = tmp_path / "figures.json"
     quick = ["--rounds", "2", "--calls", "10"]
     assert _bench.main(["calls", "async", *quick, "--json", str(path)]) == 0
     found = Results.read(path)
-    asked = {row.work: row.asked for measured in found.values() for row in measured.rows if row.asked}
-    assert asked == {
+    aims = {row.work: row.aim for measured in found.values() for row in measured.rows if row.aim}
+    assert aims == {
         "get": "<= 0.75", "create": "<= 0.80", "update": "<= 0.75", "touch": "<= 0.75",
         "get_many, 100": "<= 1.20", "create_many, 100": "<= 1.20", "update_many, 100": "<= 1.20",
         "async get, 1 task": "<= 1.00", "async get, 50 tasks": ">= 4.50", "async create, 50 tasks": ">= 5.00",

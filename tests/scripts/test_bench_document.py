@@ -74,10 +74,10 @@ def some() -> Results:
 
 
 def test_what_is_written_are_tables() -> None:
-    """Medians, what was asked, who was slower; what was not measured says so."""
+    """Medians, the aims, who was slower; what was not measured says so."""
     parts = [
         "machine",
-        "all that was asked",
+        "aims",
         "session stores",
         "our rate",
         "scripts",
