@@ -16,6 +16,7 @@ S = TypeVar("S", bound=Session)
 _Found = list[tuple[dict[str, Any], str, Any]]
 """What is to be put in the place of what: a dict of fields, the field's name, its read-only value."""
 _AS_THEY_ARE: Final = frozenset({str, int, float, bool, bytes, type(None)})
+_BY_IDENTITY: Final[Any] = object.__hash__
 _TOLD: Final = "what is read through a cache is shared, and cannot be changed in place: change a copy, or use editing()"
 
 
@@ -137,6 +138,6 @@ def _frozen(value: Any, found: _Found) -> Any:
     except TypeError:
         raise _CannotShareError from None
     # What is hashed by its identity may be changed as one likes.
-    if kind.__hash__ is object.__hash__ or (dataclasses.is_dataclass(value) and not kind.__dataclass_params__.frozen):
+    if kind.__hash__ is _BY_IDENTITY or (dataclasses.is_dataclass(value) and not kind.__dataclass_params__.frozen):
         raise _CannotShareError
     return value
