@@ -156,6 +156,8 @@ class AsyncTransport:
             line = self._shared
             if line is None or not line.is_open:
                 line = await self._opened()
+                if not line.is_open:  # it broke at once, or the transport was closed meanwhile
+                    continue
             if not line.is_full:
                 return line
             try:

@@ -309,3 +309,17 @@ async def test_a_loop_that_is_held_up(any_redis_url: str) -> None:
         await asyncio.sleep(0)  # each has been sent
         time.sleep(1.0)  # noqa: ASYNC251
         assert await asyncio.gather(*tasks) == [made] * 200
+
+
+async def test_closing_while_a_connection_is_made(any_redis_url: str) -> None:
+    """Who was about to call on it does so on another one, and does not wait for a reply that cannot come."""
+    ping = Operation((("PING",),), list)
+    for turns in range(20):
+        transport = AsyncTransport(Settings(redis_url=any_redis_url, socket_timeout=30, retries=0))
+        calls = [asyncio.create_task(transport.execute_one(ping)) for _ in range(3)]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await transport.close()
+        async with asyncio.timeout(10):
+            assert await asyncio.gather(*calls) == [["PONG"]] * 3
+        await transport.close()
