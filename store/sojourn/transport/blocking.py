@@ -206,27 +206,28 @@ class Transport:
         return replies
 
     def _send(self, packed: bytes, count: int) -> list[Any]:
-        started_s = time.monotonic()
+        started_s, patience_s = time.monotonic(), self._longest_s
         for attempt in itertools.count():
             try:
-                return self._exchange(packed, count)
+                return self._exchange(packed, count, patience_s)
             except policy.BROKEN as error:
                 if policy.is_last(self._settings, error, attempt, started_s):
                     raise policy.unavailable(self._settings, error, attempt + 1) from error
             except RedisError as error:
                 raise policy.refused(self._settings, error) from error
             time.sleep(policy.pause_before(attempt))
+            patience_s = policy.patience_s(self._settings, started_s)
         raise AssertionError("unreachable")
 
-    def _exchange(self, packed: bytes, count: int) -> list[Any]:
+    def _exchange(self, packed: bytes, count: int, patience_s: float) -> list[Any]:
         if self._stand_in is not None:
             return self._stand_in.exchange(packed, count)
         lines = self._lines
         if lines.forks != policy.forks():  # the parent goes on using these
             lines = self._lines = self._new_lines()
-        line = lines.borrow(self._longest_s)
+        line = lines.borrow(patience_s)
         if line is None:
-            raise policy.crowded(self._settings)
+            raise policy.crowded(self._settings, patience_s)
         try:
             replies = line.exchange(packed, count)
             if self._by_sentinel:

@@ -13,6 +13,7 @@ from tests.waiting import eventually
 
 from sojourn import Settings, StoreUnavailable
 from sojourn.operations.core import Operation
+from sojourn.transport import policy
 from sojourn.transport.blocking import Transport, _Lines
 
 
@@ -83,6 +84,25 @@ def test_more_threads_than_connections(any_redis_url: str) -> None:
             each.join()
     transport.close()
     assert failed == []
+
+
+def test_a_further_attempt_does_not_wait_for_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is sent while Redis knows the operation's id, or not at all."""
+    monkeypatch.setattr(policy, "_OPERATION_MEMORY_S", 2.0)
+    transport = Transport(Settings(redis_url="redis://127.0.0.1:1", socket_timeout=0.5, retries=2))
+    waits: list[float] = []
+    borrow = transport._lines.borrow
+
+    def noted(timeout_s: float) -> Any:
+        waits.append(timeout_s)
+        return borrow(timeout_s)
+
+    monkeypatch.setattr(transport._lines, "borrow", noted)
+    with pytest.raises(StoreUnavailable):
+        called(transport, "PING")
+    assert len(waits) == 3
+    assert waits[0] == policy.longest_s(transport._settings)
+    assert max(waits[1:]) < 2.0 - 0.5
 
 
 def test_one_that_is_lost_does_not_count() -> None:
