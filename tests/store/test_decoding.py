@@ -67,6 +67,13 @@ class Level(enum.IntEnum):
     HIGH = 2
 
 
+class Odd(enum.StrEnum):
+    """A value that cannot be stored."""
+
+    NUL = "a\x00b"
+    PLAIN = "a"
+
+
 class Right(enum.Flag):
     """Values that combine."""
 
@@ -162,6 +169,15 @@ class AliasSession(Session):
     text: str = Field(default="", alias="more")
 
 
+class PickySession(Session):
+    """Keeps what it does not know, but only by certain names."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[Annotated[str, StringConstraints(pattern="^z")], Any]
+
+    text: str = ""
+
+
 class NewSession(Session):
     """Makes its instances itself, if it is asked to."""
 
@@ -208,13 +224,15 @@ QUICK: list[type[Session]] = [
     _with(use_enum_values=True),
 ]  # fmt: skip
 CAREFUL: list[type[Session]] = [
-    AliasSession, RangeSession, LowSession, BeforeSession, PrivateSession, PostSession, NewSession, DerivedSession,
+    AliasSession, PickySession, RangeSession, LowSession, BeforeSession, PrivateSession, PostSession, NewSession,
+    DerivedSession,
     _with(str_strip_whitespace=True), _with(str_max_length=99),
     _with(validate_default=True), _with(revalidate_instances="always"), _with(coerce_numbers_to_str=True),
 ]  # fmt: skip
 ANNOTATIONS: list[Any] = [
     str, str | None, int, int | None, float, float | None, bool, bool | None, datetime, AwareDatetime, PastDatetime,
     AwareDatetime | None, timedelta, timedelta | None, date, time, UUID, Decimal, Colour, Colour | None, Level, Right,
+    Odd,
     Annotated[int, Field(ge=-5, le=100)], Annotated[int, Field(gt=0, lt=3)], Annotated[int, Field(multiple_of=3)],
     Annotated[int | None, Field(ge=1)], Annotated[float, Field(ge=0.5)], Annotated[float, Field(lt=1)],
     Annotated[str, Field(min_length=2, max_length=4)], Annotated[str, StringConstraints(to_lower=True)],

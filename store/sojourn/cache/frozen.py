@@ -16,6 +16,7 @@ S = TypeVar("S", bound=Session)
 _Found = list[tuple[dict[str, Any], str, Any]]
 """What is to be put in the place of what: a dict of fields, the field's name, its read-only value."""
 _AS_THEY_ARE: Final = frozenset({str, int, float, bool, bytes, type(None)})
+_BY_IDENTITY: Final[Any] = object.__hash__
 _TOLD: Final = "what is read through a cache is shared, and cannot be changed in place: change a copy, or use editing()"
 
 
@@ -107,6 +108,9 @@ def shareable(session: S) -> S | None:
 
 
 def _look_into(model: BaseModel, found: _Found) -> None:
+    # Private attributes of frozen models can be set as well, so what is in them does not matter.
+    if not model.model_config.get("frozen") or model.__pydantic_private__ is not None:
+        raise _CannotShareError
     for values in (model.__dict__, model.__pydantic_extra__ or {}):
         for name, value in values.items():
             frozen = _frozen(value, found)
@@ -126,13 +130,14 @@ def _frozen(value: Any, found: _Found) -> Any:
         return ReadOnlySet(value)  # what is in a set can be hashed
     if kind is tuple:
         return tuple([_frozen(each, found) for each in value])
-    if isinstance(value, BaseModel) and kind.model_config.get("frozen"):
+    if isinstance(value, BaseModel):
         _look_into(value, found)
         return value
     try:
         hash(value)
     except TypeError:
         raise _CannotShareError from None
-    if dataclasses.is_dataclass(value) and not kind.__dataclass_params__.frozen:
+    # What is hashed by its identity may be changed as one likes.
+    if kind.__hash__ is _BY_IDENTITY or (dataclasses.is_dataclass(value) and not kind.__dataclass_params__.frozen):
         raise _CannotShareError
     return value

@@ -134,6 +134,8 @@ class _Follower(threading.Thread):
         return connection
 
     def _follow(self, sock: Any) -> None:
+        if self._stopping.is_set():  # another thread may listen by now, whose connection is the one that counts
+            return
         listening = Listening(self._table)
         with selectors.DefaultSelector() as selector:
             selector.register(sock, selectors.EVENT_READ)
@@ -161,6 +163,8 @@ class _Follower(threading.Thread):
 
     def _complain(self, error: Exception) -> None:
         """Once for as long as it lasts."""
+        if self._stopping.is_set():
+            return
         problem = str(error) or type(error).__name__
         if self._table.lost(problem):
             LOG.warning("cache lost touch", error=error)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final, TypeVar
@@ -164,7 +165,7 @@ def _decoding(each: FieldCodec, shape: Shape, value: str, number: int, known: di
     if kind == "timedelta" and each.decode is duration_from:
         return [f"{value} = duration_from({value})"]
     if kind == "enum" and not each.is_json:
-        known[f"f{number}"] = {each.encode(member): member for member in shape.members}
+        known[f"f{number}"] = _by_text(each, shape)
         return [f"{value} = f{number}[{value}]"]
     check = _checked(shape, each.decode)
     if each.is_json and kind == "texts":
@@ -175,6 +176,15 @@ def _decoding(each: FieldCodec, shape: Shape, value: str, number: int, known: di
     if each.secret is not None:
         return [f"{value} = f{number}(sealer.open({each.stored_as!r}, {value}))"]
     return [f"{value} = f{number}({value})"]
+
+
+def _by_text(each: FieldCodec, shape: Shape) -> dict[str, Any]:
+    """An enum's members by the texts that they are stored as, as far as they can be stored."""
+    found: dict[str, Any] = {}
+    for member in shape.members:
+        with suppress(ValueError):
+            found[each.encode(member)] = member
+    return found
 
 
 def _bounds(shape: Shape, measured: str, number: int, known: dict[str, Any]) -> list[str]:

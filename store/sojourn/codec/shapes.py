@@ -69,7 +69,7 @@ def shapes_of(model: type[Session]) -> dict[str, Shape] | None:
         or schema["cls"] is not model
         or any(schema.get(each) for each in ("custom_init", "root_model", "post_init"))
         or inner["type"] != "model-fields"
-        or "extras_schema" in inner
+        or any(each in inner for each in ("extras_schema", "extras_keys_schema"))
         or (_allows_extra(inner, config) and any(_has_alias(each) for each in inner["fields"].values()))
         or not config.keys() <= _CONFIG
         or model.__new__ is not object.__new__

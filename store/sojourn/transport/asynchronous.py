@@ -37,6 +37,7 @@ class AsyncTransport:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._longest_s = policy.longest_s(settings)
         self._by_sentinel = redis_urls.by_sentinel(settings.redis_url)
         self._stand_in = stand_in_for(settings.redis_url)
         try:
@@ -99,13 +100,13 @@ class AsyncTransport:
         """On the connection that is shared."""
         if self._stand_in is not None:
             return await self._send_alone(packed, count)
-        started_s = time.monotonic()
+        started_s, patience_s = time.monotonic(), self._longest_s
         attempt = 0
         while True:
             try:
                 line = self._shared
                 if line is None or not line.is_open or line.is_full or line.loop is not asyncio.get_running_loop():
-                    line = await self._ready_line()
+                    line = await self._ready_line(patience_s)
                 replies = await line.post(packed, count)
                 if self._by_sentinel:
                     self._check_is_master(line, replies)
@@ -115,6 +116,7 @@ class AsyncTransport:
             except (*policy.BROKEN, RedisError) as error:
                 await self._fail_or_pause(error, attempt, started_s)
                 attempt += 1
+                patience_s = policy.patience_s(self._settings, started_s)
 
     async def _send_alone(self, packed: bytes, count: int) -> list[Any]:
         """On a connection of its own."""
@@ -148,21 +150,23 @@ class AsyncTransport:
             self._pool = self._new_pool()  # its connections to sentinels are of the loop before
         self._start_anew(asyncio.get_running_loop())
 
-    async def _ready_line(self) -> Line:
-        """The shared connection once it can take a call."""
+    async def _ready_line(self, patience_s: float) -> Line:
+        """The shared connection once it can take a call, for which that many seconds are waited at most."""
         if self._loop is not asyncio.get_running_loop():
             self._enter_loop()
         while True:
             line = self._shared
             if line is None or not line.is_open:
                 line = await self._opened()
+                if not line.is_open:  # it broke at once, or the transport was closed meanwhile
+                    continue
             if not line.is_full:
                 return line
             try:
-                async with asyncio.timeout(policy.longest_s(self._settings)):
+                async with asyncio.timeout(patience_s):
                     await line.enter()
             except TimeoutError as error:
-                raise policy.congested(self._settings) from error
+                raise policy.congested(self._settings, patience_s) from error
             if line.is_open:
                 return line
 
@@ -199,10 +203,10 @@ class AsyncTransport:
         """Callers beyond the limit wait here in order; redis-py's own blocking pool lets some of them starve."""
         places = self._places
         try:
-            async with asyncio.timeout(policy.longest_s(self._settings)):
+            async with asyncio.timeout(self._longest_s):
                 await places.acquire()
         except TimeoutError as error:
-            raise policy.crowded(self._settings) from error
+            raise policy.crowded(self._settings, self._longest_s) from error
         try:
             yield
         finally:

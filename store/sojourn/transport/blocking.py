@@ -8,8 +8,9 @@ import os
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from redis import ConnectionPool
 from redis.exceptions import RedisError
@@ -23,6 +24,9 @@ from sojourn.transport.stand_in import stand_in_for
 
 __all__ = ["Transport"]
 
+_LOOK_S: Final = 0.1
+"""So often who waits for a connection looks himself: who is told may have a handler on top of him that waits, too."""
+
 
 class _Line:
     """A connection and the parser of its replies."""
@@ -31,14 +35,17 @@ class _Line:
         self.connection = connection
         self._reader = policy.reply_reader()
         self._is_plain = True
+        self._in_step = True
+        """Whether no replies are outstanding, as far as is certain."""
 
     def exchange(self, packed: bytes, count: int) -> list[Any]:
         """Send commands and read as many replies."""
         connection = self.connection
         try:
             sock = connection._sock  # noqa: SLF001
-            if sock is None:
+            if sock is None or not self._in_step:
                 sock = self._connect()
+            self._in_step = False  # should a signal's handler raise while the connection is being closed below
             # A socket with a timeout asks first whether it may send. Nothing else is under way on this one, so it may.
             sent = os.write(sock.fileno(), packed) if self._is_plain else 0
             if sent < len(packed):
@@ -52,6 +59,7 @@ class _Line:
                 reader.feed(data)
                 while (reply := reader.gets()) is not policy.MORE:
                     replies.append(reply)
+            self._in_step = True
         except BaseException:
             # Replies may be outstanding; the next user of the connection must not read them.
             connection.disconnect()
@@ -67,6 +75,7 @@ class _Line:
             raise
 
     def _connect(self) -> Any:
+        self.connection.disconnect()  # where it is not certain that it is
         self.connection.connect()
         self._reader = policy.reply_reader()
         sock = self.connection._sock  # noqa: SLF001
@@ -78,7 +87,8 @@ class _Lines:
     """Connections to borrow, the one returned last first.
 
     A list's pop and append are atomic, so the usual path takes no lock; and a signal handler that uses the store in the
-    middle of a call gets a connection of its own.
+    middle of a call gets a connection of its own. One that is lost, since a handler raised before it could be given
+    back, does not count once it is gone.
     """
 
     def __init__(self, pool: ConnectionPool, most: int) -> None:
@@ -86,12 +96,15 @@ class _Lines:
         self._most = most
         self.forks = policy.forks()
         self._free: list[_Line] = []
-        self._made = 0
+        self._made: weakref.WeakSet[_Line] = weakref.WeakSet()
         self._waiting = 0
-        self._returned = threading.Condition(threading.RLock())
+        self._lock = threading.RLock()
+        self._returned = threading.Condition(self._lock)
 
     def borrow(self, timeout_s: float) -> _Line | None:
         """A connection; None if none was returned in time."""
+        if self._waiting:  # they come first
+            return self._make_or_wait(timeout_s)
         try:
             return self._free.pop()
         except IndexError:
@@ -99,27 +112,34 @@ class _Lines:
 
     def _make_or_wait(self, timeout_s: float) -> _Line | None:
         deadline = time.monotonic() + timeout_s
-        with self._returned:
-            if self._made < self._most:
-                line = _Line(self._pool.make_connection())
-                self._made += 1
+        with self._lock:
+            if len(self._made) < self._most:
+                # The pool would count those that are gone, and has a limit of its own.
+                line = _Line(self._pool.connection_class(**self._pool.connection_kwargs))
+                self._made.add(line)
                 return line
+            is_behind = self._waiting > 0
             self._waiting += 1
             try:
                 while True:
-                    if self._free:
+                    if self._free and not is_behind:
                         with contextlib.suppress(IndexError):  # another thread was quicker
                             return self._free.pop()
-                    if not self._returned.wait(deadline - time.monotonic()):
+                    left_s = deadline - time.monotonic()
+                    if left_s <= 0:
                         return None
+                    is_behind = False
+                    self._returned.wait(min(left_s, _LOOK_S))
             finally:
                 self._waiting -= 1
+                if self._waiting and self._free:
+                    self._returned.notify()
 
     def give_back(self, line: _Line) -> None:
-        """Let others have a connection."""
+        """Let others have a connection: who has waited for longest, if anybody does."""
         self._free.append(line)
         if self._waiting:
-            with self._returned:
+            with self._lock:
                 self._returned.notify()
 
     def close(self) -> None:
@@ -186,27 +206,28 @@ class Transport:
         return replies
 
     def _send(self, packed: bytes, count: int) -> list[Any]:
-        started_s = time.monotonic()
+        started_s, patience_s = time.monotonic(), self._longest_s
         for attempt in itertools.count():
             try:
-                return self._exchange(packed, count)
+                return self._exchange(packed, count, patience_s)
             except policy.BROKEN as error:
                 if policy.is_last(self._settings, error, attempt, started_s):
                     raise policy.unavailable(self._settings, error, attempt + 1) from error
             except RedisError as error:
                 raise policy.refused(self._settings, error) from error
             time.sleep(policy.pause_before(attempt))
+            patience_s = policy.patience_s(self._settings, started_s)
         raise AssertionError("unreachable")
 
-    def _exchange(self, packed: bytes, count: int) -> list[Any]:
+    def _exchange(self, packed: bytes, count: int, patience_s: float) -> list[Any]:
         if self._stand_in is not None:
             return self._stand_in.exchange(packed, count)
         lines = self._lines
         if lines.forks != policy.forks():  # the parent goes on using these
             lines = self._lines = self._new_lines()
-        line = lines.borrow(self._longest_s)
+        line = lines.borrow(patience_s)
         if line is None:
-            raise policy.crowded(self._settings)
+            raise policy.crowded(self._settings, patience_s)
         try:
             replies = line.exchange(packed, count)
             if self._by_sentinel:

@@ -60,6 +60,8 @@ class Line(asyncio.Protocol):
         """Of these, how many were told that there is room now, and have not taken it yet."""
         self._paused = False
         self._heard_at_s = 0.0
+        self._is_answering = False
+        """Whether what was heard last is of the first one's replies, which are coming then, however long they take."""
         self._timer: asyncio.TimerHandle | None = None
         self._writer: asyncio.StreamWriter = connection._writer  # noqa: SLF001
         connection._writer = connection._reader = None  # noqa: SLF001 - it would close them when it goes
@@ -148,6 +150,7 @@ class Line(asyncio.Protocol):
         except RedisConnectionError as error:  # not by Redis's protocol
             self.close(error)
         self._alone = ended == 1 and not sent
+        self._is_answering = not ended or reader.has_data()
         if self._queue:
             self._admit()
         if not self.is_open and not sent:
@@ -177,11 +180,11 @@ class Line(asyncio.Protocol):
             self.close(RedisTimeoutError(f"no reply in {self._timeout_s:g} s"))
             return
         next_s = late_s + self._timeout_s
-        for future, _, _, since_s in self._sent:
+        for index, (future, _, _, since_s) in enumerate(self._sent):
             if since_s > late_s:
                 next_s = since_s
                 break
-            if not future.done():
+            if not future.done() and not (index == 0 and self._is_answering):
                 future.set_exception(RedisTimeoutError(f"no reply in {self._timeout_s:g} s, as others got theirs"))
         if self._sent:
             wait_s = max(0.0, min(next_s, max(oldest_s, self._heard_at_s)) - late_s)

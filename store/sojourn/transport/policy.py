@@ -44,6 +44,7 @@ __all__ = [
     "lacks_script",
     "longest_s",
     "pack",
+    "patience_s",
     "pause_before",
     "refused",
     "reply_reader",
@@ -227,19 +228,28 @@ def longest_s(settings: Settings) -> float:
     return (settings.retries + 1) * settings.socket_timeout + 0.4 * settings.retries
 
 
-def crowded(settings: Settings) -> StoreUnavailable:
-    """The error for a caller that found all connections taken for as long as a call may last."""
+def patience_s(settings: Settings, started_s: float) -> float:
+    """For how many seconds a further attempt may wait until it can be sent; `started_s` as for `is_last`.
+
+    It has to be sent before Redis has forgotten the operation's id.
+    """
+    left_s = started_s + _OPERATION_MEMORY_S - settings.socket_timeout - time.monotonic()
+    return max(0.0, min(longest_s(settings), left_s))
+
+
+def crowded(settings: Settings, waited_s: float) -> StoreUnavailable:
+    """The error for a caller that found all connections taken for as long as it could wait."""
     return StoreUnavailable(
         f"all {settings.max_connections} connections to Redis at {masked(settings.redis_url)} were taken for "
-        f"{longest_s(settings):g} s (see the setting max_connections)"
+        f"{waited_s:.3g} s (see the setting max_connections)"
     )
 
 
-def congested(settings: Settings) -> StoreUnavailable:
-    """The error for a caller for whom there was no room among the calls in flight for as long as a call may last."""
+def congested(settings: Settings, waited_s: float) -> StoreUnavailable:
+    """The error for a caller for whom there was no room among the calls in flight for as long as it could wait."""
     return StoreUnavailable(
         f"Redis at {masked(settings.redis_url)} was too slow for so many calls at a time: there was no room for one "
-        f"more in {longest_s(settings):g} s"
+        f"more in {waited_s:.3g} s"
     )
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 from sojourn import Session
 from sojourn.cache.frozen import ReadOnlyDict, ReadOnlyList, ReadOnlySet, shareable
@@ -38,6 +38,24 @@ class Slack:
     __hash__ = object.__hash__
 
 
+class Hashed(Loose):
+    """A model that can be changed, and yet be hashed."""
+
+    def __hash__(self) -> int:
+        return 1
+
+
+class Noted(BaseModel):
+    """A frozen model with an attribute that is not."""
+
+    model_config = ConfigDict(frozen=True)
+    _notes: list[str] = PrivateAttr(default_factory=list)
+
+
+class Plain:
+    """Anything that can be changed: Python hashes it by its identity."""
+
+
 class WideSession(Session):
     """Values of every kind."""
 
@@ -48,10 +66,22 @@ class WideSession(Session):
     loose: Any = None
 
 
-def made(**fields: Any) -> WideSession:
+class ScratchSession(WideSession):
+    """Frozen, but for an attribute of its own."""
+
+    _scratch: int = 0
+
+
+class OpenSession(WideSession):
+    """One that can be changed."""
+
+    model_config = ConfigDict(frozen=False)
+
+
+def made(model: type[WideSession] = WideSession, **fields: Any) -> WideSession:
     """Return a session with these fields."""
     now = datetime.now(UTC)
-    return WideSession(
+    return model(
         id="i", tenant="t", kind="wide", created_at=now, updated_at=now, accessed_at=now,
         **{"inner": Inner(words=["a"]), "things": {"a": [{"b": 1}]}, "pairs": ([1],), "chosen": {1}} | fields,
     )  # fmt: skip
@@ -129,7 +159,15 @@ def test_it_is_otherwise_as_it_was() -> None:
     assert type(session.things | {"x": 1}) is dict
 
 
-@pytest.mark.parametrize("value", [Loose(), Slack(), bytearray(b"x"), [Loose()], {"a": (Loose(),)}])
+@pytest.mark.parametrize("model", [ScratchSession, OpenSession])
+def test_sessions_that_can_be_changed_are_not_shared(model: type[WideSession]) -> None:
+    """As models of users' own may be, or have private attributes, which pydantic lets everybody set."""
+    assert shareable(made(model)) is None
+
+
+@pytest.mark.parametrize(
+    "value", [Loose(), Slack(), bytearray(b"x"), [Loose()], {"a": (Loose(),)}, Hashed(), Noted(), Plain()]
+)
 def test_what_cannot_be_made_read_only_is_not_shared(value: Any) -> None:
     """And is left as it is."""
     session = made(loose=value)

@@ -19,6 +19,7 @@ from tests.waiting import eventually
 
 from sojourn import Cache, SessionNotFound, SessionStore, Settings
 from sojourn.cache.near import KEEPING
+from sojourn.cache.tracker import _Follower
 from sojourn.scripts import lua_folder, script
 
 Store = SessionStore[JobSession]
@@ -49,6 +50,37 @@ def test_a_lost_connection_empties_it(cached: Store, other: Store, admin: Any) -
         tracking(cached)
         assert warm(cached, made.id).note == str(number)
     assert "closed the connection" in info(cached).problem
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_thread_that_ends_late_is_in_nobodys_way(
+    open_cached: Open, monkeypatch: pytest.MonkeyPatch, *, fails: bool
+) -> None:
+    """It was connecting when the store was closed, and the store has been used again since."""
+    store = open_cached(cache=Cache(max_stale=0.5))
+    store.close()
+    connect, goes_on = _Follower._connect, threading.Event()
+
+    def slow(self: Any) -> Any:
+        goes_on.wait(30)
+        if fails:
+            raise ConnectionError
+        return connect(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_Follower, "_connect", slow)
+        patch.setattr("sojourn.cache.tracker._JOIN_S", 0)
+        store.get(store.create().id)
+        late: Any = store._shared.near._tracker._follower  # type: ignore[union-attr]
+        store.close()
+    tracking(store)
+    goes_on.set()
+    late.join(30)
+    until_s = time.monotonic() + 1
+    while time.monotonic() < until_s:
+        assert store.cache is not None
+        assert store.cache.tracking
+        time.sleep(0.05)
 
 
 def test_a_flushed_redis_empties_it(cached: Store, admin: Any) -> None:

@@ -309,3 +309,43 @@ async def test_a_loop_that_is_held_up(any_redis_url: str) -> None:
         await asyncio.sleep(0)  # each has been sent
         time.sleep(1.0)  # noqa: ASYNC251
         assert await asyncio.gather(*tasks) == [made] * 200
+
+
+async def test_closing_while_a_connection_is_made(any_redis_url: str) -> None:
+    """Who was about to call on it does so on another one, and does not wait for a reply that cannot come."""
+    ping = Operation((("PING",),), list)
+    for turns in range(20):
+        transport = AsyncTransport(Settings(redis_url=any_redis_url, socket_timeout=30, retries=0))
+        calls = [asyncio.create_task(transport.execute_one(ping)) for _ in range(3)]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await transport.close()
+        async with asyncio.timeout(10):
+            assert await asyncio.gather(*calls) == [["PONG"]] * 3
+        await transport.close()
+
+
+@pytest.mark.parametrize("alone", [False, True])
+async def test_a_reply_that_comes_slowly(*, alone: bool) -> None:
+    """It may take longer than the timeout, as long as more of it comes; a connection of its own or not."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65_536):
+            if b"LRANGE" not in data:
+                writer.write(b"+OK\r\n" * data.count(b"*"))
+                continue
+            writer.write(b"*8\r\n")
+            for _ in range(8):
+                await asyncio.sleep(0.15)
+                writer.write(b"$1\r\nx\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    transport = AsyncTransport(Settings(redis_url=url, socket_timeout=0.5, retries=0))
+    try:
+        found = await transport.execute_one(Operation((("LRANGE", "x", "0", "-1"),), list, None, alone))
+        assert found == [["x"] * 8]
+    finally:
+        await transport.close()
+        server.close()

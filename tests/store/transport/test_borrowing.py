@@ -1,0 +1,150 @@
+"""The connections that synchronous calls borrow: whose turn it is, and what becomes of those that are lost."""
+
+from __future__ import annotations
+
+import gc
+import signal
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.waiting import eventually
+
+from sojourn import Settings, StoreUnavailable
+from sojourn.operations.core import Operation
+from sojourn.transport import policy
+from sojourn.transport.blocking import Transport, _Lines
+
+
+def lines_of(most: int) -> _Lines:
+    """Return connections to nowhere, of which none is connected."""
+    return Transport(Settings(redis_url="redis://127.0.0.1:1", max_connections=most))._lines
+
+
+def called(transport: Transport, *command: str) -> Any:
+    """Return the reply to one command."""
+    return transport.execute_one(Operation((command,), list))[0]
+
+
+def test_as_many_as_were_asked_for() -> None:
+    """The setting is the limit, and no limit that redis-py's pools have."""
+    lines = lines_of(150)
+    borrowed = [lines.borrow(0) for _ in range(151)]
+    assert len(set(borrowed)) == 151
+    assert borrowed[-1] is None
+
+
+def test_who_waits_comes_first() -> None:
+    """A thread that gives one back and wants it again at once stands in line."""
+    lines = lines_of(1)
+    held = lines.borrow(0)
+    assert held is not None
+    order: list[str] = []
+
+    def wait() -> None:
+        line = lines.borrow(30)
+        assert line is not None
+        order.append("who had waited")
+        lines.give_back(line)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    eventually(lambda: lines._waiting == 1, what="the waiting thread")
+    lines.give_back(held)
+    assert lines.borrow(30) is held
+    order.append("who had it before")
+    thread.join()
+    assert order == ["who had waited", "who had it before"]
+
+
+def test_more_threads_than_connections(any_redis_url: str) -> None:
+    """Each gets its turn, however busy the others are, and nobody is told that there was none for him."""
+    transport = Transport(Settings(redis_url=any_redis_url, max_connections=2, socket_timeout=0.5, retries=0))
+    failed: list[StoreUnavailable] = []
+    counts = [0] * 8
+    enough = threading.Event()
+
+    def call(number: int) -> None:
+        try:
+            while not enough.is_set():
+                called(transport, "PING")
+                counts[number] += 1
+        except StoreUnavailable as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=call, args=(number,)) for number in range(len(counts))]
+    for each in threads:
+        each.start()
+    try:
+        eventually(lambda: min(counts) > 200 or failed, what="each thread's calls")
+    finally:
+        enough.set()
+        for each in threads:
+            each.join()
+    transport.close()
+    assert failed == []
+
+
+def test_a_further_attempt_does_not_wait_for_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is sent while Redis knows the operation's id, or not at all."""
+    monkeypatch.setattr(policy, "_OPERATION_MEMORY_S", 2.0)
+    transport = Transport(Settings(redis_url="redis://127.0.0.1:1", socket_timeout=0.5, retries=2))
+    waits: list[float] = []
+    borrow = transport._lines.borrow
+
+    def noted(timeout_s: float) -> Any:
+        waits.append(timeout_s)
+        return borrow(timeout_s)
+
+    monkeypatch.setattr(transport._lines, "borrow", noted)
+    with pytest.raises(StoreUnavailable):
+        called(transport, "PING")
+    assert len(waits) == 3
+    assert waits[0] == policy.longest_s(transport._settings)
+    assert max(waits[1:]) < 2.0 - 0.5
+
+
+def test_one_that_is_lost_does_not_count() -> None:
+    """As when a signal's handler raises before it was given back."""
+    lines = lines_of(1)
+    assert lines.borrow(0) is not None
+    gc.collect()
+    assert lines.borrow(0) is not None
+
+
+class _Enough(Exception):
+    pass
+
+
+@pytest.fixture
+def alarm() -> Any:
+    """Give what has a signal's handler raise, after so many seconds."""
+
+    def stop(*_: object) -> None:
+        raise _Enough
+
+    before = signal.signal(signal.SIGALRM, stop)
+    yield lambda seconds: signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def test_a_call_that_ends_while_it_is_being_ended(
+    any_redis_url: str, alarm: Callable[[float], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A handler raises, and another before the connection was closed: the next call does not get the reply."""
+    transport = Transport(Settings(redis_url=any_redis_url, max_connections=1, socket_timeout=5))
+    assert called(transport, "ECHO", "before") == "before"
+    (line,) = transport._lines._free
+
+    def interrupted(*_: object) -> None:
+        raise _Enough
+
+    with monkeypatch.context() as patch:
+        patch.setattr(line.connection, "disconnect", interrupted)
+        alarm(0.1)
+        with pytest.raises(_Enough):
+            called(transport, "BLPOP", "nothing:is:here", "0.3")
+    assert called(transport, "ECHO", "after") == "after"
+    transport.close()
