@@ -10,8 +10,9 @@
 -- ARGV[8]  after      string  id of the last one seen, created at `newest`; '' at the start
 -- ARGV[9]  limit      count   records to return at most
 -- ARGV[10] scan       count   index entries to look at, at most
--- ARGV[11] reply      string  'records'; 'count', which returns none; or 'ids', for housekeeping: it counts as no call
--- ARGV[12...] field, value    further indexed fields and the value each must have
+-- ARGV[11] reply      string  'records'; 'count', which returns none; or 'ids'
+-- ARGV[12] counts     0|1     whether against a rate; the steps of one call do so once, those of housekeeping never
+-- ARGV[13...] field, value    further indexed fields and the value each must have
 -- Returns  {matches, last created_at ms, last id, complete 0|1, {id, record, ...}}, a record being {field, value, ...}
 -- Errors   RATE
 -- @include include/keys
@@ -24,12 +25,12 @@
 local kinds_key = KEYS[1]
 local prefix, tenant, statuses, kinds, client_type = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local newest, oldest, after = tonumber(ARGV[6]), ARGV[7], ARGV[8]
-local limit, scan, reply = tonumber(ARGV[9]), tonumber(ARGV[10]), ARGV[11]
+local limit, scan, reply, counts = tonumber(ARGV[9]), tonumber(ARGV[10]), ARGV[11], ARGV[12] == '1'
 local counts_only, WALKED_AT_ONCE = reply == 'count', 50
 
 local k = session_keys(prefix, tenant, '')
 local now = now_ms()
-local limited = reply ~= 'ids' and pass(k, limits_of(k))
+local limited = counts and pass(k, limits_of(k))
 if limited then
   return limited
 end
@@ -52,7 +53,7 @@ for status in string.gmatch(statuses, '[^,]+') do
 end
 
 local driver, driver_size, others = status_keys, cardinality(status_keys), {}
-for i = 12, #ARGV, 2 do
+for i = 13, #ARGV, 2 do
   local key = index_key(k, ARGV[i], ARGV[i + 1])
   others[#others + 1] = key
   local size = redis.call('ZCARD', key)

@@ -35,6 +35,7 @@ local kinds, slides, grace, actor, trace = ARGV[5], ARGV[6] == '1', tonumber(ARG
 local name, keep, limit = ARGV[10], ARGV[11], tonumber(ARGV[12])
 local most_tools, buckets, used = tonumber(ARGV[13]), tonumber(ARGV[14]), tonumber(ARGV[15])
 local FIRST, EACH, FIGURES = 16, 2, 3 + buckets
+local READ_AT_ONCE = 1000
 local COUNTERS = { 'executions', 'failed_executions', 'execution_time_us' }
 
 local k = session_keys(prefix, tenant, id)
@@ -65,7 +66,12 @@ local known, figures, names = integer(old[4] or '0') or most_tools, {}, { '_tool
 for i = FIRST, FIRST + used * EACH - 1, EACH do
   names[#names + 1] = '_tool:' .. ARGV[i]
 end
-local packed = redis.call('HMGET', session, unpack(names))
+local packed = {}
+for i = 1, #names, READ_AT_ONCE do -- Lua hands over no more than some 8,000 at a time
+  for n, each in ipairs(redis.call('HMGET', session, unpack(names, i, math.min(i + READ_AT_ONCE - 1, #names)))) do
+    packed[i + n - 1] = each
+  end
+end
 local pattern = '^' .. string.rep('(%d+) ', FIGURES - 1) .. '(%d+)$'
 local nothing = string.rep('0 ', FIGURES - 1) .. '0'
 for i = FIRST, FIRST + used * EACH - 1, EACH do

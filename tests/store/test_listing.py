@@ -9,7 +9,7 @@ import pytest
 from tests.drivers import StoreOpener
 from tests.store.examples import JobSession, StrictSession, keys_of
 
-from sojourn import DocumentationSession, InvalidCursor, InvalidField, InvalidInput, Session, SessionStore
+from sojourn import DocumentationSession, InvalidCursor, InvalidField, InvalidInput, RateLimited, Session, SessionStore
 
 
 def ids(sessions: Any) -> set[str]:
@@ -237,3 +237,16 @@ def test_documentation_sessions_by_workspace(open_store: StoreOpener) -> None:
     store = open_store(DocumentationSession)
     made = store.create_many([{"workspace_id": f"w{number % 2}", "module_name": "m"} for number in range(6)])
     assert ids(store.list(where={"workspace_id": "w1", "module_name": "m"}).sessions) == ids(made[1::2])
+
+
+def test_a_page_is_one_call_against_a_rate(jobs: SessionStore[JobSession]) -> None:
+    """However many steps it takes; so is a count."""
+    for _ in range(5):
+        jobs.create_many([{}] * 100)
+    jobs.set_tenant_limits(operations="0.001/s:3")
+    page = jobs.list(limit=300)
+    assert len(page.sessions) == 300
+    assert len(jobs.list(limit=300, cursor=page.cursor).sessions) == 200
+    assert jobs.count(created_after=page.sessions[-1].created_at - timedelta(days=1)) == 500
+    with pytest.raises(RateLimited):
+        jobs.count()

@@ -43,6 +43,9 @@ def test_all_of_a_long_log(store: SessionStore[LongSession], raw: Any) -> None:
     for start, count in ((0, 2_000), (1, 4_000), (1_999, 2), (3_000, None), (COUNT, None), (COUNT - 1, 7)):
         end = COUNT if count is None else min(start + count, COUNT)
         assert store.entries(session_id, LongSession.feed, start=start, count=count) == list(range(start, end))
+    raw.config_resetstat()
+    assert store.entries(session_id, LongSession.feed, start=COUNT - 5, count=100) == list(range(COUNT - 5, COUNT))
+    assert raw.info("commandstats")["cmdstat_evalsha"]["calls"] == 1, "it knows where the log ends"
     with pytest.raises(InvalidInput):
         store.entries(session_id, LongSession.feed, start=-1)
 

@@ -41,6 +41,7 @@ from sojourn import (
     WrongKind,
     WrongOwner,
 )
+from sojourn.limits import LONGEST_BATCH
 from sojourn.mcp import AsyncMcpCalls, McpCalls
 from sojourn.operations.mcp import BOUNDS_MS, _digest
 from sojourn.scripts import lua_folder
@@ -222,6 +223,15 @@ def test_the_longest_batch(store: Store, made: McpSession) -> None:
     assert store.mcp.record_tool_executions(made.id, calls) == 1000
     metrics = store.mcp.metrics(made.id)
     assert (len(metrics.tools), metrics.others and metrics.others.total) == (200, 800)
+
+
+def test_a_batch_of_ten_thousand_tools(open_store: StoreOpener) -> None:
+    """Every execution of the longest batch that a deployment may allow can be of another tool."""
+    store = open_store(McpSession, limits=Limits(batch=LONGEST_BATCH))
+    made = store.create()
+    calls = [{"tool": f"tool-{number}", "duration": 0.1} for number in range(LONGEST_BATCH)]
+    assert store.mcp.record_tool_executions(made.id, calls) == LONGEST_BATCH
+    assert store.mcp.metrics(made.id).total == LONGEST_BATCH
 
 
 def test_arguments_are_kept_nowhere(store: Store, made: McpSession, raw: Any) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections import Counter
+from contextlib import closing
 
 import pytest
 import redis
@@ -12,7 +14,11 @@ from tests.waiting import eventually
 from tests.worker.processes import Processes, expired_events, settings_for
 
 from sojourn import SessionNotFound, SessionStore
+from sojourn.codec import Models
 from sojourn.settings import Settings
+from sojourn_worker.listen import Listener
+from sojourn_worker.redis_link import RedisLink
+from sojourn_worker.sweep import Sweeper
 
 CLAIMER = """
 import sys
@@ -149,3 +155,18 @@ def test_a_touch_that_races_a_claim_wins_or_loses(redis_url: str, processes: Pro
         assert set(events.values()) <= {1}
         assert all(store.get(each).is_live for each in won)
     client.close()
+
+
+def test_many_keys_of_others_are_no_reason_to_sweep(any_redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The channels tell of every key in the database; only many leases at once are swept."""
+    settings = settings_for(any_redis_url)
+    sweeps: list[str] = []
+    monkeypatch.setattr(Sweeper, "sweep", lambda _: sweeps.append("swept"))
+    with closing(RedisLink(settings)) as link:
+        link.open()
+        listener = Listener(settings, link)
+        keys = settings.context(Models([])).keys
+        listener._claim([f"{keys.prefix}rate:owner_operations:{number}".encode() for number in range(200)])
+        assert sweeps == []
+        listener._claim([keys.lease(str(uuid.uuid4())).encode() for _ in range(200)])
+    assert sweeps == ["swept"]

@@ -100,10 +100,9 @@ class Listener:
                 check_at = time.monotonic() + _CHECK_EVERY_S
 
     def _claim(self, gone: list[bytes]) -> None:
-        if len(gone) >= _MANY:
-            self._sweeper.sweep()  # one script for many; each of them then finds its session claimed
         operations: list[Operation[str]] = []
         about: list[tuple[str, str]] = []
+        leases = 0
         for key in dict.fromkeys(gone):
             found = parse_key(key.decode(errors="replace"))
             if found is None:
@@ -114,11 +113,14 @@ class Listener:
                 continue
             about.append((tenant, session_id))
             if what == "lease":
+                leases += 1
                 operations.append(claim_session(self._context, keys, session_id))
             else:
                 operations.append(miss_session(keys, session_id))
         if not operations:
             return
+        if leases >= _MANY:
+            self._sweeper.sweep()  # one script for many; each of them then finds its session claimed
         found_replies = self._link.execute(operations)
         for (tenant, session_id), operation, replies in zip(about, operations, found_replies, strict=True):
             try:

@@ -207,12 +207,15 @@ class _Step:
     """Each with its id."""
 
 
-def _step(context: Context, wanted: Filters, after: tuple[int, str] | None, limit: int, reply: str) -> Operation[_Step]:
+def _step(
+    context: Context, wanted: Filters, after: tuple[int, str] | None, limit: int, reply: str, *, counts: bool
+) -> Operation[_Step]:
+    """`counts`: whether it counts against a rate."""
     newest, last_id = after or (wanted.newest, "")
     keys = context.keys
     args: list[Argument] = [
         keys.partition.prefix, context.tenant, ",".join(wanted.statuses), ",".join(wanted.kinds), wanted.client_type,
-        newest, wanted.oldest, last_id, limit, _SCAN, reply,
+        newest, wanted.oldest, last_id, limit, _SCAN, reply, int(counts),
     ]  # fmt: skip
     for pair in wanted.where:
         args += pair
@@ -246,8 +249,10 @@ def list_flow(
     after = None if cursor is None else read_cursor(cursor, wanted.digest)
     page: list[S] = []
     damaged: list[SessionCorrupt] = []
+    counts = True
     while True:
-        step = yield _step(context, wanted, after, min(limit - len(page), _RECORDS), "records")
+        step = yield _step(context, wanted, after, min(limit - len(page), _RECORDS), "records", counts=counts)
+        counts = False
         for session_id, record in step.records:
             try:
                 session = decode_record(context, codec.model, record, session_id)
@@ -269,7 +274,7 @@ def ids_flow(
     context: Context, wanted: Filters, limit: int, after: tuple[int, str] | None
 ) -> Generator[Operation[_Step], _Step, tuple[list[str], tuple[int, str] | None]]:
     """Ids of up to `limit` sessions behind a place in the list, and the next place; for housekeeping. None: the end."""
-    step = yield _step(context, wanted, after, limit, "ids")
+    step = yield _step(context, wanted, after, limit, "ids", counts=False)
     return [each for each, _ in step.records], None if step.complete else (step.last_ms, step.last_id)
 
 
@@ -277,7 +282,7 @@ def count_flow(context: Context, wanted: Filters) -> Generator[Operation[_Step],
     """Count what a list would find, without reading any record."""
     total, after = 0, None
     while True:
-        step: _Step = yield _step(context, wanted, after, _SCAN, "count")
+        step: _Step = yield _step(context, wanted, after, _SCAN, "count", counts=after is None)
         total += step.found
         after = (step.last_ms, step.last_id)
         if step.complete:

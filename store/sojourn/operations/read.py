@@ -121,7 +121,7 @@ def page_flow(
         if step.page.start > at:
             begins, found = step.page.start, []
         found += step.page.entries
-        end = step.end if end is None else end
+        end = step.end if end is None else min(end, step.end)
         if begins + len(found) >= end or not step.page.entries:
             return LogPage(begins, tuple(found))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +13,8 @@ from tests.store.doctor.conftest import World
 from tests.waiting import eventually
 
 from sojourn.doctor.look import Look
+from sojourn.doctor.walk import Walk
+from sojourn.keys import is_id
 from sojourn.operations import drift
 from sojourn.operations.expiry import claim_session
 from sojourn.tenants.link import Link
@@ -236,3 +238,30 @@ def test_a_long_sum_is_added_up_in_steps(world: World, monkeypatch: pytest.Monke
     world.mend("places")
     assert int(world.client.hget(world.keys.places, "/bytes")) == told - 5
     assert world.find("places") == []
+
+
+def test_places_that_are_exchanged_while_they_are_added_up(any_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One goes, another of the same size comes, and a walk meets both: the sum is right, and stays as it is."""
+    monkeypatch.setattr(drift, "SUMMED_AT_ONCE", 0)
+    client, key, fields = any_world.client, any_world.keys.places, Walk._fields
+    before = client.hget(key, "/bytes")
+
+    def exchanging(walk: Walk, walked: str, command: str = "HSCAN") -> Iterator[list[str]]:
+        yield from fields(walk, walked, command)
+        gone = next(name for name in client.hkeys(key) if is_id(name))
+        if walked == key and not exchanged:
+            place = client.hget(key, gone)
+            exchanged.append(NOBODY)
+            client.hdel(key, gone)
+            client.hset(key, NOBODY, place)
+            yield [NOBODY, place]
+
+    exchanged: list[str] = []
+    monkeypatch.setattr(Walk, "_fields", exchanging)
+    look = Look(any_world.settings)
+    walk = Walk(look, mends=True)
+    walk._total(any_world.keys)
+    look.close()
+    assert exchanged == [NOBODY]
+    assert client.hget(key, "/bytes") == before
+    assert walk.drift.counts == {}
