@@ -16,7 +16,7 @@
 -- ARGV[13] actor      string
 -- ARGV[14] trace      string
 -- ARGV[15...] field, value    the rest of the record's hash fields, encoded
--- Returns  {created_at ms, expires_at ms or false}
+-- Returns  {created_at ms, expires_at ms or false, how many sessions ended to make room}, the last not to a repeat
 -- Errors   EXISTS, CLOSED, MOVED, RATE, LIMIT, ROOM
 -- @include include/keys
 -- @include include/operation
@@ -60,14 +60,14 @@ end
 
 local limits, bytes, owner = limits_of(k), 0, ''
 local admit, take_place
-local refusal = barred(k, limits)
+local refusal, evicted = barred(k, limits), 0
 if limits and not refusal then
   for i = 15, #ARGV, 2 do
     bytes = bytes + #ARGV[i] + #ARGV[i + 1]
     owner = ARGV[i] == 'owner' and ARGV[i + 1] or owner
   end
   admit, take_place = admission()
-  refusal = admit(k, limits, now, prefix, grace, retention, owner, bytes)
+  refusal, evicted = admit(k, limits, now, prefix, grace, retention, owner, bytes)
 end
 if refusal then
   return refusal
@@ -112,4 +112,4 @@ tally(k, 'created|', kind, values.client_type or '', 1)
 if is_turn(now) then
   keep_house()
 end
-return { now, deadline or false }
+return { now, deadline or false, evicted }

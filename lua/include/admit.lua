@@ -3,6 +3,7 @@
 -- Lets a new session in, making room for it where that may be done: what is past its deadline is claimed first, and if
 -- the tenant says so the least recently used live sessions end. Bounded: who needs more room asks make_room.lua.
 local ROOMS_PER_CALL = 20
+local evicted = 0
 
 -- Ends the least recently used session, of that owner or of all, but not `k` itself. Returns whether there was one.
 local function evict(k, now, prefix, grace, retention, owner)
@@ -15,6 +16,7 @@ local function evict(k, now, prefix, grace, retention, owner)
   if core and core.live then
     finish(one, core, now, grace, retention, { status = 'terminated', at = now, reason = 'evicted', event = 'ended',
       actor = 'sojourn', trace = '', changes = '{"status":"terminated","end_reason":"evicted"}' })
+    evicted = evicted + 1
   end
   free_place(one) -- also of one whose record is gone or damaged
   redis.call('ZREM', live_of(k, owner), id)
@@ -44,7 +46,7 @@ local function make_room(k, limits, now, prefix, grace, retention, wanted, most)
   return limit, bound, count, limit ~= nil
 end
 
--- The error reply for a session that may not be created, else nil.
+-- The error reply for a session that may not be created, else nil; and how many others ended for it.
 local function admit(k, limits, now, prefix, grace, retention, owner, bytes)
   local payment, refusal = price(k, limits, { 'creates', 'owner_creates', 'operations', 'owner_operations' }, owner)
   if refusal then
@@ -54,10 +56,10 @@ local function admit(k, limits, now, prefix, grace, retention, owner, bytes)
   if limits.places then
     local wanted = { sessions = 1, owner_sessions = 1, owner = owner, bytes = bytes }
     limit, bound, count, further = make_room(k, limits, now, prefix, grace, retention, wanted, ROOMS_PER_CALL)
-    if further then
+    if further or (limit and evicted > 0) then -- errors of this script say that nothing was done
       return redis.error_reply(string.format('ROOM 1 1 %.0f %s', bytes, owner))
     end
   end
   pay(payment)
-  return limit and limit_error(k, now, limit, bound, count) or nil
+  return limit and limit_error(k, now, limit, bound, count) or nil, evicted
 end

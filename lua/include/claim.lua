@@ -40,7 +40,7 @@ local function claim_due(prefix, now, limit, grace, retention, by)
       local ok, outcome = pcall(claim, k, now, grace, retention, by, book)
       if not ok then
         write_book(book) -- what went before is done, and counts
-        error(outcome, 0)
+        error(redis.REDIS_VERSION_NUM and { err = outcome } or outcome, 0) -- before a text Redis 7 puts its own code
       elseif outcome == 'expired' then
         expired = expired + 1
       elseif outcome == 'lost' or outcome == 'damaged' then

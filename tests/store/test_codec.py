@@ -12,7 +12,8 @@ from uuid import RFC_4122, UUID
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, JsonValue
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field, JsonValue
+from pydantic_core import PydanticUseDefault
 
 from sojourn import Indexed, InvalidField, InvalidInput, Limits, Log, Session, SessionCorrupt
 from sojourn.codec import Codec, codec_for, encode_entry
@@ -284,12 +285,20 @@ def test_depth_is_exact() -> None:
         check_depth("x", deep(5), 5, 100)
 
 
+def _usual(value: int) -> int:
+    """Have pydantic take the default for a value."""
+    if value == 3:
+        raise PydanticUseDefault
+    return value
+
+
 class CheckedSession(Session):
     """Fields that are validated by themselves, and one that cannot be set."""
 
     low: int = Field(default=1, ge=1)
     label: Annotated[str, AfterValidator(str.lower)] = ""
     fixed: int = Field(default=1, frozen=True)
+    usual: Annotated[int, BeforeValidator(_usual)] = 7
     part: Part | None = None
     names: tuple[str, ...] = ()
 
@@ -302,6 +311,7 @@ class CheckedSession(Session):
         {"low": "x", "label": 1},
         {"low": "5", "owner": None, "tags": ["b"], "metadata": {"a": [1]}},
         {"fixed": 2},
+        {"usual": 3},
         {"part": {"name": 1}},
         {"names": ["a", 1]},
         {"names": [{1}]},

@@ -38,6 +38,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticOmit, PydanticUseDefault
 from tests.fuzz.models import EverySession
 from tests.store.examples import JobSession, RangeSession, StrictSession
 from tests.store.secrets.examples import FIRST, VaultSession
@@ -114,6 +115,21 @@ class LowerSession(Session):
     @classmethod
     def _lower(cls, value: str) -> str:
         return value.lower()
+
+
+def _usual(value: int) -> int:
+    """Have pydantic take the default, or take nothing, for some values."""
+    if value == 3:
+        raise PydanticUseDefault
+    if value == 2:
+        raise PydanticOmit
+    return value
+
+
+class UsualSession(Session):
+    """Its validator asks for the default."""
+
+    number: Annotated[int, BeforeValidator(_usual)] = 7
 
 
 class BeforeSession(Session):
@@ -220,7 +236,7 @@ def _with(**config: Any) -> type[Session]:
 QUICK: list[type[Session]] = [
     Session, JobSession, StrictSession, McpSession, DocumentationSession, VaultSession, EverySession, LowerSession,
     ComputedSession, FactorySession, _with(), _with(extra="ignore"), _with(extra="allow"), UnknownSession,
-    _with(strict=True), _with(from_attributes=True),
+    UsualSession, _with(strict=True), _with(from_attributes=True),
     _with(use_enum_values=True),
 ]  # fmt: skip
 CAREFUL: list[type[Session]] = [

@@ -13,8 +13,9 @@ from tests.conftest import OwnRedis
 from tests.waiting import eventually
 from tests.worker.processes import Processes, expired_events, settings_for
 
-from sojourn import SessionNotFound, SessionStore
+from sojourn import SessionNotFound, SessionStore, StoreUnavailable
 from sojourn.codec import Models
+from sojourn.operations.expiry import claim_due
 from sojourn.settings import Settings
 from sojourn_worker.listen import Listener
 from sojourn_worker.redis_link import RedisLink
@@ -170,3 +171,21 @@ def test_many_keys_of_others_are_no_reason_to_sweep(any_redis_url: str, monkeypa
         assert sweeps == []
         listener._claim([keys.lease(str(uuid.uuid4())).encode() for _ in range(200)])
     assert sweeps == ["swept"]
+
+
+def test_a_sweep_of_a_replica_says_that_redis_is_away(redis_url: str) -> None:
+    """What a claim was refused for is told as it would be for any other call."""
+    settings = settings_for(redis_url)
+    with redis.Redis.from_url(redis_url) as client, closing(RedisLink(settings)) as link:
+        link.open()
+        _create(settings, 1, 0.001)
+        partition = next(each for each in settings.all_partitions if client.exists(each.deadlines))
+        claiming = claim_due(settings.context(Models([])), partition, 10, archived=False)
+        eventually(lambda: not client.keys("*:lease:*"))
+        client.replicaof("127.0.0.1", 1)
+        try:
+            with pytest.raises(StoreUnavailable):
+                link.run(claiming)
+        finally:
+            client.replicaof("NO", "ONE")
+        assert link.run(claiming).expired == 1

@@ -76,6 +76,6 @@ class RedisLink(Transport):
             StoreUnavailable: no reply.
         """
         try:
-            return self._exchange(packed, count)
+            return self._exchange(packed, count, self._longest_s)
         except policy.BROKEN as error:
             raise policy.unavailable(self._settings, error, 1) from error

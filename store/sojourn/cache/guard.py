@@ -1,4 +1,4 @@
-"""A lock that the handler of a signal may take again, in the middle of what it guards."""
+"""A lock that the handler of a signal may take again, or raise through, in the middle of what it guards."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ __all__ = ["Guard"]
 
 class Guard:
     """Keeps other threads out, and lets the own one in again; what that may have disturbed is put in order at the end.
+
+    So is what was left half done by an exception.
 
     Args:
         mend: puts it in order.
@@ -27,7 +29,9 @@ class Guard:
         if self._depth > 1:
             self._disturbed = True
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is not None:
+            self._disturbed = True
         while self._disturbed and self._depth == 1:
             self._disturbed = False
             self._mend()

@@ -134,19 +134,22 @@ class Near:
         for each in sessions:
             self._table.seen(context.keys.sessions, each.id, stamp_of(each))
 
-    def wrote(self, operations: Sequence[Operation[Any]]) -> None:
-        """These were carried out, or may have been: what they may have changed is read again."""
-        for each in operations:
+    def wrote(self, operations: Sequence[Operation[Any]], replies: Sequence[list[Any]] | None) -> None:
+        """These were carried out, or may have been: what they may have changed is read again.
+
+        `replies`: None where there were none.
+        """
+        for index, each in enumerate(operations):
             if each.source is None or isinstance(each, Load):
                 continue
             _, sha, count, *rest = each.commands[-1]
             if sha in _keeping():
                 continue
             keys = [str(key) for key in rest[: int(count)] if ":session:" in str(key)]
-            if keys:
-                self._table.end(keys)
-            else:
+            if not keys or (sha == _creating() and _ended_others(None if replies is None else replies[index][-1])):
                 self._table.clear()  # which ones it changed only the script knows
+            else:
+                self._table.end(keys)
 
     def close(self) -> None:
         """Hold nothing, and end the connection; it begins again if the store is used again."""
@@ -171,6 +174,16 @@ def _same(session: Any) -> Any:
 @once
 def _keeping() -> frozenset[str]:
     return frozenset(script(name).sha for name in KEEPING)
+
+
+@once
+def _creating() -> str:
+    return script("create_session").sha
+
+
+def _ended_others(reply: Any) -> bool:
+    """Whether sessions may have ended to make room for a new one. With an error none did, or it says ROOM."""
+    return reply is None or (isinstance(reply, list) and (len(reply) < 3 or reply[2] != 0))
 
 
 def stamp_of(session: Session) -> tuple[float, int]:

@@ -25,17 +25,21 @@ class NearTransport(Transport):
 
     def execute_one(self, operation: Operation[Any]) -> list[Any]:
         """As `Transport.execute_one`."""
+        replies = None
         try:
-            return super().execute_one(operation)
+            replies = super().execute_one(operation)
         finally:
-            self._near.wrote((operation,))
+            self._near.wrote((operation,), None if replies is None else (replies,))
+        return replies
 
     def execute(self, operations: Sequence[Operation[Any]]) -> list[list[Any]]:
         """As `Transport.execute`."""
+        replies = None
         try:
-            return super().execute(operations)
+            replies = super().execute(operations)
         finally:
-            self._near.wrote(operations)
+            self._near.wrote(operations, replies)
+        return replies
 
     def close(self) -> None:
         """Close the cache and the connections."""
@@ -53,17 +57,21 @@ class AsyncNearTransport(AsyncTransport):
 
     async def execute_one(self, operation: Operation[Any]) -> list[Any]:
         """As `AsyncTransport.execute_one`."""
+        replies = None
         try:
-            return await super().execute_one(operation)
+            replies = await super().execute_one(operation)
         finally:
-            self._near.wrote((operation,))
+            self._near.wrote((operation,), None if replies is None else (replies,))
+        return replies
 
     async def execute(self, operations: Sequence[Operation[Any]]) -> list[list[Any]]:
         """As `AsyncTransport.execute`."""
+        replies = None
         try:
-            return await super().execute(operations)
+            replies = await super().execute(operations)
         finally:
-            self._near.wrote(operations)
+            self._near.wrote(operations, replies)
+        return replies
 
     async def close(self) -> None:
         """Close the cache and the connections."""

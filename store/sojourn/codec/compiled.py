@@ -18,7 +18,7 @@ from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel
-from pydantic_core import from_json
+from pydantic_core import SchemaError, from_json
 
 from sojourn.codec.checks import is_unicode
 from sojourn.codec.fields import FieldCodec
@@ -34,8 +34,10 @@ __all__ = ["DOUBT", "Decoder", "compile_decoder"]
 S = TypeVar("S", bound=Session)
 Decoder = Callable[[Mapping[str, str], str, str, Sealer | None], S | None]
 """Takes the hash, the id and tenant that it is to be of, and what opens its secrets; None: in doubt."""
-DOUBT: Final = (SecretUnreadable, ValueError, LookupError, ArithmeticError, TypeError, AttributeError, RecursionError)
-"""What a decoder raises where it is in doubt, too."""
+DOUBT: Final = (
+    SecretUnreadable, ValueError, LookupError, ArithmeticError, TypeError, AttributeError, RecursionError, SchemaError,
+)  # fmt: skip
+"""What a decoder raises where it is in doubt, too. The last: a validator asks for the default, or for nothing."""
 _CACHED_TEXT: Final = 256
 _ASKED: Final = {"id": "session_id", "tenant": "tenant"}
 """Parameters of a decoder, which its caller has checked."""

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, NoReturn, TypeVar
 
 from pydantic import Secret, ValidationError
+from pydantic_core import SchemaError
 
 from sojourn.codec.checks import NOT_AS_IT_IS, check_indexed, invalid_field, quoted, reason_of, refused_by_type
 from sojourn.codec.declared import CORE_READ_ONLY, Declared
@@ -124,8 +125,8 @@ class Writer(Declared[S]):
                 try:
                     values[name] = alone(value, by_alias=True, by_name=True)
                     continue
-                except (ValidationError, *_OTHER):
-                    pass  # told below, with its place
+                except (ValidationError, SchemaError, *_OTHER):
+                    pass  # told below, with its place; or its validator asks for the default
             draft = draft or self.blank()
             values[name] = self._assigned(draft, name, value)
         return self._encoded_changes(values, limits, sealer)

@@ -24,7 +24,7 @@ from sojourn.transport.stand_in import stand_in_for
 
 __all__ = ["Transport"]
 
-_LOOK_S: Final = 0.1
+_LOOK_S: Final = 1.0
 """So often who waits for a connection looks himself: who is told may have a handler on top of him that waits, too."""
 
 

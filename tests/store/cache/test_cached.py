@@ -117,6 +117,35 @@ def test_own_writes_are_read(cached: Store, other: Store, name: str) -> None:
     assert found == other.get(made.id)
 
 
+@pytest.mark.parametrize("many", [False, True])
+def test_what_own_writes_end_is_not_read(cached: Store, other: Store, *, many: bool) -> None:
+    """Sessions that a new one takes the place of are named by nobody, and are read again before the call returns."""
+    cached.set_tenant_limits(sessions=2, policy="evict_lru")
+    made = [cached.create() for _ in range(2)]
+    for each in made:
+        warm(cached, each.id)
+    deaf(cached)
+    if many:
+        cached.create_many([{}, {}])
+    else:
+        cached.create()
+    found = [cached.get(each.id) for each in made]
+    assert [each.is_live for each in found] == [False, not many]
+    assert found == [other.get(each.id) for each in made]
+
+
+def test_creating_leaves_it_filled(cached: Store) -> None:
+    """Where nothing had to make room, nothing is read again."""
+    cached.set_tenant_limits(sessions=20, policy="evict_lru")
+    made = cached.create()
+    found = warm(cached, made.id)
+    deaf(cached)
+    cached.create()
+    cached.create_many([{}, {}])
+    assert is_held(cached, made.id)
+    assert cached.get(made.id) is found
+
+
 def test_a_read_whose_reply_is_overtaken_is_not_held(cached: Store, other: Store) -> None:
     """Redis read the session, somebody changed it, and what Redis tells of that comes before the read's own reply."""
     made = cached.create()

@@ -185,6 +185,29 @@ def test_bytes_are_bounded() -> None:
     assert table.info.bytes == 10
 
 
+class _InterruptedOnce(int):
+    """A size in the middle of whose addition a signal's handler raises."""
+
+    was = False
+
+    def __radd__(self, other: int) -> int:
+        if not self.was:
+            self.was = True
+            raise KeyboardInterrupt
+        return other + int(self)
+
+
+def test_bytes_are_counted_over_interruptions() -> None:
+    """What was kept before a signal's handler raised is counted."""
+    table = tracked(max_sessions=10, max_bytes=250)
+    with pytest.raises(KeyboardInterrupt):
+        load(table, 0, size=_InterruptedOnce(100))
+    assert (held(table), table.info.bytes) == ([0], 100)
+    assert load(table, 1)
+    assert load(table, 2)
+    assert (held(table), table.info.bytes) == ([1, 2], 200)
+
+
 def test_nothing_is_kept_unless_redis_tells() -> None:
     """Before the connection is there, and of tenants that it was not asked for."""
     table = Table(Cache())
