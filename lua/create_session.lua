@@ -31,7 +31,7 @@ local kind, status, indexes = ARGV[5], ARGV[6], ARGV[7]
 local ttl, max_lifetime = tonumber(ARGV[8]), tonumber(ARGV[9])
 local grace, retention, events_cap = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
 local actor, trace = ARGV[13], ARGV[14]
-local CLAIMS_PER_TURN = 24
+local CLAIMS_PER_CREATE = 2
 
 local k = session_keys(prefix, tenant, id)
 local now = now_ms()
@@ -49,12 +49,16 @@ local function admission()
   return admit, take_place
 end
 
+local function is_due(name)
+  return #redis.call('ZRANGEBYSCORE', k[name], '-inf', text(now), 'LIMIT', 0, 1) > 0
+end
+
 local function keep_house()
   -- @include include/claim
   -- @include include/purge
   -- @include include/trim
-  claim_due(prefix, now, CLAIMS_PER_TURN, grace, retention, 'create')
-  purge_due(prefix, now, CLAIMS_PER_TURN, grace, true)
+  claim_due(prefix, now, CLAIMS_PER_CREATE, grace, retention, 'create')
+  purge_due(prefix, now, CLAIMS_PER_CREATE, grace, true)
   trim_unread(k.events, events_cap)
 end
 
@@ -109,7 +113,7 @@ remember(k, operation, now)
 emit(k, 'created', kind, 1, now, actor, trace, '', '')
 tally(k, 'created|', kind, values.client_type or '', 1)
 
-if is_turn(now) then
+if is_due('deadlines') or is_due('removals') or is_turn(now) then
   keep_house()
 end
 return { now, deadline or false, evicted }

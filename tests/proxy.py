@@ -128,8 +128,9 @@ class Proxy:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        # One more turn, in which the transports close their sockets.
-        await asyncio.sleep(0)
+        # Further turns, in which the transports close their sockets; with TLS there are two to a connection.
+        for _ in range(3):
+            await asyncio.sleep(0)
 
     async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
@@ -144,19 +145,16 @@ class Proxy:
             return
         connection = _Connection(writer, server_writer)
         self._connections.add(connection)
+        pumps = [
+            asyncio.ensure_future(self._to_server(connection, reader, server_writer)),
+            asyncio.ensure_future(self._to_client(connection, server_reader, writer)),
+        ]
         try:
-            # Either direction's end is the end of both.
-            _, rest = await asyncio.wait(
-                [
-                    asyncio.ensure_future(self._to_server(connection, reader, server_writer)),
-                    asyncio.ensure_future(self._to_client(connection, server_reader, writer)),
-                ],
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-            for pump in rest:
-                pump.cancel()
-            await asyncio.gather(*rest, return_exceptions=True)
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)  # either direction's end is the end of both
         finally:
+            for pump in pumps:  # also where this task is cancelled: nothing may be pending when the loop is closed
+                pump.cancel()
+            await asyncio.gather(*pumps, return_exceptions=True)
             self._connections.discard(connection)
             self._tasks.discard(task)
             connection.abort()

@@ -135,6 +135,8 @@ def test_redis_out_of_memory(own_redis: OwnRedis, archive_url: str, processes: P
         made: list[str] = []
         with pytest.raises(StoreFull):
             _fill(store, made)
+        leases = [keys_of(store).lease(each) for each in expiring]
+        eventually(lambda: not client.exists(*leases), what="the ends of the leases")
         client.config_set("maxmemory", 1)  # not a byte is left
         before = snapshot(client)
         refused = 0

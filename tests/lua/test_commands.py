@@ -62,7 +62,7 @@ def told(commands: dict[str, int]) -> str:
 
 
 TABLE = {
-    "create": "exists hgetall hincrby hset pexpireat sadd set time xadd zadd*8 zscore",
+    "create": "exists hgetall hincrby hset pexpireat sadd set time xadd zadd*8 zrangebyscore*2 zscore",
     "update": "hgetall*2 hset time xadd zadd*4 zrem*2 zscore",
     "update of what is no index": "hgetall*2 hset time xadd zadd*2 zscore",
     "touch": "hgetall hmget hset pexpireat set time zadd*2",

@@ -23,9 +23,9 @@ def test_a_crowd_is_measured_against_the_fewest(
     picture = tmp_path / "scale.svg"
     options = argparse.Namespace(redis=None, largest=2_000, scale_picture=str(picture))
     found = bench_scale.run(Bench(any_redis_url, 1, 1, options))
-    assert [row.against for row in found.rows] == ["the same among 200"] * 2 * len(bench_scale.ASKED)
+    assert [row.against for row in found.rows] == ["the same among 200"] * 2 * len(bench_scale.AIMS)
     assert all(row.measured > 0 for row in found.rows)
-    assert set(found.detail) == set(bench_scale.ASKED)
+    assert set(found.detail) == set(bench_scale.AIMS)
     assert all(set(by_size) == {200, 2_000} for by_size in found.detail.values())
     assert picture.read_text().startswith("<?xml")
 

@@ -94,13 +94,10 @@ def test_expiries_tell_lag_and_route(store: Jobs, raw: Any) -> None:
     assert sweep(store, raw, archived=False) == (1, 0)
     store.create(ttl=0.001)
     eventually(lambda: store.metrics().expired_sessions == 1)
-    created = 0
-    while store.metrics().expired_sessions:  # one create in 16 claims
-        store.create()
-        created += 1
+    store.create()
     found = store.metrics()
     assert found.claims == {"sweep": 1, "create": 1}
-    assert (found.active_sessions, found.expired_sessions, found.ended_sessions) == (created, 0, {"expired": 2})
+    assert (found.active_sessions, found.expired_sessions, found.ended_sessions) == (1, 0, {"expired": 2})
     assert found.expiry_lag.count == 2
     assert 0 < found.expiry_lag.sum_s < 60
     assert found.cleanup_runs == 1
