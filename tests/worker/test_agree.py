@@ -39,8 +39,8 @@ def test_nothing_expires_by_a_copys_deadlines(any_redis_url: str, postgres_url: 
     init(postgres_url)
     settings = settings_for(any_redis_url, archive_url=postgres_url)
     with redis.Redis.from_url(any_redis_url) as client, SessionStore(settings=settings) as store:
-        kept = [each.id for each in store.create_many([{}] * 10, ttl=0.2)]
-        left = store.create(ttl=0.2).id
+        kept = [each.id for each in store.create_many([{}] * 10, ttl=1)]
+        left = store.create(ttl=1).id
         archive_once(settings)
         copy = _copied(client)
         for each in kept[:5]:
@@ -60,7 +60,7 @@ def test_a_claim_by_mistake_is_taken_back(any_redis_url: str, postgres_url: str)
     init(postgres_url)
     settings = settings_for(any_redis_url, archive_url=postgres_url)
     with redis.Redis.from_url(any_redis_url) as client, SessionStore(settings=settings) as store:
-        session = store.create(ttl=0.2)
+        session = store.create(ttl=1)
         archive_once(settings)
         copy = _copied(client)
         store.set_ttl(session.id, 600)
