@@ -38,7 +38,7 @@ def test_the_pictures_are_as_measured(name: str) -> None:
 def test_the_figures_name_no_machine() -> None:
     """Versions and sizes, but no address and no folder."""
     text = FIGURES.read_text("utf-8")
-    assert not re.findall(r"127\.0\.0\.1|localhost|redis://|postgresql://|/tmp/|/home/|/root/", text)
+    assert not re.findall(r"127\.0\.0\.1|localhost|redis://|postgresql://|/(?:tmp|home|root)/", text)
 
 
 def some() -> Results:
