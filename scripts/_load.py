@@ -19,6 +19,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -166,8 +167,9 @@ def merged(parts: list[Told]) -> Told:
 def _processes(plans: list[Plan]) -> list[Told]:
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(len(plans))  # each waits there, so none takes two plans
-    with context.Pool(len(plans), load_process.share, (barrier,)) as pool:
-        return pool.map(load_process.run, plans, chunksize=1)
+    # Unlike multiprocessing's own pool, it raises where a process dies, rather than wait for it for ever.
+    with ProcessPoolExecutor(len(plans), context, load_process.share, (barrier,)) as pool:
+        return list(pool.map(load_process.run, plans))
 
 
 @contextlib.contextmanager

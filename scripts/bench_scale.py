@@ -13,6 +13,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -102,8 +103,8 @@ class Crowd:
         if len(parts) == 1:
             self.ids += _fill(*parts[0])
         elif parts:
-            with multiprocessing.get_context("spawn").Pool(len(parts)) as pool:
-                for ids in pool.starmap(_fill, parts):
+            with ProcessPoolExecutor(len(parts), multiprocessing.get_context("spawn")) as pool:
+                for ids in pool.map(_fill, *zip(*parts, strict=True)):
                     self.ids += ids
         self.count = count
         random.Random(count).shuffle(self.ids)  # noqa: S311 - the same ones in each run
