@@ -2,50 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
-import signal
-import threading
-import time
-from resource import struct_rusage
-from types import FrameType
 from typing import Any, Final
 
 from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import ConnectionError, RedisError, TimeoutError  # noqa: A004 - Redis's own
-from rq import Queue, Worker
-from rq.exceptions import AbandonedJobError, NoSuchJobError, StopRequested
+from rq import Queue
+from rq.exceptions import AbandonedJobError, StopRequested
 from rq.job import Job
 from rq.serializers import JSONSerializer
 from structlog.contextvars import bound_contextvars
 
-from sojourn.errors import ArchiveError, SettingsError, SojournError, StoreError
-from sojourn.logs import place_of
-from sojourn.operations.dead import check_hook
+from sojourn.errors import ArchiveError, SettingsError
 from sojourn.settings import Settings, resolve_hook
 from sojourn_worker import config
 from sojourn_worker.blame import blame_for, once_more, runs_hook, sound, told, without_blame
-from sojourn_worker.burial import NO_SUCH_HOOK, bury_event, bury_unreadable, scope
-from sojourn_worker.hooks import HookFailed, HookHeldUp
+from sojourn_worker.forking import ForkingWorker
 from sojourn_worker.logs import LOG, tell_left_out
 from sojourn_worker.presence import Presence
-from sojourn_worker.queues import (
-    HOOKS,
-    RUN_HOOK,
-    SafeJob,
-    SafeQueue,
-    backoff,
-    connect,
-    count,
-    noted,
-    notes,
-    open_queue,
-)
-from sojourn_worker.redis_link import RedisLink
+from sojourn_worker.queues import HOOKS, SafeJob, SafeQueue, connect, count, open_queue
 from sojourn_worker.stop import Outage, Stop
-from sojourn_worker.tries import readable, standing, states
+from sojourn_worker.verdict import Judge
 
 __all__ = ["JobsWorker", "work"]
 
@@ -53,17 +31,14 @@ _WORKER_S: Final = 17
 _MONITOR_S: Final = 2
 _HEARTBEAT_S: Final = 8
 _MAINTENANCE_S: Final = 1
-_ONE_REQUEST_S: Final = 1.0
-_STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 _STUCK: Final = "Job was stuck in intermediate queue."
 
 
-class JobsWorker(Worker):
-    """RQ's worker, with four differences.
+class JobsWorker(ForkingWorker):
+    """RQ's worker, with three differences beside those of `ForkingWorker`.
 
     It refuses jobs that are not on the allow-list. It notices within some 10 s that a worker has died, and gives the
-    job to another without counting that as the job's failure. It moves jobs to be retried into the queue by
-    itself. And its child, in which a job runs, ends with it.
+    job to another without counting that as the job's failure. And it moves jobs to be retried into the queue by itself.
     """
 
     queue_class = SafeQueue
@@ -75,6 +50,7 @@ class JobsWorker(Worker):
         self._presence = presence
         super().__init__(
             [queue],
+            stop,
             connection=connection,
             exception_handlers=[self._abandoned],
             maintenance_interval=_MAINTENANCE_S,
@@ -86,13 +62,9 @@ class JobsWorker(Worker):
             serializer=JSONSerializer,
         )
         self._settings = settings
-        self._stop = stop
-        self._hurry = False
+        self._queue = queue
+        self._judge = Judge(settings, queue)
         self._error: BaseException | None = None
-        self._lifeline: int | None = None
-        self._theirs = -1
-        self._asked = (0, 0.0)
-        self._ended: tuple[int | None, int | None, struct_rusage | None] | None = None
 
     @property
     def dequeue_timeout(self) -> int:
@@ -171,13 +143,6 @@ class JobsWorker(Worker):
             again_in_s=job.get_retry_interval() if sound(job.retry_intervals) else None, retries_left=job.retries_left,
         )  # fmt: skip
 
-    @property
-    def _was_stopped_with_us(self) -> bool:
-        """Whether the child ended by the signal that asked all of us to stop."""
-        status = self._ended[1] if self._ended is not None else None
-        signalled = status is not None and os.WIFSIGNALED(status) and os.WTERMSIG(status) in _STOPPING
-        return signalled and self._stop.requested
-
     def _settle(self, job: Job, *, blame: str | None) -> None:
         """Decide whether a job is tried again, and bury what it leaves undone if it is not.
 
@@ -185,9 +150,9 @@ class JobsWorker(Worker):
         nothing of its events, it does not end.
         """
         stopped = self._stopped_job_id == job.id
-        if not stopped and not self._judge(job, blame=blame):
+        if not stopped and not self._judge.decide(job, self._error, blame=blame):
             once_more(job)
-        elif (stopped or not job.should_retry) and not self._give_up(job, stopped=stopped):
+        elif (stopped or not job.should_retry) and not self._judge.give_up(job, self._error, stopped=stopped):
             self._stopped_job_id = None
             once_more(job)
 
@@ -199,134 +164,13 @@ class JobsWorker(Worker):
             try:
                 if not sound(job.retry_intervals):
                     job.retry_intervals = None
-                if not without_blame(job, self._in_hand(job)):
+                if not without_blame(job, self._judge.in_hand(job)):
                     self._settle(job, blame="its worker ended")
             except (ConnectionError, TimeoutError):
                 raise
             except Exception as error:  # noqa: BLE001 - one odd job must not keep the others of the dead
                 LOG.error("job cannot be looked after", job=job.id, error=error)
         return True
-
-    def _in_hand(self, job: Job) -> str | None:
-        """The event that a job had in hand when it ended; None if it had none, or nobody can tell."""
-        if not runs_hook(job):
-            return None
-        link = RedisLink(self._settings)
-        try:
-            name, raws = job.args
-            events, _ = readable(self._settings, raws)
-            found = states(link, scope(self._settings, check_hook(name)), events)
-        except (SojournError, ValueError, TypeError, KeyError) as error:
-            LOG.debug("events of a job cannot be told apart", job=job.id, error=error)
-            return None
-        finally:
-            link.close()
-        for event, (done, holder, _) in zip(events, found, strict=True):
-            if not done and holder == job.id:
-                return event.id
-        return None
-
-    def _judge(self, job: Job, *, blame: str | None) -> bool:
-        """Decide whether a hook's job is tried again: by its events, of which each has retries of its own.
-
-        The job's own retries are for tries in which nothing became of any event, as where its hook is missing.
-
-        Returns:
-            Whether that is decided; not while the sessions' Redis is away or full.
-        """
-        if not runs_hook(job):
-            return True
-        if isinstance(self._error, StoreError):
-            return False
-        link = RedisLink(self._settings)
-        try:
-            name, raws = job.args
-            hook = self._settings.hooks[name]
-            events, _ = readable(self._settings, raws)
-            found = standing(link, self._settings, name, events, job.id, blame=blame)
-        except StoreError as error:
-            LOG.warning("events of a job cannot be told apart yet", job=job.id, error=error)
-            return False
-        except (SojournError, ValueError, TypeError, KeyError) as error:
-            LOG.debug("events of a job cannot be told apart", job=job.id, error=error)
-            return True
-        finally:
-            link.close()
-        aside = self._error.aside if isinstance(self._error, HookFailed) else ()
-        held_up = isinstance(self._error, HookHeldUp)
-        over = not found.waiting and (found.given_up or isinstance(self._error, HookFailed))
-        if over or (held_up and not found.ready):
-            job.retries_left = None
-        elif held_up or found.mark > noted(job, "mark"):
-            notes(job).pop("away", None)
-            notes(job)["mark"] = found.mark
-            job.retries_left = (job.retries_left or 0) + 1
-            job.retry_intervals = [found.pause_s(aside)]
-        else:
-            retry = backoff(hook.retries)
-            job.retry_intervals = retry.intervals if retry is not None else None
-        return True
-
-    def _give_up(self, job: Job, *, stopped: bool = False) -> bool:
-        """The end of a job that failed for the last time, before it goes to RQ's registry of failed jobs.
-
-        The one place through which every event passes that a job leaves undone: they are buried, except those that
-        another job has in hand. Whether that is done; where it is not, the job must not end.
-        """
-        if not isinstance(job, SafeJob) or job.refusal is not None:
-            return True  # it never ran
-        if job.func_name != RUN_HOOK:
-            LOG.error("job given up", job=job.id, error=self._error)
-            return True
-        link = RedisLink(self._settings)
-        try:
-            name, raws = job.args
-            if name not in self._settings.hooks:
-                count(self.connection, "refused_jobs")
-            left = self._bury_rest(link, job.id, check_hook(name), raws, stopped=stopped)
-        except StoreError as error:
-            LOG.warning("events of a job cannot be buried yet", job=job.id, error=error)
-            return False
-        except (SojournError, ValueError, TypeError) as error:
-            # The error may tell what others wrote there.
-            reason = f"it holds nothing that can be kept ({type(error).__name__})"
-            LOG.error("job given up", job=job.id, reason=reason)
-        else:
-            LOG.error("job given up", hook=name, job=job.id, error=self._error, buried=left)
-        finally:
-            link.close()
-        return True
-
-    def _bury_rest(self, link: RedisLink, job_id: str, name: str, raws: Any, *, stopped: bool) -> list[str]:
-        """Bury what a job leaves undone and no other job has in hand; the events' ids."""
-        if name not in self._settings.hooks:
-            reason = NO_SUCH_HOOK
-        elif stopped:
-            reason = "its job was stopped"
-        elif isinstance(self._error, HookHeldUp):
-            reason = "a job that is gone had it in hand"
-        elif self._error is None:
-            reason = "its job was given up"
-        else:
-            reason = f"its job was given up: {place_of(self._error)}"
-        events, unreadable = readable(self._settings, raws)
-        bury_unreadable(link, self._settings, name, unreadable, job_id)
-        left = []
-        for event, (done, _, tries) in zip(events, states(link, scope(self._settings, name), events), strict=True):
-            token = job_id
-            while not done:
-                burial = bury_event(link, self._settings, name, event, job=token, tries=tries, reason=reason)
-                if burial.outcome == "buried":
-                    left.append(event.id)
-                # Of a job that is gone nobody else will see to its event.
-                if burial.outcome != "held" or any(each.holds(burial.holder) for each in self._safe_queues):
-                    break
-                token = burial.holder
-        return left
-
-    @property
-    def _safe_queues(self) -> list[SafeQueue]:
-        return [queue for queue in self.queues if isinstance(queue, SafeQueue)]
 
     def run_maintenance_tasks(self) -> None:
         """Recover the jobs of dead workers, and enqueue the jobs whose time to be retried has come.
@@ -337,136 +181,11 @@ class JobsWorker(Worker):
         if self._stop.requested:
             raise StopRequested
         tell_left_out()
-        queues = self._safe_queues
         try:
             super().run_maintenance_tasks()  # type: ignore[no-untyped-call]
-            for queue in queues:
-                queue.enqueue_due()
+            self._queue.enqueue_due()
         except ValueError:  # an id that cannot be read; the next round does the rest
-            for queue in queues:
-                queue.drop_unreadable()
-
-    # The child
-
-    def fork_work_horse(self, job: Job, queue: Queue) -> None:
-        """Start the child that runs a job. It holds one end of a pipe; when the other goes with us, so does it.
-
-        Signals wait meanwhile: our handlers are not for the child, and it has its own in a moment.
-        """
-        self._theirs, self._lifeline = os.pipe()
-        _hold_signals()
-        try:
-            super().fork_work_horse(job, queue)
-        finally:
-            _let_signals()
-        os.close(self._theirs)
-
-    def main_work_horse(self, job: Job, queue: Queue) -> None:
-        """What the child does."""
-        if self._lifeline is not None:
-            os.close(self._lifeline)
-            threading.Thread(target=_die_with, args=(self._theirs,), daemon=True).start()
-        super().main_work_horse(job, queue)
-
-    def setup_work_horse_signals(self) -> None:
-        """Leave stopping to the parent, which kills this child if need be: a supervisor may signal all processes.
-
-        With a handler that does nothing, as what is ignored is so in the programs that a hook starts, too. What it
-        forks takes signals as any process does.
-        """
-        for number in _STOPPING:
-            signal.signal(number, _leave_it_to_the_parent)
-            signal.siginterrupt(number, False)
-        os.register_at_fork(before=_hold_signals, after_in_parent=_let_signals, after_in_child=_take_signals)
-        _let_signals()
-
-    def wait_for_horse(self) -> tuple[int | None, int | None, struct_rusage | None]:
-        """Wait for the child's end. How it ended is kept: it can be asked for only once, and Redis may be away then."""
-        if self._ended is None:
-            self._ended = super().wait_for_horse()
-        return self._ended
-
-    def monitor_work_horse(self, job: Job, queue: Queue) -> None:
-        """Wait for the child, and for Redis, should it be away meanwhile.
-
-        RQ's worker would quit then; its job would count as running until its last sign of life is old enough.
-        """
-        self._ended = None
-        outage = Outage("the queues' Redis")
-        try:
-            while True:
-                try:
-                    if outage.lasts:
-                        # What a try that came to nothing has noted in the job is not so. It may be done, and gone.
-                        with contextlib.suppress(NoSuchJobError):
-                            job.refresh()  # type: ignore[no-untyped-call]
-                    super().monitor_work_horse(job, queue)
-                except RedisError as error:
-                    if self._hurry:
-                        raise
-                    time.sleep(outage.failed(error))
-                else:
-                    outage.over()
-                    break
-        finally:
-            if self._lifeline is not None:
-                os.close(self._lifeline)
-                self._lifeline = None
-            self._ended = None
-
-    # Stopping
-
-    def check_for_suspension(self, burst: bool) -> None:
-        """Stop here if asked to before the handlers of signals were in place."""
-        if self._stop.requested:
-            raise StopRequested
-        super().check_for_suspension(burst)
-
-    def request_stop(self, signum: int, frame: FrameType | None) -> None:
-        """At the first signal: finish the job in hand, take no other."""
-        self._stop.request()
-        self._asked = (signum, time.monotonic())
-        super().request_stop(signum, frame)  # type: ignore[no-untyped-call]
-
-    def request_force_stop(self, signum: int, frame: FrameType | None) -> None:
-        """At the second: put the job in hand back into the queue.
-
-        The same signal within a second is the same request: it came from the supervisor and from the system.
-        """
-        del frame
-        first, at_s = self._asked
-        if signum == first and time.monotonic() - at_s < _ONE_REQUEST_S:
-            LOG.info("was asked to stop already")
-            return
-        self._hurry = True
-        if not self.horse_pid:
-            raise SystemExit(1)
-        LOG.warning("job goes back to its queue")
-        self.kill_horse()
-
-
-def _leave_it_to_the_parent(signum: int, frame: FrameType | None) -> None:
-    """Do nothing."""
-
-
-def _hold_signals() -> None:
-    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
-
-
-def _let_signals() -> None:
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
-
-
-def _take_signals() -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    _let_signals()
-
-
-def _die_with(pipe: int) -> None:
-    """Wait for the pipe's other end to go, then end this process and all that the job started."""
-    os.read(pipe, 1)
-    os.killpg(os.getpgrp(), signal.SIGKILL)
+            self._queue.drop_unreadable()
 
 
 def work(settings: Settings, stop: Stop, kind: str) -> int:
