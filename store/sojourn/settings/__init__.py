@@ -3,9 +3,10 @@
 from sojourn.settings.files import config_file
 from sojourn.settings.loading import load_settings
 from sojourn.settings.masking import masked
-from sojourn.settings.model import ArchiveRetention, EventType, HookSettings, Seconds, Settings
+from sojourn.settings.model import Settings
 from sojourn.settings.names import resolve, resolve_hook
 from sojourn.settings.origins import Origin, origins
+from sojourn.settings.parts import ArchiveRetention, EventType, HookSettings, Seconds
 
 __all__ = [
     "ArchiveRetention",

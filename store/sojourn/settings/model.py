@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    SecretStr,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, PrivateAttr, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -32,9 +22,9 @@ from redis.exceptions import RedisError
 from sojourn import redis_urls
 from sojourn.codec import Models
 from sojourn.errors import SettingsError
-from sojourn.keys import PartitionKeys, TenantKeys, check_kind, check_tenant
+from sojourn.keys import PartitionKeys, TenantKeys, check_tenant
 from sojourn.limits import Limits, milliseconds
-from sojourn.models import LIVE, DocumentationSession, McpSession, Session, Status
+from sojourn.models import DocumentationSession, McpSession, Session
 from sojourn.operations.core import Context
 from sojourn.operations.dead import check_hook
 from sojourn.quotas import TenantLimits
@@ -42,81 +32,12 @@ from sojourn.sealing import Keyring, parse_keys, read_keys
 from sojourn.settings.files import config_file
 from sojourn.settings.masking import masked
 from sojourn.settings.names import resolve
+from sojourn.settings.parts import FUNCTION, ArchiveRetention, HookSettings, Seconds, check_kept
 
-__all__ = ["ArchiveRetention", "EventType", "HookSettings", "Seconds", "Settings"]
+__all__ = ["Settings"]
 
-_FUNCTION: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-EventType = Literal[
-    "created", "updated", "touched", "ended", "expired", "deleted", "rotated", "restored", "rehydrated", "lost",
-    "damaged", "token_issued", "token_refreshed", "token_revoked", "token_reused", "limited", "administered",
-]  # fmt: skip
 _NOTHING: Final = frozenset({"", "null", "none"})
 """What an environment variable says, which is text, where there is no such thing."""
-_LONGEST_KEEP: Final = timedelta(days=36_525)
-Seconds = Annotated[float, Field(gt=0)]
-
-
-def _check_kept(value: timedelta | None) -> timedelta | None:
-    if value is not None and not timedelta(0) < value <= _LONGEST_KEEP:
-        raise ValueError("is more than zero and at most 100 years; null keeps for ever")
-    return value
-
-
-class HookSettings(BaseModel):
-    """One hook: which events it gets, and the function that gets them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    events: tuple[EventType, ...] = Field(min_length=1)
-    """Types of events that it gets."""
-    function: str
-    """``module:function``; called as ``function(event, session)`` in an RQ worker."""
-    batch: int = Field(default=100, ge=1, le=1000)
-    """Events in one job at most."""
-    timeout: Seconds = 60.0
-    """Seconds that one job may take."""
-    retries: int = Field(default=5, ge=0, le=50)
-    """How often a failing job is tried again, after 1, 2, 4 ... seconds, at most 5 minutes apart."""
-    memory_mb: int | None = Field(default=None, ge=1)
-    """Megabytes (2**20 bytes) that the hook may take beyond what its process holds before; None: what there is. A
-    hook that wants more gets MemoryError. What it keeps from one event to the next counts. Linux only."""
-
-    @field_validator("function")
-    @classmethod
-    def _is_a_function(cls, value: str) -> str:
-        if not _FUNCTION.fullmatch(value):
-            raise ValueError("is not of the form module:function")
-        return value
-
-
-class ArchiveRetention(BaseModel):
-    """One rule of the archive's retention: for which ended sessions it is, and how long they are kept."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    status: Status | None = None
-    """Only sessions that ended so; None: all ended ones. Live ones are never removed."""
-    kind: str | None = None
-    """Only sessions of this kind; None: of every kind."""
-    keep: timedelta | None
-    """How long after their end; None: for ever."""
-
-    @field_validator("status")
-    @classmethod
-    def _is_an_end(cls, value: Status | None) -> Status | None:
-        if value in LIVE:
-            raise ValueError(f"'{value}' is no end, and only ended sessions are ever removed")
-        return value
-
-    @field_validator("kind")
-    @classmethod
-    def _is_a_kind(cls, value: str | None) -> str | None:
-        return value if value is None else check_kind(value)
-
-    @field_validator("keep")
-    @classmethod
-    def _is_a_time(cls, value: timedelta | None) -> timedelta | None:
-        return _check_kept(value)
 
 
 def _listed(text: str) -> object:
@@ -337,7 +258,7 @@ class Settings(BaseSettings):
     @field_validator("audit_retention")
     @classmethod
     def _is_kept(cls, value: timedelta | None) -> timedelta | None:
-        return _check_kept(value)
+        return check_kept(value)
 
     @field_validator("actor", "trace_id")
     @classmethod
@@ -357,7 +278,7 @@ class Settings(BaseSettings):
     @classmethod
     def _are_classes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for each in value:
-            if not _FUNCTION.fullmatch(each):
+            if not FUNCTION.fullmatch(each):
                 raise ValueError(f"model {each!r} is not of the form module:Class")
         return value
 
