@@ -18,7 +18,9 @@ import redis
 
 import bench_server_cases
 import bench_server_floor
+import bench_server_typical
 import bench_server_upkeep
+from bench_server_world import Case, prepared
 from sojourn.scripts import lua_folder, script
 
 __all__ = ["LONGEST_US", "cases", "names", "run"]
@@ -69,9 +71,9 @@ def names() -> list[str]:
     return sorted(path.stem for path in Path(lua_folder()).glob("*.lua"))
 
 
-def cases() -> tuple[bench_server_cases.Case, ...]:
+def cases() -> tuple[Case, ...]:
     """All that is measured."""
-    return (*bench_server_cases.CASES, *bench_server_upkeep.CASES)
+    return (*bench_server_typical.CASES, *bench_server_cases.CASES, *bench_server_upkeep.CASES)
 
 
 def run(url: str, rounds: int) -> list[dict[str, Any]]:
@@ -96,13 +98,11 @@ def run(url: str, rounds: int) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: -max(row["largest_us"], row["typical_us"]))
 
 
-def _measure(
-    case: bench_server_cases.Case, client: Any, url: str, rounds: int, watch: Watch, times: dict[str, _Times]
-) -> None:
+def _measure(case: Case, client: Any, url: str, rounds: int, watch: Watch, times: dict[str, _Times]) -> None:
     longest: dict[str, list[int]] = {}
     for _ in range(rounds):
         client.flushall()
-        with bench_server_cases.prepared(case, url) as act, watch.watching() as found:
+        with prepared(case, url) as act, watch.watching() as found:
             act()
         missing = sorted(set(case.of) - found.keys())
         if missing:
@@ -115,11 +115,9 @@ def _measure(
             own.largest, own.case = min(each), case.name
 
 
-def _measure_typical(
-    case: bench_server_cases.Case, client: Any, url: str, rounds: int, watch: Watch, times: dict[str, _Times]
-) -> None:
+def _measure_typical(case: Case, client: Any, url: str, rounds: int, watch: Watch, times: dict[str, _Times]) -> None:
     client.flushall()
-    with bench_server_floor.recording(url, watch.names) as steps, bench_server_cases.prepared(case, url) as act:
+    with bench_server_floor.recording(url, watch.names) as steps, prepared(case, url) as act:
         act()
     for name, spent in bench_server_floor.measure(client, steps, rounds).items():
         if not times[name].typical.calls:  # each script is in the first case that has it

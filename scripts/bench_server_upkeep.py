@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from bench_server_cases import LARGE, LINES, Act, Case, World
+from bench_server_world import LARGE, LINES, Act, Case, World
 from sojourn import Session, SessionStore
 from sojourn.cleanup.run import inactive_sessions
 from sojourn.clients import tell_client
