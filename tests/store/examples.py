@@ -1,14 +1,36 @@
-"""Models that the tests share."""
+"""Models, and enums for their fields, that the tests share."""
 
 from __future__ import annotations
 
+import enum
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from sojourn import Counter, Indexed, Log, Session, Status
 
-__all__ = ["JobSession", "RangeSession", "StrictSession", "keys_of"]
+__all__ = ["Colour", "JobSession", "Level", "RangeSession", "Right", "StrictSession", "keys_of"]
+
+
+class Colour(enum.StrEnum):
+    """Text values."""
+
+    RED = "red"
+    BLUE = "blue"
+
+
+class Level(enum.IntEnum):
+    """Integer values."""
+
+    LOW = 1
+    HIGH = 2
+
+
+class Right(enum.Flag):
+    """Values that combine."""
+
+    READ = 1
+    WRITE = 2
 
 
 class JobSession(Session):

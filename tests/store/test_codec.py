@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field, JsonValue
 from pydantic_core import PydanticUseDefault
+from tests.store.examples import Colour, Level, Right
 
 from sojourn import Indexed, InvalidField, InvalidInput, Limits, Log, Session, SessionCorrupt
 from sojourn.codec import Codec, codec_for, encode_entry
@@ -24,32 +25,11 @@ from sojourn.operations.core import new_session_id
 ID, TENANT, LIMITS = "6f0f5be2-94a5-4c2f-8d5e-0e6f3a9c1b77", "acme", Limits()
 
 
-class Colour(enum.StrEnum):
-    """Text values."""
-
-    RED = "red"
-    BLUE = "blue"
-
-
-class Level(enum.IntEnum):
-    """Integer values."""
-
-    LOW = 1
-    HIGH = 2
-
-
 class Size(enum.Enum):
     """Values of both types."""
 
     SMALL = "s"
     TEN = 10
-
-
-class Right(enum.Flag):
-    """Values that combine."""
-
-    READ = 1
-    WRITE = 2
 
 
 class Part(BaseModel):

@@ -40,7 +40,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticOmit, PydanticUseDefault
 from tests.fuzz.models import EverySession
-from tests.store.examples import JobSession, RangeSession, StrictSession
+from tests.store.examples import Colour, JobSession, Level, RangeSession, Right, StrictSession
 from tests.store.secrets.examples import FIRST, VaultSession
 
 from sojourn import DocumentationSession, Limits, McpSession, Session, SessionCorrupt
@@ -54,32 +54,11 @@ KEYRING = Keyring(parse_keys([(FIRST, "the key")]))
 _SEALER = Sealer(KEYRING, TENANT, ID)
 
 
-class Colour(enum.StrEnum):
-    """Text values."""
-
-    RED = "red"
-    BLUE = "blue"
-
-
-class Level(enum.IntEnum):
-    """Integer values."""
-
-    LOW = 1
-    HIGH = 2
-
-
 class Odd(enum.StrEnum):
     """A value that cannot be stored."""
 
     NUL = "a\x00b"
     PLAIN = "a"
-
-
-class Right(enum.Flag):
-    """Values that combine."""
-
-    READ = 1
-    WRITE = 2
 
 
 class Part(BaseModel):

@@ -13,6 +13,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from pydantic import AliasPath, BaseModel, Field, Json, StringConstraints, computed_field
+from tests.store.examples import Colour
 from tests.store.test_codec import ID, LIMITS, TENANT, jsons
 from typing_extensions import TypedDict
 
@@ -63,12 +64,6 @@ class Computed(BaseModel):
     def double(self) -> int:
         """Twice `a`."""
         return 2 * self.a
-
-
-class Colour(enum.StrEnum):
-    """Texts."""
-
-    RED = "red"
 
 
 @dataclasses.dataclass
