@@ -1,4 +1,4 @@
-"""The key schema, from the table that opens ``keys.py``, with a line for ``redis-cli`` that shows each key."""
+"""The key schema, from the table that opens ``sojourn.keys``, with a line for ``redis-cli`` that shows each key."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def calls(raw: Any, command: str) -> int:
 
 @pytest.mark.parametrize("tenant", ["acme", "a.b-c_D", "x" * 64])
 def test_keys_are_those_of_python(raw: Any, tenant: str) -> None:
-    """The Lua twin of keys.py spells every key alike."""
+    """The Lua twin of `sojourn.keys` spells every key alike."""
     ours = TenantKeys.of(tenant, 64)
     spell = (
         (lua_folder() / "include" / "keys.lua").read_text()
