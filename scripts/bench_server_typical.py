@@ -9,7 +9,7 @@ from typing import Any, Final
 from bench_calls import FIELDS
 from bench_server_world import GROUP, LINES, Act, Case, World
 from sojourn.archive.source import acknowledge
-from sojourn.operations import dead, expiry, quotas, strays
+from sojourn.operations import dead, dead_pages, expiry, quotas, strays
 from sojourn.operations.admin import administered
 from sojourn.operations.homes import allot
 
@@ -77,7 +77,7 @@ def _housekeeping(world: World) -> Act:
         world.run(strays._comb(world.keys, world.keys.index("owner", "ada"), gone, log=False))  # noqa: SLF001
         place = dead.Place(partition, "mail", "mail")
         world.run(dead.bury(place, "1-1-1", "{}", job="j", tries=1, reason="x", keep_ms=1000))
-        letters, _ = world.run(dead._next([place], None, newest_first=True, until_ms=None))  # noqa: SLF001
+        letters, _ = world.run(dead_pages._next([place], None, newest_first=True, until_ms=None))  # noqa: SLF001
         world.run(dead.revive(letters[0]))
         world.reseal(ids[100])
         world.bring_back(ids[101], {})

@@ -13,7 +13,7 @@ from sojourn.clients import tell_client
 from sojourn.doctor.walk import AT_ONCE
 from sojourn.keys import CLIENTS
 from sojourn.metrics.tenant import count_tenant
-from sojourn.operations import cleanup, dead, drift, expiry, sealed
+from sojourn.operations import cleanup, dead, dead_pages, drift, expiry, sealed
 from sojourn.operations.admin import administered
 from sojourn.operations.homes import allot
 from sojourn.telemetry.to_redis import ADDED_AT_ONCE
@@ -193,7 +193,7 @@ def _letters(world: World) -> Act:
     def act() -> None:
         world.run(expiry.note_failed_sweep(world.keys.partition))
         world.run(dead.bury(place, "1-1-1", text, job="j", tries=1, reason="x" * 1000, keep_ms=10**6))
-        letters, _ = world.run(dead._next([place], None, newest_first=True, until_ms=None))  # noqa: SLF001
+        letters, _ = world.run(dead_pages._next([place], None, newest_first=True, until_ms=None))  # noqa: SLF001
         world.run(dead.revive(letters[0]))
         world.run(allot("other"))
 

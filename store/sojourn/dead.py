@@ -6,9 +6,10 @@ from collections.abc import Generator, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
-from sojourn.operations import dead
+from sojourn.hook_names import check_hook, hook_scope
 from sojourn.operations.core import Operation, raise_for
-from sojourn.operations.dead import DeadLetter, DeadPage, Place, check_hook, hook_scope
+from sojourn.operations.dead import DeadLetter, Place, drop
+from sojourn.operations.dead_pages import DeadPage, find_flow, hooks, page_flow
 from sojourn.operations.homes import homes
 from sojourn.operations.read import open_layout
 from sojourn.operations.record import now_ms
@@ -61,7 +62,7 @@ class DeadLetters:
             StoreUnavailable: Redis did not answer.
         """
         places = self._places(hook, tenant)
-        return self._drive(dead.page_flow(places, limit=limit, cursor=cursor, newest_first=newest_first, tenant=tenant))
+        return self._drive(page_flow(places, limit=limit, cursor=cursor, newest_first=newest_first, tenant=tenant))
 
     def find(self, letter_id: str) -> tuple[DeadLetter, ...]:
         """The dead letters with this id: none, one, or two where the event was given up again during a replay.
@@ -70,7 +71,7 @@ class DeadLetters:
             InvalidId: not a dead letter's id.
             StoreUnavailable: Redis did not answer.
         """
-        return tuple(self._drive(dead.find_flow(letter_id, self._settings.queue_prefix, self._settings.partitions)))
+        return tuple(self._drive(find_flow(letter_id, self._settings.queue_prefix, self._settings.partitions)))
 
     def each(self, *, hook: str | None = None, tenant: str | None = None) -> Iterator[DeadLetter]:
         """All dead letters that are there now, hook by hook, oldest first in each partition.
@@ -86,7 +87,7 @@ class DeadLetters:
             cursor: str | None = None
             while True:
                 page = self._drive(
-                    dead.page_flow(
+                    page_flow(
                         [place], limit=_AT_ONCE, cursor=cursor, newest_first=False, tenant=tenant, until_ms=until_ms
                     )
                 )
@@ -101,7 +102,7 @@ class DeadLetters:
         Raises:
             StoreUnavailable: Redis did not answer.
         """
-        return self._run(dead.drop(letters)) if letters else 0
+        return self._run(drop(letters)) if letters else 0
 
     def close(self) -> None:
         """Close the connections."""
@@ -118,7 +119,7 @@ class DeadLetters:
     def _places(self, hook: str | None, tenant: str | None) -> tuple[Place, ...]:
         prefix, known = self._settings.queue_prefix, self._run(homes(self._settings.partitions))
         partitions = [each for each in known.partitions if tenant is None or known.has(tenant, each.number)]
-        names = [check_hook(hook)] if hook is not None else self._run(dead.hooks(partitions, prefix))
+        names = [check_hook(hook)] if hook is not None else self._run(hooks(partitions, prefix))
         return tuple(Place(each, name, hook_scope(prefix, name)) for name in names for each in partitions)
 
     def _run(self, operation: Operation[T]) -> T:

@@ -32,7 +32,7 @@ from sojourn.codec.fidelity import same
 from sojourn.events import Event
 from sojourn.keys import parse_event_id, parse_key, parse_member
 from sojourn.models import Log, UnknownSession
-from sojourn.operations.dead import _read_cursor as read_dead_cursor
+from sojourn.operations.dead_pages import _read_cursor as read_dead_cursor
 from sojourn.operations.listing import read_cursor, write_cursor
 from sojourn.sealing import Keyring, Sealer, parse_keys
 from sojourn.tokens.form import is_token, make_token, masked_tokens, parse_token

@@ -18,9 +18,9 @@ from sojourn.archive import archive_once, init
 from sojourn.doctor import Finding, examine
 from sojourn.events import ARCHIVE_GROUP
 from sojourn.exposition import exposition
+from sojourn.hook_names import hook_scope
 from sojourn.keys import PartitionKeys, TenantKeys
 from sojourn.metrics import Metrics, read_metrics
-from sojourn.operations.dead import hook_scope
 
 
 def _settings(url: str, **more: Any) -> Settings:

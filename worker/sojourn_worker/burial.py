@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from sojourn.events import Event
+from sojourn.hook_names import hook_scope
 from sojourn.keys import PartitionKeys, parse_event_id
-from sojourn.operations.dead import UNREADABLE, Burial, Place, bury, hook_scope
+from sojourn.operations.dead import UNREADABLE, Burial, Place, bury
 from sojourn.settings import HookSettings, Settings
 from sojourn_worker.logs import LOG, about
 from sojourn_worker.redis_link import RedisLink

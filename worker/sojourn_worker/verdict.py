@@ -7,8 +7,8 @@ from typing import Any
 from rq.job import Job
 
 from sojourn.errors import SojournError, StoreError
+from sojourn.hook_names import check_hook
 from sojourn.logs import place_of
-from sojourn.operations.dead import check_hook
 from sojourn.settings import Settings
 from sojourn_worker.blame import runs_hook
 from sojourn_worker.burial import NO_SUCH_HOOK, bury_event, bury_unreadable, scope

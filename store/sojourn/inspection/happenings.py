@@ -6,12 +6,14 @@ from collections.abc import Generator, Iterable
 from typing import Any, Final
 
 from sojourn.events import Event
+from sojourn.hook_names import hook_scope
 from sojourn.inspection.asking import Answer, Ask, ask_all, item_of
 from sojourn.inspection.commands import RedisCli
 from sojourn.inspection.model import Item
 from sojourn.keys import PartitionKeys, TenantKeys
 from sojourn.operations.core import Command, Operation, is_of_another_type, pairs, raise_for
-from sojourn.operations.dead import Place, hook_scope, hooks, page_flow
+from sojourn.operations.dead import Place
+from sojourn.operations.dead_pages import hooks, page_flow
 
 __all__ = ["happening_flow", "read_events", "stale_flow"]
 

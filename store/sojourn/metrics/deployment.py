@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 from redis.exceptions import ResponseError
 
 from sojourn.counts import OTHER, Label, readable
+from sojourn.hook_names import counted_hook, hook_scope
 from sojourn.jobqueues import read_job_queues, whole
 from sojourn.keys import ARCHIVE, TENANTS, Homes, PartitionKeys, is_tenant, worker_notes
 from sojourn.metrics.model import GroupState, Metrics
@@ -19,7 +20,6 @@ from sojourn.metrics.notes import read_notes
 from sojourn.metrics.shown import Choice
 from sojourn.metrics.tenant import Counted, Sweeps, TenantMetrics, count_tenant, read_sweeps, tenant_metrics
 from sojourn.operations.core import Command, Operation, is_of_another_type, pairs, raise_for, together
-from sojourn.operations.dead import counted_hook, hook_scope
 from sojourn.operations.homes import homes
 from sojourn.operations.read import open_layout
 from sojourn.operations.record import now_ms

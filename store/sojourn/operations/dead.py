@@ -1,89 +1,27 @@
-"""Dead letters: events that a hook was given up on. Burying, reading, reviving and dropping them."""
+"""Dead letters: events that a hook was given up on. Burying, reviving and dropping them."""
 
 from __future__ import annotations
 
 import json
 import math
-import re
-from collections.abc import Generator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Final, Literal
 
 from sojourn.codec import datetime_from, ms_from
-from sojourn.errors import InvalidCursor, InvalidId, InvalidInput, InvalidName, StoreError
 from sojourn.events import Event
-from sojourn.keys import PartitionKeys, is_partition, parse_event_id
-from sojourn.operations.core import Command, Operation, call, is_of_another_type, pairs, raise_for
+from sojourn.keys import PartitionKeys, parse_event_id
+from sojourn.operations.core import Operation, call, raise_for
 
-__all__ = [
-    "LONGEST_PAGE",
-    "UNREADABLE",
-    "Burial",
-    "DeadLetter",
-    "DeadPage",
-    "Place",
-    "Revival",
-    "bury",
-    "check_hook",
-    "counted_hook",
-    "drop",
-    "find_flow",
-    "hook_scope",
-    "hooks",
-    "page_flow",
-    "revive",
-]
+__all__ = ["UNREADABLE", "Burial", "DeadLetter", "Place", "Position", "Revival", "bury", "drop", "revive"]
 
 UNREADABLE: Final = "unreadable-"
 """How the ids of what is no event begin. It is kept in partition 0."""
-LONGEST_PAGE: Final = 1_000
-_HOOK: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
-_LETTER: Final = re.compile(
-    rf"({_HOOK.pattern})/(([0-9]{{2,6}})-[0-9]{{1,20}}-[0-9]{{1,20}}|{UNREADABLE}[0-9a-f]{{16}})"
-)
-_CURSOR: Final = re.compile(rf"([0-9]{{1,20}})-([0-9]{{1,20}})/([0-9]{{1,6}})/({_HOOK.pattern})")
-_COUNTED: Final = "dead_letters:"
-_AT_ONCE: Final = 100
-
 Revival = Literal["revived", "done", "none"]
 Position = tuple[int, int, int, str]
 """Milliseconds and sequence of the entry, partition, hook: the order of all dead letters."""
-
-
-def check_hook(name: str) -> str:
-    """Return `name` if a hook may be called so.
-
-    Raises:
-        InvalidName: it may not.
-    """
-    if not isinstance(name, str) or not _HOOK.fullmatch(name):
-        shown = repr(str.__str__(name)[:80]) if isinstance(name, str) else f"<{type(name).__name__}>"
-        raise InvalidName(f"hook name {shown} does not match {_HOOK.pattern}")
-    return str.__str__(name)
-
-
-def hook_scope(queue_prefix: str, hook: str) -> str:
-    """Names a hook in keys. Deployments on one Redis may use one name for two hooks.
-
-    Example:
-        >>> hook_scope("sojourn", "mail")
-        'sojourn.mail'
-    """
-    return f"{queue_prefix}.{hook}"
-
-
-def counted_hook(queue_prefix: str, count: str) -> str | None:
-    """The hook of whose dead letters this is the count; None for other counts, also those of other deployments.
-
-    Example:
-        >>> counted_hook("sojourn", "dead_letters:sojourn.mail"), counted_hook("sojourn", "dead_letters:staging.mail")
-        ('mail', None)
-    """
-    before = _COUNTED + hook_scope(queue_prefix, "")
-    hook = count.removeprefix(before)
-    return hook if count.startswith(before) and _HOOK.fullmatch(hook) else None
 
 
 @dataclass(frozen=True)
@@ -114,6 +52,19 @@ class DeadLetter:
     reason: str
     at: datetime
     """When it was given up."""
+
+    @classmethod
+    def from_stream(cls, place: Place, entry: str, fields: Mapping[str, str]) -> DeadLetter:
+        """From an entry of a stream, which other hands may have written."""
+        return cls(
+            place=place,
+            entry=entry,
+            event_id=fields.get("id", ""),
+            text=fields.get("event", ""),
+            tries=_integer(fields.get("tries", "")),
+            reason=fields.get("reason", ""),
+            at=datetime_from(_integer(fields.get("at_ms", ""))),
+        )
 
     @property
     def id(self) -> str:
@@ -153,14 +104,6 @@ class DeadLetter:
             "id": self.id, "hook": self.hook, "event_id": self.event_id, "tries": self.tries, "reason": self.reason,
             "at_ms": ms_from(self.at), "event": self.text if event is None else event.to_json(),
         }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class DeadPage:
-    """Some dead letters. `cursor` goes on after them; None: there are no more."""
-
-    letters: tuple[DeadLetter, ...]
-    cursor: str | None = None
 
 
 @dataclass(frozen=True)
@@ -218,132 +161,6 @@ def drop(letters: Sequence[DeadLetter]) -> Operation[int]:
     return Operation(tuple(("XDEL", stream, *each) for stream, each in entries.items()), parse)
 
 
-def hooks(partitions: Sequence[PartitionKeys], queue_prefix: str) -> Operation[list[str]]:
-    """The hooks that ever had a dead letter, also those that the settings no longer name."""
-
-    def parse(replies: list[Any]) -> list[str]:
-        found: set[str | None] = set()
-        for partition, reply in zip(partitions, replies, strict=True):
-            _check(reply, partition.counts)
-            found |= {counted_hook(queue_prefix, name) for name in reply}
-        return sorted(filter(None, found))
-
-    return Operation(tuple(("HKEYS", each.counts) for each in partitions), parse)
-
-
-def page_flow(
-    places: Sequence[Place],
-    *,
-    limit: int,
-    cursor: str | None = None,
-    newest_first: bool = True,
-    tenant: str | None = None,
-    until_ms: int | None = None,
-) -> Generator[Operation[tuple[list[DeadLetter], bool]], tuple[list[DeadLetter], bool], DeadPage]:
-    """Read one page of the dead letters in several places, merged by the time at which they were given up.
-
-    Args:
-        places: where to look.
-        limit: how many at most, 1 to 1,000.
-        cursor: where the page before left off.
-        newest_first: the order.
-        tenant: only this tenant's.
-        until_ms: only those given up by then.
-
-    Raises:
-        InvalidCursor: not one that a page gave out.
-        InvalidInput: the limit is no good.
-    """
-    if type(limit) is not int or not 1 <= limit <= LONGEST_PAGE:
-        raise InvalidInput(f"a page holds 1 to {LONGEST_PAGE} dead letters")
-    after = None if cursor is None else _read_cursor(cursor)
-    found: list[DeadLetter] = []
-    while places:
-        letters, complete = yield _next(places, after, newest_first=newest_first, until_ms=until_ms)
-        for number, letter in enumerate(letters, start=1):
-            after = letter.position
-            if tenant is None or letter.is_of(tenant):
-                found.append(letter)
-            if len(found) == limit:
-                over = complete and number == len(letters)
-                return DeadPage(tuple(found), None if over else _write_cursor(after))
-        if complete:
-            break
-    return DeadPage(tuple(found))
-
-
-def find_flow(
-    letter_id: str, queue_prefix: str, shared: int
-) -> Generator[Operation[tuple[list[DeadLetter], bool]], tuple[list[DeadLetter], bool], list[DeadLetter]]:
-    """Read the dead letters of one id: none, one, or two where the event was given up again while it was replayed.
-
-    Raises:
-        InvalidId: not a dead letter's id.
-    """
-    match = _LETTER.fullmatch(letter_id)
-    if match is None:
-        raise InvalidId(f"{letter_id!r:.120} is not a dead letter's id, as `sojourn dead list` prints them")
-    hook, event_id, number = match[1], match[2], int(match[3] or 0)
-    if not is_partition(number, shared):
-        return []
-    place = Place(PartitionKeys(number), hook, hook_scope(queue_prefix, hook))
-    found: list[DeadLetter] = []
-    after: Position | None = None
-    while True:
-        letters, complete = yield _next([place], after, newest_first=False, until_ms=None)
-        found += [each for each in letters if each.event_id == event_id]
-        if complete:
-            return found
-        after = letters[-1].position
-
-
-def _next(
-    places: Sequence[Place], after: Position | None, *, newest_first: bool, until_ms: int | None
-) -> Operation[tuple[list[DeadLetter], bool]]:
-    """The next letters in order, and whether they are the last. Each place gives enough to fill the page alone."""
-    low, high = "-", "+" if until_ms is None else str(until_ms)
-    if after is not None:
-        edge = f"{after[0]}-{after[1]}"
-        low, high = (low, edge) if newest_first else (edge, high)
-    bounds = ("XREVRANGE", high, low) if newest_first else ("XRANGE", low, high)
-    commands: list[Command] = [
-        (bounds[0], place.stream, bounds[1], bounds[2], "COUNT", _AT_ONCE + 1) for place in places
-    ]
-
-    def parse(replies: list[Any]) -> tuple[list[DeadLetter], bool]:
-        letters: list[DeadLetter] = []
-        complete = True
-        for place, reply in zip(places, replies, strict=True):
-            _check(reply, place.stream)
-            complete = complete and len(reply) <= _AT_ONCE
-            letters += [_letter(place, entry, pairs(fields)) for entry, fields in reply]
-        if after is not None:  # the place where the last letter was gives it again
-            letters = [e for e in letters if (e.position < after if newest_first else e.position > after)]
-        letters.sort(key=lambda each: each.position, reverse=newest_first)
-        return letters[:_AT_ONCE], complete and len(letters) <= _AT_ONCE
-
-    return Operation(tuple(commands), parse)
-
-
-def _letter(place: Place, entry: str, fields: dict[str, str]) -> DeadLetter:
-    """An entry, which other hands may have written."""
-    return DeadLetter(
-        place=place,
-        entry=entry,
-        event_id=fields.get("id", ""),
-        text=fields.get("event", ""),
-        tries=_integer(fields.get("tries", "")),
-        reason=fields.get("reason", ""),
-        at=datetime_from(_integer(fields.get("at_ms", ""))),
-    )
-
-
-def _check(reply: Any, key: str) -> None:
-    if is_of_another_type(reply):
-        raise StoreError(f"the key {key} is not of the type that it should be: other hands wrote it")
-    raise_for(reply, "-", "-")
-
-
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
@@ -353,14 +170,3 @@ def _finite(text: str) -> float:
 
 def _integer(text: str) -> int:
     return int(text) if text.isdecimal() and len(text) < 15 else 0
-
-
-def _write_cursor(after: Position) -> str:
-    return "{}-{}/{}/{}".format(*after)
-
-
-def _read_cursor(cursor: str) -> Position:
-    match = _CURSOR.fullmatch(cursor) if isinstance(cursor, str) else None
-    if match is None:
-        raise InvalidCursor("the cursor is damaged: start again without one")
-    return int(match[1]), int(match[2]), int(match[3]), match[4]

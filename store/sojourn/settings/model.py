@@ -22,11 +22,11 @@ from redis.exceptions import RedisError
 from sojourn import redis_urls
 from sojourn.codec import Models
 from sojourn.errors import SettingsError
+from sojourn.hook_names import check_hook
 from sojourn.keys import PartitionKeys, TenantKeys, check_tenant
 from sojourn.limits import Limits, milliseconds
 from sojourn.models import DocumentationSession, McpSession, Session
 from sojourn.operations.core import Context
-from sojourn.operations.dead import check_hook
 from sojourn.quotas import TenantLimits
 from sojourn.sealing import Keyring, parse_keys, read_keys
 from sojourn.settings.files import config_file

@@ -10,7 +10,7 @@ from sojourn.doctor import events, mend
 from sojourn.doctor.finding import redis_cli
 from sojourn.doctor.look import Look
 from sojourn.events import ARCHIVE_GROUP, dispatch_group
-from sojourn.operations.dead import hook_scope
+from sojourn.hook_names import hook_scope
 from sojourn.operations.drift import drop_consumers
 
 
