@@ -13,15 +13,16 @@ from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar
 
 from sojourn.codec import datetime_from, ms_from
-from sojourn.errors import InvalidId, InvalidInput, InvalidName, SessionCorrupt, StoreError, StoreUnavailable
+from sojourn.errors import InvalidInput, SessionCorrupt, StoreError, StoreUnavailable
 from sojourn.events import Event
-from sojourn.keys import Homes, PartitionKeys, check_id, check_kind, check_tenant, parse_member
+from sojourn.keys import Homes, PartitionKeys, check_id, check_kind, check_tenant
 from sojourn.operations.core import Operation
 from sojourn.operations.read import open_layout
 from sojourn.settings import Settings
 from sojourn.transport.blocking import Transport
 from sojourn.watching import reading
 from sojourn.watching.archived import archived_events
+from sojourn.watching.owners import Owners
 from sojourn.watching.reading import Places, Position
 
 __all__ = ["Notice", "Wanted", "Watch"]
@@ -38,7 +39,7 @@ _ABSENT_S: Final = 5.0
 _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 1.0
 _REMEMBERED: Final = 10_000
-"""Events that are known to have been told, and owners of sessions."""
+"""Events that are known to have been told."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ class Watch:
         self._taken: list[tuple[PartitionKeys, Event]] = []
         self._queue: list[Event | Notice] = []
         self._told: OrderedDict[str, None] = OrderedDict()
-        self._owners: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._owners = Owners()
 
     def __iter__(self) -> Iterator[Event | Notice]:
         self._begin()
@@ -317,57 +318,21 @@ class Watch:
         """What is queued and wanted; the queue is empty then."""
         owner = self._wanted.owner
         if owner is not None:
-            self._learn_owners([each for each in self._queue if isinstance(each, Event)])
+            self._owners.learn([each for each in self._queue if isinstance(each, Event)], self._ask_owners)
         chosen = [
             each
             for each in self._queue
             if isinstance(each, Notice)
-            or ((owner is None or owner in self._owners_of(each)) and self._wanted.takes(each))
+            or ((owner is None or owner in self._owners.of(each)) and self._wanted.takes(each))
         ]
         self._queue = []
         return chosen
 
-    def _owners_of(self, event: Event) -> tuple[str | None, ...]:
-        """Whose session it was before the event, and whose it is after it, as far as is known."""
-        session = _session_of(event)
-        before = None if session is None else self._owners.get(session)
-        if session is None or "owner" not in event.changes:
-            return (before,)
-        after = event.changes["owner"]
-        self._owners[session] = after if isinstance(after, str) else ""
-        return before, self._owners[session]
-
-    def _learn_owners(self, events: Sequence[Event]) -> None:
-        """Know of each session whose it was before the first of the events."""
-        unknown: dict[tuple[str, str], None] = {}
-        for each in events:
-            session = _session_of(each)
-            if session is None or session in self._owners or session in unknown:
-                continue
-            if "owner" in each.changes and each.before is not None:
-                self._owners[session] = str(each.before.get("owner") or "")
-            else:
-                unknown[session] = None
-        if unknown:
-            found: dict[tuple[str, str], str] = self._run(reading.owners(self._places.homes, tuple(unknown)))
-            self._owners.update(found)
-            for each in reversed(events):  # what Redis tells is how it is now
-                session = _session_of(each)
-                if session in unknown and "owner" in each.changes and each.before is not None:
-                    self._owners[session] = str(each.before.get("owner") or "")
-        while len(self._owners) > _REMEMBERED:
-            self._owners.popitem(last=False)
+    def _ask_owners(self, sessions: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        return self._run(reading.owners(self._places.homes, sessions))
 
     def _run(self, operation: Operation[T]) -> T:
         return operation.parse(self._transport.execute([operation])[0])
-
-
-def _session_of(event: Event) -> tuple[str, str] | None:
-    """Tenant and id; None where it is about no session, or was written by other hands."""
-    try:
-        return parse_member(f"{event.tenant}/{event.session_id}")
-    except (InvalidName, InvalidId):
-        return None
 
 
 def _order(event: Event) -> tuple[Any, ...]:
