@@ -18,16 +18,17 @@ from typing import Any, Final
 
 from rq.timeouts import BaseTimeoutException
 
-from sojourn.errors import ArchiveError, SessionCorrupt, SessionNotFound, SojournError
+from sojourn.errors import SojournError
 from sojourn.events import Event
 from sojourn.keys import Homes, PartitionKeys, parse_event_id
 from sojourn.logs import place_of
 from sojourn.metrics.notes import hook_notes
 from sojourn.models import Session
 from sojourn.operations.core import Command, Operation, all_of, raise_for
-from sojourn.operations.record import decode_record, now_ms
+from sojourn.operations.record import now_ms
 from sojourn.settings import HookSettings, Settings, resolve_hook
 from sojourn_worker.burial import USED_UP, bury_event, kept_ms, scope, wait_s
+from sojourn_worker.last_states import ArchiveAway, LastStates
 from sojourn_worker.logs import LOG, about, acting_on, milliseconds_since
 from sojourn_worker.memory import MemoryBound
 from sojourn_worker.redis_link import RedisLink
@@ -55,14 +56,6 @@ class HookFailed(SojournError):
 
 class HookHeldUp(SojournError):
     """All that a job has left is in the hands of other jobs, and it has waited for them for long enough."""
-
-
-class _Aside(Exception):
-    """The archive cannot tell the session now."""
-
-    def __init__(self, *, out_of_time: bool) -> None:
-        self.out_of_time = out_of_time
-        super().__init__()
 
 
 class _NoFunction(SojournError):
@@ -127,11 +120,10 @@ class HookRun:
         self._token = token
         self._function: Hook = resolve_hook(hook.function)
         self._bound = MemoryBound(hook.memory_mb)
-        self._context = settings.context(settings.load_models())
+        self._last = LastStates(settings, name)
         self._hold_ms = int((hook.timeout + _MARGIN_S) * 1000)
         self._keep_ms = kept_ms(hook)
         self._clock = (0, 0.0)
-        self._archive_is_away = False
         self._homes = Homes(settings.partitions)
         self._counted: list[Command] = []
         """What counts the run before, sent with what finishes it."""
@@ -162,12 +154,12 @@ class HookRun:
             called_at = taken_at
             try:
                 with acting_on(event):
-                    session = self._session(planned)
+                    session = self._last.of(event, self._homes.of(event.tenant), planned.record)
                     called_at = time.monotonic()
                     self._call(event, session)
-            except _Aside as aside:
+            except ArchiveAway as away:
                 finish = [("DEL", planned.partition.running(self._scope, event.id))]
-                if aside.out_of_time:
+                if away.out_of_time:
                     outcome.aside += [each.event.id for each in plan[index:]]
                     break
                 outcome.aside.append(event.id)
@@ -321,40 +313,6 @@ class HookRun:
         event, token = planned.event, self._token
         burial = bury_event(self._link, self._settings, self._name, event, job=token, tries=tries, reason=reason)
         return burial.outcome
-
-    def _session(self, planned: _Planned) -> Session | None:
-        """The last state there is: what Redis holds, past its deadline or not, else what the archive holds."""
-        event = planned.event
-        keys = self._homes.of(event.tenant)
-        try:
-            return decode_record(self._context.of(keys), Session, planned.record, event.session_id)
-        except SessionNotFound:
-            return self._archived(event)
-        except SessionCorrupt as error:
-            LOG.warning("event comes without its session", hook=self._name, **about(event), error=error)
-            return None
-
-    def _archived(self, event: Event) -> Session | None:
-        if self._settings.archive_url is None:
-            return None
-        if self._archive_is_away:
-            raise _Aside(out_of_time=False)  # one wait for it is enough
-        from sojourn.archive import Archive
-
-        try:
-            return Archive(self._settings).for_tenant(event.tenant).get(event.session_id)
-        except SessionNotFound:
-            return None
-        except ArchiveError as error:
-            LOG.warning("events wait for the archive", hook=self._name, error=error)
-            self._archive_is_away = True
-            raise _Aside(out_of_time=False) from None
-        except BaseTimeoutException:
-            LOG.warning("events wait for the archive", hook=self._name, reason="it takes too long")
-            raise _Aside(out_of_time=True) from None
-        except SessionCorrupt as error:
-            LOG.warning("event comes without its session", hook=self._name, **about(event), error=error)
-            return None
 
 
 async def _awaited(result: Awaitable[object]) -> None:
