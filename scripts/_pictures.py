@@ -27,7 +27,7 @@ from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.text import Text
 
-from _run import worker
+from _run_deployment import worker
 from sojourn import Counter, Indexed, Log, Session, SessionStore, archive
 from sojourn.embedded import PostgresServer, RedisServer
 from sojourn.settings import load_settings
