@@ -180,19 +180,26 @@ def _scripts(results: Results) -> str:
         return _NOT_YET
     lines = [
         (
-            f"`{each['name']}`", number(each["typical_us"]) if each["typical_us"] else "",
-            number(each["floor_us"]) if each.get("floor_us") else "",
-            _ratio(each["typical_us"], each.get("floor_us")),
+            f"`{each['name']}`", *_beside(each, "typical_us", "floor_us"),
+            *_beside(each, "typical_cpu_us", "floor_cpu_us"),
+            _ratio(each["typical_cpu_us"], each["floor_cpu_us"]),
             number(each["largest_us"] / 1000) if each["case"] else "", each["case"],
         )
         for each in sorted(results["server"].detail, key=lambda each: str(each["name"]))
         if each["typical_us"] or each["case"]
     ]  # fmt: skip
-    titles = ("script", "typical, µs", "its commands in MULTI, µs", "ratio", "largest, ms", "the largest")
+    titles = (
+        "script", "running, µs", "its commands, µs", "CPU of a call, µs", "CPU in MULTI, µs", "ratio", "largest, ms",
+        "the largest",
+    )  # fmt: skip
     return _table(titles, lines, 1)
 
 
-def _ratio(typical_us: float, floor_us: float | None) -> str:
+def _beside(each: dict[str, Any], *names: str) -> tuple[str, ...]:
+    return tuple(number(each[name]) if each[name] else "" for name in names)
+
+
+def _ratio(typical_us: float, floor_us: float) -> str:
     if not floor_us:
         return ""
     text = number(typical_us / floor_us)

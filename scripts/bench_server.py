@@ -1,8 +1,9 @@
 """What each script costs Redis: microseconds of its own time, at typical sizes and at the largest that are allowed.
 
 Redis runs one thing at a time, so what a script takes everybody waits for. The times are Redis's own, without network
-and client. Beside the typical time stands its floor: what the script's commands take without it (see
-bench_server_floor.py). The longest calls are from SLOWLOG, which has each call by itself.
+and client. Beside the typical time stands its floor: what the script's commands take without it; and beside them what
+both cost the server with all that belongs to a call (see bench_server_floor.py). The longest calls are from SLOWLOG,
+which has each call by itself.
 """
 
 from __future__ import annotations
@@ -125,11 +126,14 @@ def _measure_typical(case: Case, client: Any, url: str, rounds: int, watch: Watc
 
 
 def _row(name: str, times: _Times) -> dict[str, Any]:
+    typical = times.typical
     return {
         "name": name,
-        "calls": times.typical.calls,
-        "typical_us": statistics.median(times.typical.script_us or [0.0]),
-        "floor_us": statistics.median(times.typical.floor_us or [0.0]),
+        "calls": typical.calls,
+        "typical_us": statistics.median(typical.script_us or [0.0]),
+        "floor_us": statistics.median(typical.floor_us or [0.0]),
+        "typical_cpu_us": statistics.median(typical.script_cpu_us or [0.0]),
+        "floor_cpu_us": statistics.median(typical.floor_cpu_us or [0.0]),
         "largest_us": times.largest,
         "case": times.case,
     }

@@ -2,8 +2,9 @@
 
 MONITOR shows what a script issues. All that reached the server is sent again, in its order, to an empty one: once as it
 was, once with transactions in the scripts' place, and so each meets the state that the script met. Only the events' ids
-are others, and with them what XACK finds. The times are those of INFO commandstats: what EVALSHA took, against what
-MULTI and EXEC took with all commands between them.
+are others, and with them what XACK finds. There are two measures. The times of INFO commandstats are of running alone:
+what EVALSHA took, against what MULTI and EXEC took with all commands between them. The CPU of the server's main thread
+is all that a call costs Redis: it includes reading what was sent, and that is many commands against one.
 """
 
 from __future__ import annotations
@@ -97,6 +98,8 @@ class Spent:
     """In one round."""
     script_us: list[float] = field(default_factory=list)
     floor_us: list[float] = field(default_factory=list)
+    script_cpu_us: list[float] = field(default_factory=list)
+    floor_cpu_us: list[float] = field(default_factory=list)
 
 
 def measure(client: Any, steps: list[Step], rounds: int) -> dict[str, Spent]:
@@ -110,18 +113,23 @@ def measure(client: Any, steps: list[Step], rounds: int) -> dict[str, Spent]:
     found: dict[str, Spent] = {}
     for number in range(rounds):
         client.flushall()
-        for name, calls, spent in _replayed(client, steps, "evalsha"):
+        for name, calls, spent_us, cpu_us in _replayed(client, steps, "evalsha"):
             own = found.setdefault(name, Spent())
-            own.script_us.append(spent / calls)
+            own.script_us.append(spent_us / calls)
+            own.script_cpu_us.append(cpu_us / calls)
             own.calls += calls if number == 0 else 0
         client.flushall()
-        for name, calls, spent in _replayed(client, steps, "multi", "exec"):
-            found[name].floor_us.append(spent / calls)
+        for name, calls, spent_us, cpu_us in _replayed(client, steps, "multi", "exec"):
+            found[name].floor_us.append(spent_us / calls)
+            found[name].floor_cpu_us.append(cpu_us / calls)
     return found
 
 
-def _replayed(client: Any, steps: list[Step], *counted: str) -> Iterator[tuple[str, int, int]]:
-    """Send all again, as scripts or without them; of each run of calls the script, how many, and the microseconds."""
+def _replayed(client: Any, steps: list[Step], *counted: str) -> Iterator[tuple[str, int, int, float]]:
+    """Send all again, as scripts or without them.
+
+    Of each run of calls: the script, how many, the microseconds of running them, and those of the server's CPU.
+    """
     connection = client.connection_pool.get_connection()
     try:
         for run in _runs(steps):
@@ -133,13 +141,21 @@ def _replayed(client: Any, steps: list[Step], *counted: str) -> Iterator[tuple[s
                 else:
                     sent += [[b"MULTI"], *step.issued, [b"EXEC"]]
             client.config_resetstat()
+            before_us = _cpu_us(client)
             _send(connection, sent)
+            cpu_us = _cpu_us(client) - before_us
             if scripts:
                 told = client.info("commandstats")
-                yield scripts[0], len(scripts), sum(told[f"cmdstat_{name}"]["usec"] for name in counted)
+                yield scripts[0], len(scripts), sum(told[f"cmdstat_{name}"]["usec"] for name in counted), cpu_us
     finally:
         connection.disconnect()
         client.connection_pool.release(connection)
+
+
+def _cpu_us(client: Any) -> float:
+    """Of the thread that runs commands, so far."""
+    told = client.info("cpu")
+    return 1e6 * sum(float(told[f"used_cpu_{mode}_main_thread"]) for mode in ("user", "sys"))
 
 
 def _runs(steps: list[Step]) -> Iterator[list[Step]]:

@@ -66,6 +66,7 @@ def some() -> Results:
     add("load", Row("p99 under load, get", "factor 10", [2.0], "ms", at_most=100),
         detail={"operations": {"get": latencies, "create": latencies}})  # fmt: skip
     add("server", detail=[{"name": "create_session", "calls": 9, "typical_us": 30.0, "floor_us": 20.0,
+                           "typical_cpu_us": 36.0, "floor_cpu_us": 18.0,
                            "largest_us": 900, "case": "many tags"}])  # fmt: skip
     costs = {"get": 20.0, "create": 50.0, "update": 40.0, "complete": 40.0}
     add("capacity", *(Row(f"Redis's own time of a {name}, 50 tasks", "one core", [us], "us")
@@ -96,7 +97,7 @@ def test_what_is_written_are_tables() -> None:
     assert "- **Other** (redis 8.1): No index.\n- Left out: **Absent**: no wheel\n" in text
     assert "| Other | **0.50** | 3.00 |" in text
     assert "| async get, 50 tasks | HGETALL | 4.50 times its rate |" in text
-    assert "| `create_session` | 30.0 | 20.0 | 1.50 | 0.90 | many tags |" in text
+    assert "| `create_session` | 30.0 | 20.0 | 36.0 | 18.0 | 2.00 | 0.90 | many tags |" in text
     assert "| get | 20.0 | 50,000 | 35,000 |" in text
     assert "| 200 creates, 2,000 updates and 200 ends a second | 10 % |" in text
     assert "| get | HGETALL | 40.0 | 66.0 | 0.60 of its time | 0.50 .. 0.70 |" in text
