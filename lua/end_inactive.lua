@@ -81,7 +81,7 @@ local function idle(core)
   return now - math.max(core.accessed, core.updated) - math.floor(gain * (core.ttl or 0))
 end
 
-local ended, failures, skipped = {}, {}, 0
+local ended, failures, skipped, book = {}, {}, 0, {}
 local function fail(id, failure)
   failures[#failures + 1] = id
   failures[#failures + 1] = failure_text(failure)
@@ -106,7 +106,7 @@ local function look_at(id)
   else
     if not dry then
       finish(k, core, now, grace, retention, { status = 'terminated', at = now, reason = reason, event = 'ended',
-        actor = actor, trace = trace, changes = changes })
+        actor = actor, trace = trace, changes = changes, book = book })
     end
     ended[#ended + 1] = id
   end
@@ -114,8 +114,9 @@ end
 
 local scan, complete, spent, is_over = LOOKS_PER_END * limit, false, 0, false
 while not complete and spent < scan and not is_over do
-  local entries = walk(driver, newest, after, '0', math.min(scan, WALKED_AT_ONCE))
-  complete = #entries < math.min(scan, WALKED_AT_ONCE)
+  local count = math.min(spent == 0 and limit or scan, WALKED_AT_ONCE) -- most often the first few are all it takes
+  local entries = walk(driver, newest, after, '0', count)
+  complete = #entries < count
   for _, entry in ipairs(entries) do
     if spent >= scan or is_over then
       complete = false
@@ -131,6 +132,7 @@ while not complete and spent < scan and not is_over do
     is_over = is_late(AT_LEAST)
   end
 end
+write_book(book)
 if #ended > 0 and not dry then
   remember_count(own, operation, now, #ended)
 end

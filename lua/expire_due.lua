@@ -25,16 +25,15 @@ local repeated = repeated_count(session_keys(prefix, tenant, ''), operation)
 if repeated then
   return { repeated, 0, 0, score, last, 0, {} }
 end
-local counts = { expired = 0, lost = 0, damaged = 0 }
+local counts, book = { expired = 0, lost = 0, damaged = 0 }, {}
 local found, behind, at, complete = due_of(deadlines, tenant, now, score, last, limit, scan)
 local failures, stopped = each_of(deadlines, prefix, found, function(k)
-  local book = {}
   local outcome = claim(k, now, grace, retention, 'call', book)
-  write_book(book)
   if counts[outcome] then
     counts[outcome] = counts[outcome] + 1
   end
 end)
+write_book(book)
 if counts.expired > 0 then
   remember_count(session_keys(prefix, tenant, ''), operation, now, counts.expired)
 end

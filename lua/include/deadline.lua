@@ -1,4 +1,5 @@
 -- @include include/clock
+-- @include include/later
 -- A session's deadline lives in four places: the hash field (the truth), the hash's TTL, the lease's TTL and the
 -- partition's index. They change together, here.
 local HOUSEKEEPING_MS = 86400000
@@ -40,8 +41,8 @@ local function deadline_from(now, ttl, created, max_lifetime)
 end
 
 -- An ended session's hash outlives its removal time by a day, so that the removal still finds what to clean up.
-local function place_removal(k, now, retention, grace, logs)
-  redis.call('ZADD', k.removals, text(now + retention), k.member)
+local function place_removal(k, now, retention, grace, logs, later)
+  add_to(later, k.removals, text(now + retention), k.member)
   local gone_at = text(now + math.max(grace, retention) + HOUSEKEEPING_MS)
   redis.call('PEXPIREAT', k.session, gone_at)
   expire_logs_at(k, logs, gone_at)

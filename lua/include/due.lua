@@ -19,7 +19,8 @@ local function due_of(key, tenant, now, score, last, limit, scan)
   local own, found, looked_at = tenant .. '/', {}, 0
   local place = place_behind(key, score, last)
   while looked_at < scan do
-    local wanted = math.min(STEP, scan - looked_at)
+    -- Where the tenant has the partition to itself, the first few are all that is wanted.
+    local wanted = math.min(looked_at == 0 and limit + 1 or STEP, scan - looked_at)
     local flat = redis.call('ZRANGE', key, place + looked_at, place + looked_at + wanted - 1, 'WITHSCORES')
     for i = 1, #flat, 2 do
       local is_own = string.sub(flat[i], 1, #own) == own

@@ -70,10 +70,10 @@ TABLE = {
     "set_ttl": "hgetall*2 hset pexpireat*2 set time xadd zadd*3 zscore",
     "increment": "hgetall hmget hset time xadd zadd*2 zscore",
     "append": "hgetall hmget hset llen rpush time xadd zadd*2 zscore",
-    "complete": "del hget hgetall*2 hincrby*2 hset pexpireat time unlink xadd zadd*4 zrem*2 zscore",
-    "delete": "del hget hgetall*2 hincrby*2 hset pexpireat time unlink xadd zadd*4 zrem*2 zscore",
+    "complete": "hget hgetall*2 hincrby*2 hset pexpireat time unlink xadd zadd*4 zrem*2 zscore",
+    "delete": "hget hgetall*2 hincrby*2 hset pexpireat time unlink xadd zadd*4 zrem*2 zscore",
     "record_executions": "hgetall hmget*4 hset llen rpush time xadd zadd*2 zscore",
-    "claim": "del hget hincrby*4 hmget hset pexpireat time unlink xadd zadd*3 zrem*2 zscore",
+    "claim": "hget hincrby*4 hmget hset pexpireat time unlink xadd zadd*3 zrem*2 zscore",
     "settle": "hmget zrem zscore",
 }
 

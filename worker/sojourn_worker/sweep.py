@@ -27,6 +27,8 @@ __all__ = ["Sweeper"]
 
 _TRIM_EVERY_S: Final = 1.0
 _TELL_EVERY_S: Final = 60.0
+_LOOK_AFTER_S: Final = 0.05
+"""A look through all partitions costs as much as a batch of claims, so of many several go before the next."""
 _ARCHIVE_S: Final = 2.0
 """For so long claims may wait for an archive that does not answer."""
 _SHORTEST_PAUSE: Final = 0.25
@@ -109,7 +111,7 @@ class Sweeper:
             LOG.warning("claims before Redis was held against the archive", error=error)
 
     def step(self) -> float:
-        """Claim one batch in each partition where something is due; the seconds until the next look."""
+        """Claim what is due in all partitions, for a moment at most; the seconds until the next look."""
         self._agree()
         now = time.monotonic()
         trims = now >= self._trim_at
@@ -117,15 +119,16 @@ class Sweeper:
             self._trim_at = now + _TRIM_EVERY_S
             self._look_for_partitions()
         due = self._look()
-        more = False
-        for partition in due.partitions:
-            swept = self._claim(partition)
-            more = more or (swept is not None and swept.more)
+        waiting = due.partitions
+        while waiting:  # of many a batch each in turn
+            waiting = [each for each in waiting if (swept := self._claim(each)) is not None and swept.more]
+            if time.monotonic() >= now + _LOOK_AFTER_S:
+                break
         if trims:
             self._link.run(all_of((), notes=[seen_note(self._settings.queue_prefix, self._clock_ms)]))
             self._trim()
             self._tell(now)
-        if more:
+        if waiting:
             return 0.0
         interval_s = self._settings.sweep_interval
         return max(_SHORTEST_PAUSE * interval_s, min(interval_s, due.next_s))

@@ -75,13 +75,12 @@ def array(texts: Sequence[str]) -> str:
         >>> print(array(["a", 'say "b"']))
         {"a","say \"b\""}
     """
-    return "{" + ",".join([_quoted(each) for each in texts]) + "}"
+    together = "".join(texts)
+    if '"' in together or "\\" in together:
+        texts = [_quoted(each) for each in texts]
+    return '{"' + '","'.join(texts) + '"}' if texts else "{}"
 
 
 def _quoted(text: str) -> str:
-    """An element of an array."""
-    if "\\" in text:
-        text = text.replace("\\", r"\\")
-    if '"' in text:
-        text = text.replace('"', r"\"")
-    return f'"{text}"'
+    """The inside of an element of an array."""
+    return text.replace("\\", r"\\").replace('"', r"\"")

@@ -86,9 +86,13 @@ def session_row(stored: Mapping[str, str], tenant: str, session_id: str, codec: 
         *[moment(name, stored[name]) for name in shape.moments],
         *[_duration(name, stored[name]) for name in shape.durations],
     ]
-    found = quoted_inside(values)
+    embedded = [at for at in shape.embeddable if _embeds(values[at])]
+    texts = values.copy()
+    for at in embedded:
+        texts[at] = ""
+    found = quoted_inside(texts)
     for at in shape.embeddable:
-        found[at] = values[at] if _embeds(values[at]) else f'"{found[at]}"'
+        found[at] = values[at] if at in embedded else f'"{found[at]}"'
     data = escaped(shape.data % shape.pick_data(found))
     return shape.line % (*escaped_texts(shape.pick(values + computed)), data)
 

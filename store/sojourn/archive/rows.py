@@ -45,6 +45,8 @@ _EVENT_COLUMNS: Final = (
 _EVENT: Final = template("store_events", _EVENT_COLUMNS)
 _EVENT_ALONE: Final = template("store_events", _EVENT_COLUMNS[:-1])
 """Where it is not told what was before."""
+_SHORT: Final = 128
+"""Objects of so few characters, such as the change of a status, are the same in many events, and remembered."""
 _MS_DIGITS: Final = 13
 """Of a time in milliseconds, from 2001 to 2286."""
 _SEPARATOR: Final = "\x7f"
@@ -117,7 +119,14 @@ def _is_plain(number: str) -> bool:
 
 
 def _is_object(text: str) -> bool:
-    return not text or (text[0] == "{" and survives(text) is not None)
+    return not text or (text[0] == "{" and (_short_survives(text) if len(text) <= _SHORT else _survives(text)))
+
+
+def _survives(text: str) -> bool:
+    return survives(text) is not None
+
+
+_short_survives = lru_cache(maxsize=1024)(_survives)
 
 
 def _odd_event_row(partition: int, stream_id: str, fields: Mapping[str, str]) -> tuple[str, str]:
@@ -153,6 +162,9 @@ def _mapping_text(found: Mapping[str, Any] | None) -> str:
 
 def quoted_inside(texts: Sequence[str]) -> list[str]:
     """Each text as JSON, without the quotation marks around it."""
+    together = "".join(texts)
+    if together.isprintable() and '"' not in together and "\\" not in together:  # nearly always
+        return list(texts)
     found = quote(_SEPARATOR.join(texts))[1:-1].split(_SEPARATOR)
     if len(found) == len(texts):
         return found
@@ -205,8 +217,9 @@ def moment(name: str, text: str) -> str:
     Raises:
         Damage: it is none.
     """
-    if len(text) == _MS_DIGITS and text.isascii() and text.isdecimal():
-        return f"{_second(text[:-3])}.{text[-3:]}+00:00"
+    found = _plain_moment(text)
+    if found is not None:
+        return found
     try:
         return datetime_from(integer(name, text)).isoformat()
     except OverflowError:
@@ -214,6 +227,14 @@ def moment(name: str, text: str) -> str:
 
 
 @lru_cache(maxsize=1024)  # a record's times are often the same, and those of neighbours too
+def _plain_moment(text: str) -> str | None:
+    """A time of as many digits as nearly all have; None for others, and for what is none."""
+    if len(text) == _MS_DIGITS and text.isascii() and text.isdecimal():
+        return f"{_second(text[:-3])}.{text[-3:]}+00:00"
+    return None
+
+
+@lru_cache(maxsize=1024)
 def _second(text: str) -> str:
     return datetime_from(int(text) * 1000).isoformat()[:-6]
 

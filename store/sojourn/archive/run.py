@@ -6,10 +6,11 @@ dirty and the events pending; the next run does them again, and the second time 
 
 from __future__ import annotations
 
+import gc
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from functools import partial
 from typing import Any, Final
 
@@ -174,7 +175,8 @@ class _Run:
                 return
             partition, wait = turns.popleft()
             try:
-                batch = self._round(connection, partition, wait=wait)
+                with _without_collections():
+                    batch = self._round(connection, partition, wait=wait)
             except PartitionBusy:
                 self.report.busy += 1
                 continue
@@ -346,6 +348,18 @@ class _Run:
             self.report.removed += 1
         elif outcome == "changed" and not item.partial and not item.damage:
             self.report.changed += 1
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Python looks for cycles among its objects, the oftener the more are made. A batch makes many, and no cycles."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _waits(probe: Operation[source.Waiting], replies: list[Any], partition: PartitionKeys) -> source.Waiting:

@@ -20,12 +20,12 @@ from sojourn.operations.listing import filters
 
 __all__ = ["BATCH", "Run", "inactive_sessions"]
 
-BATCH: Final = 3
+BATCH: Final = 2
 """Sessions that one script ends or claims; why so few, docs/adr/0019-cleanup-in-small-steps.md tells."""
 _MOST: Final = 100
 _SCAN: Final = 250
 """Entries of the partition's index that one script looks at for those of its tenant."""
-_STEP_S: Final = 0.0027
+_STEP_S: Final = 0.0018
 """From the beginning of one step to that of the next: a thousand sessions take 0.9 s."""
 _LATE_S: Final = 0.024
 """A run that is late, for the machine is busy, catches up on so much of it, and then rests again."""

@@ -44,14 +44,17 @@ class Link(NamedTuple):
 
     def computed(self, tenant: str) -> bytes:
         """The hash that it must have."""
-        texts = (
-            tenant, str(self.seq), str(self.at_us), str(self.recorded_us), self.actor, self.action, self.session_id,
-            self.trace_id, self.event_id, self.detail,
-        )  # fmt: skip
-        told = "".join(["-" if each is None else f"{len(each)}:{each}," for each in texts])
+        _, _, _, actor, action, session_id, trace, event_id, detail, previous, _ = self
+        seq, at, recorded = str(self.seq), str(self.at_us), str(self.recorded_us)
+        about = "-" if session_id is None else f"{len(session_id)}:{session_id},"
+        told = (
+            f"{len(tenant)}:{tenant},{len(seq)}:{seq},{len(at)}:{at},{len(recorded)}:{recorded},{len(actor)}:{actor},"
+            f"{len(action)}:{action},{about}{len(trace)}:{trace},{len(event_id)}:{event_id},{len(detail)}:{detail},"
+        )
         if not told.isascii():  # then characters are not bytes
+            texts = tenant, seq, at, recorded, actor, action, session_id, trace, event_id, detail
             told = "".join(["-" if each is None else f"{len(each.encode())}:{each}," for each in texts])
-        return hashlib.sha256(self.previous + told.encode()).digest()
+        return hashlib.sha256(previous + told.encode()).digest()
 
 
 @lru_cache(maxsize=1024)  # those of neighbours are often the same

@@ -32,6 +32,8 @@ _KEPT: Final = ("status", "end_reason")
 _TEXT_BYTES: Final = 512
 """Of one text; ours are shorter. Those in indexes must be, or nobody could add the row."""
 _DETAIL_BYTES: Final = 16_384
+_SHORT: Final = 128
+"""Changes of so few characters, such as a status, are the same in many events, and remembered."""
 _decode: Final = json.JSONDecoder(parse_constant=str).decode
 """NaN is no JSON, and would be none on the way out."""
 _encode: Final = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
@@ -83,7 +85,7 @@ def audited(partition: int, stream_id: str, fields: Mapping[str, str]) -> Audite
         texts = _text("actor", texts[0]), _text("type", action), _text("id", texts[2]), _text("trace", texts[3])
     actor, action, session_id, trace = texts
     return Audited(
-        tenant, datetime_from(_integer(fields.get("at_ms", ""))), actor, action, session_id or None, trace,
+        tenant, _moment(fields.get("at_ms", "")), actor, action, session_id or None, trace,
         f"{partition:02d}-{stream_id}", _detail(type_, fields, changes),
     )  # fmt: skip
 
@@ -125,9 +127,13 @@ def _of_changes(
     return _encode(told)
 
 
-def _changes(fields: Mapping[str, str]) -> dict[str, Any] | None:
+def _changes(fields: Mapping[str, str]) -> Mapping[str, Any] | None:
     """The event's changes; None where they cannot be read."""
     text = fields.get("changes", "")
+    return _short_object(text) if len(text) <= _SHORT else _object(text)
+
+
+def _object(text: str) -> Mapping[str, Any] | None:
     if not text:
         return {}
     try:
@@ -135,6 +141,9 @@ def _changes(fields: Mapping[str, str]) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
+
+
+_short_object = lru_cache(maxsize=1024)(_object)
 
 
 def _text(name: str, text: str) -> str:
@@ -147,6 +156,11 @@ def _text(name: str, text: str) -> str:
         return text
     digest = hashlib.sha256(raw).hexdigest()
     return f"{raw[: _TEXT_BYTES - 100].decode(errors='ignore')}... ({len(raw)} bytes, sha256 {digest})"
+
+
+@lru_cache(maxsize=1024)  # those of neighbours are often the same
+def _moment(text: str) -> datetime:
+    return datetime_from(_integer(text))
 
 
 def _integer(text: str) -> int:
