@@ -41,8 +41,9 @@ class Reader(Declared[S]):
             SessionCorrupt: a field cannot be read.
         """
         if self._decode_sound is not None:
+            sealer = self.sealer(keyring, tenant, session_id) if self._secrets else None
             try:
-                session = self._decode_sound(stored, session_id, tenant, self.sealer(keyring, tenant, session_id))
+                session = self._decode_sound(stored, session_id, tenant, sealer)
             except DOUBT:
                 session = None
             if session is not None:
