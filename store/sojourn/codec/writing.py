@@ -104,14 +104,15 @@ class Writer(Declared[S]):
             "id": session_id, "tenant": tenant, "kind": self.kind,
             "created_at": _EPOCH, "updated_at": _EPOCH, "accessed_at": _EPOCH,
         }  # fmt: skip
+        made = None
         if self._encode_sound is not None and type(fields) is dict and self._settable.issuperset(fields):
             try:
                 status = self._validated_status(fields["status"]) if "status" in fields else Status.PENDING
                 if status in LIVE:
-                    return self._encode_sound(fields, known, status, limits, sealer)
-            except Exception:  # noqa: BLE001, S110 - whatever it is, the careful way tells it
-                pass
-        return self._new_carefully(fields, known, limits, sealer)
+                    made = self._encode_sound(fields, known, status, limits, sealer)
+            except Exception:  # noqa: BLE001 - whatever it is, the careful way tells it
+                made = None
+        return made or self._new_carefully(fields, known, limits, sealer)
 
     def _new_carefully(
         self, fields: Mapping[str, Any], known: dict[str, Any], limits: Limits, sealer: Sealer | None
@@ -142,10 +143,10 @@ class Writer(Declared[S]):
             SecretUnreadable: its new value is one that could not be opened where it comes from.
         """
         try:
-            return self._changes_quickly(changes, limits)
-        except Exception:  # noqa: BLE001, S110 - whatever it is, the careful way tells it
-            pass
-        return self._changes_carefully(changes, limits, sealer)
+            found = self._changes_quickly(changes, limits)
+        except Exception:  # noqa: BLE001 - whatever it is, the careful way tells it
+            found = None
+        return found or self._changes_carefully(changes, limits, sealer)
 
     def _changes_quickly(self, changes: Mapping[str, Any], limits: Limits) -> Changes:
         """The same, field by field. An error, of whatever class: it is in doubt."""

@@ -152,7 +152,8 @@ def call(
     """An operation that runs one script, after plain commands where given."""
     body = script(name)
     command = ("EVALSHA", body.sha, len(keys), *keys, *args)
-    return Operation((*before, command), lambda replies: parse(replies[-1]), body.source, alone)
+    commands = (*before, command) if before else (command,)
+    return Operation(commands, lambda replies: parse(replies[-1]), body.source, alone)
 
 
 def together(first: Operation[T], second: Operation[U]) -> Operation[tuple[T, U]]:
