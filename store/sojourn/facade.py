@@ -44,7 +44,6 @@ from sojourn.operations.core import Context, Operation, together
 from sojourn.operations.flows import Flow, Pause, mutate_flow
 from sojourn.operations.homes import Home, find_home, is_open
 from sojourn.quotas import TenantLimits
-from sojourn.sealing import Sealer
 from sojourn.settings import Settings, load_settings
 from sojourn.telemetry.observing import Observer, Observers
 from sojourn.telemetry.to_redis import ToRedis
@@ -354,7 +353,7 @@ class Facade(Generic[S, T]):
     def _create(self, ttl: Ttl | Default, max_lifetime: Ttl | Default, fields: Mapping[str, Any]) -> Operation[S]:
         lives = self.settings.ttl if isinstance(ttl, Default) else ttl
         at_most = self.settings.max_lifetime if isinstance(max_lifetime, Default) else max_lifetime
-        if time.monotonic() - self._shared.tenants.get(self.tenant, -_HOME_S) < _HOME_S:
+        if time.monotonic() - self._shared.tenants.get(self._context.tenant, -_HOME_S) < _HOME_S:
             return write.create(self._context, self._codec, lives, at_most, fields, register=False)
         operation = write.create(self._context, self._codec, lives, at_most, fields, register=True)
 
@@ -376,7 +375,7 @@ class Facade(Generic[S, T]):
 
     @property
     def _pace(self) -> quotas.Pace:
-        tenant, paces = self._context.keys.tenant, self._shared.paces
+        tenant, paces = self._context.tenant, self._shared.paces
         pace = paces.get(tenant)
         return paces.setdefault(tenant, quotas.Pace()) if pace is None else pace
 
@@ -388,7 +387,7 @@ class Facade(Generic[S, T]):
         )
 
     def _update(self, session_id: str, version: int | None, changes: Mapping[str, Any]) -> Operation[S]:
-        sealer = Sealer(self._context.keyring, self.tenant, session_id)
+        sealer = self._codec.sealer(self._context.keyring, self._context.tenant, session_id)
         encoded = self._codec.encode_changes(changes, self._context.limits, sealer)
         return write.update(self._context, self._codec, session_id, version, encoded)
 

@@ -71,6 +71,8 @@ def milliseconds(ttl: Ttl, what: str = "ttl", *, none: str = "for no expiry pass
     """
     if ttl is None:
         return None
+    if type(ttl) is int and 1 <= ttl <= _LONGEST_S:  # nearly all are like this
+        return ttl * 1000
     if isinstance(ttl, bool) or not isinstance(ttl, (int, float, timedelta)):
         choice = "seconds, a timedelta or None" if none else "seconds or a timedelta"
         raise InvalidTtl(f"{what} must be {choice}, not {type(ttl).__name__}")

@@ -307,7 +307,7 @@ def test_changes_are_validated_like_assignments(changes: dict[str, Any]) -> None
     """A field's own validator takes, makes and refuses what an assignment does, in the same words."""
     codec = codec_for(CheckedSession)
     other = Codec(CheckedSession)
-    other._validators = {}
+    other._encoders = {}
 
     def told(each: Codec[Any]) -> Any:
         try:
@@ -316,7 +316,7 @@ def test_changes_are_validated_like_assignments(changes: dict[str, Any]) -> None
             return type(error), str(error)
 
     assert told(codec) == told(other)
-    assert codec._validators
+    assert codec._encoders
 
 
 def test_fresh_ids() -> None:

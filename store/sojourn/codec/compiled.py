@@ -3,13 +3,10 @@
 It only knows sound records. Whatever is the least in doubt it leaves to the careful way (`Reader`), which validates
 all of it and tells what is wrong; so the two never differ but in how long they take. What was validated when it was
 written is validated again only where a field's type makes that more than looking at the type of its value.
-
-The source has nothing in it but names of fields, which were checked to be such: no data, no values, no annotations.
 """
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -17,13 +14,13 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final, TypeVar
 
-from pydantic import BaseModel
 from pydantic_core import SchemaError, from_json
 
 from sojourn.codec.checks import is_unicode
 from sojourn.codec.fields import FieldCodec
 from sojourn.codec.json_texts import json_object
 from sojourn.codec.shapes import Shape
+from sojourn.codec.source import bounds, compiled, default, instance
 from sojourn.codec.texts import EXACT_AS_FLOAT_MS, bool_from, datetime_from, duration_from, finite_from, moment_from
 from sojourn.errors import SecretUnreadable
 from sojourn.models import Session
@@ -78,9 +75,7 @@ def compile_decoder(
     """The model's quick decoder. `extra`: whether fields that it does not have are kept, as texts."""
     known: dict[str, Any] = {
         "datetime_from": datetime_from, "duration_from": duration_from, "from_timestamp": datetime.fromtimestamp,
-        "UTC": UTC, "is_unicode": is_unicode, "isfinite": math.isfinite, "new": model.__new__, "model": model,
-        "set_dict": _setter("__dict__"), "set_fields": _setter("__pydantic_fields_set__"),
-        "set_extra": _setter("__pydantic_extra__"), "set_private": _setter("__pydantic_private__"),
+        "UTC": UTC, "is_unicode": is_unicode, "isfinite": math.isfinite,
     }  # fmt: skip
     lines = [
         "get = stored.get",
@@ -98,9 +93,8 @@ def compile_decoder(
             lines += [f"{value} = stored[{each.stored_as!r}]", *decoding]
         else:
             lines += [f"{value} = get({each.stored_as!r})", f"if {value} is None:"]
-            lines += [f"    {value} = {_default(shape, number, known)}", f"    lacks({name!r})", "else:"]
+            lines += [f"    {value} = {default(shape, number, known)}", f"    lacks({name!r})", "else:"]
             lines += ["    " + line for line in decoding]
-    names = list(shapes)
     if extra:
         known |= {"names": frozenset(shapes), "stored_names": frozenset(each.stored_as for each in fields.values())}
         lines += [
@@ -109,36 +103,11 @@ def compile_decoder(
             "    return None",
             "given.update(extra)",
         ]
-    lines += [
-        "session = new(model)",
-        f"set_dict(session, {{{', '.join(f'{name!r}: v{number}' for number, name in enumerate(names))}}})",
-        "set_fields(session, given)",
-        f"set_extra(session, {'extra' if extra else None})",
-        "set_private(session, None)",
-        "return session",
-    ]
-    source = "def decode(stored, session_id, tenant, sealer):\n" + "\n".join("    " + line for line in lines) + "\n"
-    exec(compile(source, f"<decoder of {model.__name__}>", "exec"), known)  # noqa: S102 - see the module's docstring
-    decode: Decoder[S] = known["decode"]
+    values = {name: f"v{number}" for number, name in enumerate(shapes)}
+    lines += instance(model, values, "given", "extra" if extra else "None", known)
+    lines.append("return session")
+    decode: Decoder[S] = compiled("stored, session_id, tenant, sealer", lines, f"decoder of {model.__name__}", known)
     return decode
-
-
-def _setter(name: str) -> Callable[[Any, Any], None]:
-    """What writes one of an instance's own slots, past the refusals of frozen models."""
-    setter: Callable[[Any, Any], None] = vars(BaseModel)[name].__set__
-    return setter
-
-
-def _default(shape: Shape, number: int, known: dict[str, Any]) -> str:
-    if shape.factory is not None:
-        known[f"d{number}"] = shape.factory
-        return f"d{number}()"
-    if shape.copied:
-        known["deepcopy"] = copy.deepcopy
-        known[f"d{number}"] = shape.default
-        return f"deepcopy(d{number})"
-    known[f"d{number}"] = shape.default
-    return f"d{number}"
 
 
 def _decoding(each: FieldCodec, shape: Shape, value: str, number: int, known: dict[str, Any]) -> list[str]:
@@ -146,12 +115,12 @@ def _decoding(each: FieldCodec, shape: Shape, value: str, number: int, known: di
     kind = shape.kind if each.secret is None else ""
     if kind == "str" and each.decode is str:
         lines = [f"if not {value}.isascii() and not is_unicode({value}):", "    return None"]
-        return lines + _bounds(shape, f"len({value})", number, known)
+        return lines + bounds(shape, f"len({value})", number, known, "    return None")
     if kind == "int" and each.decode is int:
-        return [f"{value} = int({value})", *_bounds(shape, value, number, known)]
+        return [f"{value} = int({value})", *bounds(shape, value, number, known, "    return None")]
     if kind == "float" and each.decode is finite_from:
         lines = [f"{value} = float({value})", f"if not isfinite({value}):", "    return None"]
-        return lines + _bounds(shape, value, number, known)
+        return lines + bounds(shape, value, number, known, "    return None")
     if kind == "bool" and each.decode is bool_from:
         return [f"if {value} != 'true' and {value} != 'false':", "    return None", f"{value} = {value} == 'true'"]
     if kind == "datetime" and each.decode is moment_from:
@@ -187,11 +156,3 @@ def _by_text(each: FieldCodec, shape: Shape) -> dict[str, Any]:
         with suppress(ValueError):
             found[each.encode(member)] = member
     return found
-
-
-def _bounds(shape: Shape, measured: str, number: int, known: dict[str, Any]) -> list[str]:
-    lines = []
-    for position, (refused, bound) in enumerate(shape.bounds):
-        known[f"b{number}_{position}"] = bound
-        lines += [f"if {measured} {refused} b{number}_{position}:", "    return None"]
-    return lines

@@ -13,6 +13,7 @@ from sojourn.codec.shapes import shapes_of
 from sojourn.errors import InvalidModel
 from sojourn.keys import check_kind
 from sojourn.models import Log, Session
+from sojourn.sealing import Keyring, Sealer
 
 __all__ = ["CORE_READ_ONLY", "Declared"]
 
@@ -76,6 +77,7 @@ class Declared(Generic[S]):
         )
         self._own = tuple(each for name, each in self.fields.items() if name not in _WRITTEN_BY_SCRIPTS)
         self._validate = model.__pydantic_validator__.validate_python
+        self._allows_extra = model.model_config.get("extra") == "allow"
         self._shapes = shapes_of(model)
         self._secrets = tuple(each for each in self._own if each.secret is not None)
         self._secret_names = {each.name for each in self._secrets}
@@ -98,6 +100,10 @@ class Declared(Generic[S]):
         object.__setattr__(draft, "__dict__", {})
         object.__setattr__(draft, "__pydantic_fields_set__", set())
         return draft
+
+    def sealer(self, keyring: Keyring | None, tenant: str, session_id: str) -> Sealer | None:
+        """What seals and opens a session's secrets; None for a model that has none."""
+        return Sealer(keyring, tenant, session_id) if self._secrets else None
 
 
 def _names_of(model: type[Session], name: str) -> set[str]:

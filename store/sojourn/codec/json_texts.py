@@ -13,10 +13,10 @@ from sojourn.codec.checks import is_unicode
 from sojourn.codec.fidelity import same
 from sojourn.codec.texts import plain_text
 
-__all__ = ["json_coder", "json_object", "json_text", "json_value", "plain_coder", "stays"]
+__all__ = ["json_coder", "json_object", "json_text", "json_value", "plain_coder", "sound_json", "stays"]
 
-_NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-_REPLACED: Final = "\ufffd".encode()
+_NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+_REPLACED: Final = "\ufffd"
 
 
 def json_text(adapter: TypeAdapter[Any], value: Any) -> str:
@@ -32,16 +32,27 @@ def json_text(adapter: TypeAdapter[Any], value: Any) -> str:
         # What an object of the caller's raised, with its words, is told here too.
         told = f" ({error})" if str(error).startswith("Unable to serialize unknown type") else ""
         raise ValueError(f"cannot be written as JSON{told}") from None
-    if b"NaN" in raw or b"Infinity" in raw:
+    text = sound_json(raw)
+    if _REPLACED in text and not _has_unicode_keys(adapter.dump_python(value, warnings=False)):
+        raise ValueError("is not valid Unicode text")
+    return text
+
+
+def sound_json(raw: bytes) -> str:
+    """JSON as text, if Redis and PostgreSQL can hold it.
+
+    Raises:
+        ValueError: it contains a NUL, or a number that is not finite.
+    """
+    text = raw.decode()
+    if "NaN" in text or "Infinity" in text:
         try:
             from_json(raw, allow_inf_nan=False)
         except ValueError:
             raise ValueError("contains a number that is not finite") from None
-    if b"u0000" in raw and _NUL.search(raw):
+    if "u0000" in text and _NUL.search(text):
         raise ValueError("contains a NUL character, which PostgreSQL cannot store")
-    if _REPLACED in raw and not _has_unicode_keys(adapter.dump_python(value, warnings=False)):
-        raise ValueError("is not valid Unicode text")
-    return raw.decode()
+    return text
 
 
 def json_value(adapter: TypeAdapter[Any], text: str) -> Any:

@@ -26,7 +26,6 @@ class Reader(Declared[S]):
 
     def __init__(self, model: type[S]) -> None:
         super().__init__(model)
-        self._allows_extra = model.model_config.get("extra") == "allow"
         self._decoders = {
             each.stored_as: (each.name, each.decode if each.secret is None else _as_it_is)
             for each in self.fields.values()
@@ -42,7 +41,7 @@ class Reader(Declared[S]):
             SessionCorrupt: a field cannot be read.
         """
         if self._decode_sound is not None:
-            sealer = Sealer(keyring, tenant, session_id) if self._secrets else None
+            sealer = self.sealer(keyring, tenant, session_id) if self._secrets else None
             try:
                 session = self._decode_sound(stored, session_id, tenant, sealer)
             except DOUBT:

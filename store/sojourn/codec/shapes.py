@@ -46,6 +46,10 @@ class Shape:
     """Comparisons that a value must not meet, each with what it is compared with."""
     members: tuple[Any, ...] = ()
     """An enum's."""
+    nullable: bool = False
+    """Whether None is a value."""
+    strict: bool = False
+    """Whether a value of another type is refused, though it could be converted."""
 
 
 def shapes_of(model: type[Session]) -> dict[str, Shape] | None:
@@ -125,11 +129,14 @@ def _shape(schema: Any, named: Mapping[str, Any], definitions: list[CoreSchema],
         validate = SchemaValidator(whole, config).validate_python
     except SchemaError:
         raise _NotPlainError from None
-    if schema["type"] == "nullable":
+    nullable = schema["type"] == "nullable"
+    if nullable:
         schema = _resolved(schema["schema"], named)
     kind = _kind(schema, named)
     bounds = tuple((_REFUSED[key], schema[key]) for key in _BOUNDS.get(kind, ()) if schema.get(key) is not None)
-    return Shape(kind, validate, bounds=bounds, members=tuple(schema.get("members", ())), **given)
+    strict = bool(schema.get("strict", config.get("strict", False)))
+    members = tuple(schema.get("members", ()))
+    return Shape(kind, validate, bounds=bounds, members=members, nullable=nullable, strict=strict, **given)
 
 
 def _has(schema: Any, kind: str) -> bool:

@@ -8,16 +8,16 @@ from dataclasses import field as dataclass_field
 from datetime import UTC, datetime
 from typing import Any, Final, NoReturn, TypeVar
 
-from pydantic import Secret, ValidationError
-from pydantic_core import SchemaError
+from pydantic import ValidationError
 
-from sojourn.codec.checks import NOT_AS_IT_IS, check_indexed, invalid_field, quoted, reason_of, refused_by_type
+from sojourn.codec.checks import check_indexed, invalid_field, quoted, reason_of, refused_by_type
 from sojourn.codec.declared import CORE_READ_ONLY, Declared
+from sojourn.codec.encoder import Encoder, compile_encoder, compile_field_encoder
+from sojourn.codec.encoding import REFUSED, check_nesting, encode_value, read_back
 from sojourn.codec.fidelity import same
 from sojourn.codec.fields import FieldCodec
-from sojourn.codec.texts import UNREADABLE, plain_text
 from sojourn.errors import InvalidField, SecretUnreadable
-from sojourn.limits import Limits, check_depth
+from sojourn.limits import Limits
 from sojourn.models import LIVE, Session, Status
 from sojourn.sealing import Keyring, Sealer, Unreadable
 
@@ -26,24 +26,39 @@ __all__ = ["Changes", "Writer"]
 S = TypeVar("S", bound=Session)
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_REFUSED: Final = "is not a value that the model takes for this secret"
 _OTHER: Final = (TypeError, AttributeError, ArithmeticError, RecursionError)
 """What comes through pydantic besides its own errors, as of values that cannot be hashed or compared."""
-_FLAT: Final = frozenset({str, int, float, bool, type(None)})
-"""Types of values with nothing in them."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)  # not frozen, which would make it three times as dear to make; nobody else adds to one
 class Changes:
     """Field changes, validated and encoded."""
 
     set: dict[str, str] = dataclass_field(default_factory=dict)
     """Hash fields and their new values."""
-    cleared: tuple[str, ...] = ()
+    cleared: list[str] = dataclass_field(default_factory=list)
     """Hash fields to remove."""
     status: str = ""
-    told: str = "{}"
-    """The same as a JSON object for the event."""
+    _told: list[str] = dataclass_field(default_factory=list)
+
+    @property
+    def told(self) -> str:
+        """The same as a JSON object for the event."""
+        return "{" + ",".join(self._told) + "}"
+
+    def add(self, each: FieldCodec, text: str | None) -> None:
+        """A field's new text; None removes it."""
+        if text is None:
+            self.cleared.append(each.stored_as)
+            self._told.append(f'"{each.stored_as}":null')
+            return
+        self.set[each.stored_as] = text
+        self._told.append(f'"{each.stored_as}":{text if each.is_json else quoted(text)}')
+
+    def add_status(self, status: Status) -> None:
+        """The new status."""
+        self.status = str(status)
+        self._told.append(f'"status":"{self.status}"')
 
 
 class Writer(Declared[S]):
@@ -52,17 +67,20 @@ class Writer(Declared[S]):
     def __init__(self, model: type[S]) -> None:
         super().__init__(model)
         self._settable = {name for name, each in self.fields.items() if name not in CORE_READ_ONLY and not each.kept_by}
-        self._written = tuple(
-            (each.name, each.stored_as, None if each.encode is plain_text and not each.indexed else each)
+        shapes = self._shapes or {}
+        self._encode_sound: Encoder[S] | None = None
+        if shapes:
+            own = {each.name: each for each in self._own}
+            self._encode_sound = compile_encoder(model, own, shapes, extra=self._allows_extra)
+        self._encoders = {
+            each.name: (each, compile_field_encoder(each, shapes[each.name]))
             for each in self._own
-        )
-        """What a new record has; without its codec where that is plain text."""
-        self._validators = {
-            name: shape.validate
-            for name, shape in (self._shapes or {}).items()
-            if not model.model_fields[name].frozen and name not in self._secret_names
+            if shapes
+            and each.name in self._settable
+            and each.secret is None
+            and not model.model_fields[each.name].frozen
         }
-        """Those of fields that can be validated without the others, in a third of the time."""
+        """Of fields that can be changed without a look at the others."""
 
     def encode_new(
         self,
@@ -81,31 +99,39 @@ class Writer(Declared[S]):
             InvalidField: a field is unknown, read-only, missing, of a wrong type or too large.
             SettingsError: a field is a secret, and there is no keyring.
         """
-        for name, value in fields.items():
-            self._check_given(name, value, limits)
-        data = {
-            **fields, "id": session_id, "tenant": tenant, "kind": self.kind,
+        sealer = self.sealer(keyring, tenant, session_id)
+        known = {
+            "id": session_id, "tenant": tenant, "kind": self.kind,
             "created_at": _EPOCH, "updated_at": _EPOCH, "accessed_at": _EPOCH,
         }  # fmt: skip
-        session = self._checked(data)
-        if session.status is not Status.PENDING and session.status not in LIVE:
-            raise InvalidField("status", f"a session cannot begin as '{session.status}'")
-        encoded = {"status": session.status.value}
+        made = None
+        if self._encode_sound is not None and type(fields) is dict and self._settable.issuperset(fields):
+            try:
+                status = self._validated_status(fields["status"]) if "status" in fields else Status.PENDING
+                if status in LIVE:
+                    made = self._encode_sound(fields, known, status, limits, sealer)
+            except Exception:  # noqa: BLE001 - whatever it is, the careful way tells it
+                made = None
+        return made or self._new_carefully(fields, known, limits, sealer)
+
+    def _new_carefully(
+        self, fields: Mapping[str, Any], known: dict[str, Any], limits: Limits, sealer: Sealer | None
+    ) -> tuple[S, dict[str, str]]:
+        for name, value in fields.items():
+            self._check_given(name, value, limits)
+        session = self._checked({**fields, **known})
+        status = Status(session.status)  # a model may have it as plain text
+        if status not in LIVE:
+            raise InvalidField("status", f"a session cannot begin as '{status}'")
+        encoded = {"status": status.value}
         values = session.__dict__
-        sealer = Sealer(keyring, tenant, session_id) if self._secrets else None
-        for name, stored_as, each in self._written:
-            value = values[name]
-            if each is None:
-                # Plain text, as most fields are: looked at in as few steps as there can be.
-                if type(value) is str and value.isascii() and len(value) <= limits.field_bytes and "\x00" not in value:
-                    encoded[stored_as] = value
-                    continue
-                each = self.fields[name]
+        for each in self._own:
+            value = values[each.name]
             if value is not None or not each.none_is_absent:
-                text = self._encode(each, value, limits)
+                text = encode_value(each, value, limits)
                 if not each.exact:
-                    values[each.name] = self._read_back(each, value, text)
-                encoded[stored_as] = text if each.secret is None else _sealed(sealer, each, text)
+                    values[each.name] = read_back(each, value, text)
+                encoded[each.stored_as] = text if each.secret is None else _sealed(sealer, each, text)
         return session, encoded
 
     def encode_changes(self, changes: Mapping[str, Any], limits: Limits, sealer: Sealer | None = None) -> Changes:
@@ -116,17 +142,31 @@ class Writer(Declared[S]):
             SettingsError: a field is a secret, and there is no keyring.
             SecretUnreadable: its new value is one that could not be opened where it comes from.
         """
+        try:
+            found = self._changes_quickly(changes, limits)
+        except Exception:  # noqa: BLE001 - whatever it is, the careful way tells it
+            found = None
+        return found or self._changes_carefully(changes, limits, sealer)
+
+    def _changes_quickly(self, changes: Mapping[str, Any], limits: Limits) -> Changes:
+        """The same, field by field. An error, of whatever class: it is in doubt."""
+        found, encoders = Changes(), self._encoders
+        for name, value in changes.items():
+            if name == "status":
+                found.add_status(self._validated_status(value))
+            else:
+                each, encode = encoders[name]
+                found.add(each, encode(value, limits))
+        return found
+
+    def _validated_status(self, status: Any) -> Any:
+        return (self._shapes or {})["status"].validate(status, by_alias=True, by_name=True)
+
+    def _changes_carefully(self, changes: Mapping[str, Any], limits: Limits, sealer: Sealer | None) -> Changes:
         draft: S | None = None
         values: dict[str, Any] = {}
         for name, value in changes.items():
             self._check_given(name, value, limits)
-            alone = self._validators.get(name)
-            if alone is not None:
-                try:
-                    values[name] = alone(value, by_alias=True, by_name=True)
-                    continue
-                except (ValidationError, SchemaError, *_OTHER):
-                    pass  # told below, with its place; or its validator asks for the default
             draft = draft or self.blank()
             values[name] = self._assigned(draft, name, value)
         return self._encoded_changes(values, limits, sealer)
@@ -156,7 +196,7 @@ class Writer(Declared[S]):
             SettingsError: a field is a secret, and there is no keyring.
             SecretUnreadable: its new value is one that could not be opened where it comes from.
         """
-        sealer = Sealer(keyring, session.tenant, session.id) if self._secrets else None
+        sealer = self.sealer(keyring, session.tenant, session.id)
         if self._secrets:
             changes = {name: value for name, value in changes.items() if not self._is_as_it_was(session, name, value)}
         for name, value in changes.items():
@@ -186,35 +226,25 @@ class Writer(Declared[S]):
         return type(held) is type(value) and same(held.get_secret_value(), value.get_secret_value())
 
     def _encoded_changes(self, values: Mapping[str, Any], limits: Limits, sealer: Sealer | None) -> Changes:
-        encoded: dict[str, str] = {}
-        cleared: list[str] = []
-        told: list[str] = []
-        status = ""
+        found = Changes()
         for name, value in values.items():
             if name == "status":
-                status = str(value)
-                told.append(f'"status":"{status}"')
+                found.add_status(value)
                 continue
             each = self.fields[name]
             if value is None and each.none_is_absent:
-                cleared.append(each.stored_as)
-                told.append(f'"{each.stored_as}":null')
+                found.add(each, None)
                 continue
-            text = self._encode(each, value, limits)
+            text = encode_value(each, value, limits)
             if not each.exact:
-                self._read_back(each, value, text)
-            if each.secret is not None:
-                text = _sealed(sealer, each, text)
-            encoded[each.stored_as] = text
-            told.append(f'"{each.stored_as}":{text if each.is_json else quoted(text)}')
-        return Changes(encoded, tuple(cleared), status, "{" + ",".join(told) + "}")
+                read_back(each, value, text)
+            found.add(each, text if each.secret is None else _sealed(sealer, each, text))
+        return found
 
     def _check_given(self, name: str, value: Any, limits: Limits) -> None:
         if name not in self._settable:
             self._refuse(name)
-        if type(value) not in _FLAT:
-            inner = value.get_secret_value() if isinstance(value, Secret) else value
-            check_depth(name, inner, limits.depth, limits.field_bytes)
+        check_nesting(name, value, limits)
 
     def _refuse(self, name: str) -> NoReturn:
         if name not in self.fields:
@@ -250,44 +280,8 @@ class Writer(Declared[S]):
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         place = str(first["loc"][0]) if first["loc"] else name
         if place in self._secret_places and first["type"] != "missing":
-            return InvalidField(place, _REFUSED)
+            return InvalidField(place, REFUSED)
         return invalid_field(name, error)
-
-    def _encode(self, each: FieldCodec, value: Any, limits: Limits) -> str:
-        try:
-            text = each.encode(value)
-        except (ValueError, TypeError, OverflowError) as error:
-            problem = reason_of(error) if each.secret is None else _REFUSED
-        else:
-            problem = ""
-        if problem:
-            raise InvalidField(each.name, problem)  # here, so that no error that holds the value comes along
-        bound = limits.metadata_bytes if each.name == "metadata" else limits.field_bytes
-        size = len(text) if text.isascii() else len(text.encode())
-        if size > bound and each.secret is not None:
-            raise InvalidField(each.name, f"takes more than the {bound} bytes that are allowed")
-        if size > bound:
-            raise InvalidField(each.name, f"takes {size} bytes; at most {bound} are allowed")
-        if each.indexed:
-            if not each.many:
-                check_indexed(each.name, text, limits)
-                return text
-            if len(value) > limits.tags:
-                raise InvalidField(each.name, f"has {len(value)} values; at most {limits.tags} are allowed")
-            for one in value:
-                check_indexed(each.name, one, limits)
-        return text
-
-    def _read_back(self, each: FieldCodec, value: Any, text: str) -> Any:
-        """What a text will be read as: nothing is stored that would be lost, or make the session unreadable."""
-        try:
-            found = each.decode(text)
-            problem = "" if each.agrees is None or each.agrees(value, found) else NOT_AS_IT_IS
-        except UNREADABLE:
-            problem = "cannot be read back as it would be stored"
-        if problem:
-            raise InvalidField(each.name, problem)
-        return found
 
     def index_value(self, name: str, value: Any, limits: Limits) -> tuple[str, str]:
         """The index field and the text under which sessions with `value` in field `name` are listed.

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Final, Generic, TypeVar
 
 from redis.exceptions import ResponseError
@@ -85,7 +86,7 @@ class Context:
     owner: str = ""
     """Whose sessions alone the caller may see and change; '' for all."""
 
-    @property
+    @cached_property
     def tenant(self) -> str:
         """The tenant."""
         return self.keys.tenant
@@ -111,8 +112,15 @@ class Context:
 
     def expects(self, model: type[Session]) -> str:
         """What the scripts are to hold a record against: the model's kinds, and the owner (see ``kind_error``)."""
-        kinds = ",".join(self.models.kinds_of(model))
-        return f"{kinds}\n{self.owner}" if self.owner else kinds
+        found = self._expected.get(model)
+        if found is None:
+            kinds = ",".join(self.models.kinds_of(model))
+            found = self._expected[model] = f"{kinds}\n{self.owner}" if self.owner else kinds
+        return found
+
+    @cached_property
+    def _expected(self) -> dict[type[Session], str]:
+        return {}
 
 
 def new_operation_id() -> str:
@@ -144,7 +152,8 @@ def call(
     """An operation that runs one script, after plain commands where given."""
     body = script(name)
     command = ("EVALSHA", body.sha, len(keys), *keys, *args)
-    return Operation((*before, command), lambda replies: parse(replies[-1]), body.source, alone)
+    commands = (*before, command) if before else (command,)
+    return Operation(commands, lambda replies: parse(replies[-1]), body.source, alone)
 
 
 def together(first: Operation[T], second: Operation[U]) -> Operation[tuple[T, U]]:
@@ -182,7 +191,8 @@ def pairs(flat: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
     """A flat reply of names and values as a mapping; a mapping as it is (RESP3)."""
     if not isinstance(flat, list) and isinstance(flat, Mapping):  # the latter is ten times as dear to find out
         return dict(flat)
-    return dict(zip(flat[::2], flat[1::2], strict=True))
+    each = iter(flat)
+    return dict(zip(each, each, strict=True))
 
 
 def is_of_another_type(reply: Any) -> bool:

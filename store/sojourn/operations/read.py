@@ -65,7 +65,8 @@ def get(context: Context, model: type[S], session_id: str) -> Operation[S]:
 
     def parse(replies: list[Any]) -> S:
         record, time = replies
-        raise_for(time, session_id, context.tenant)
+        if type(time) is not list:
+            raise_for(time, session_id, context.tenant)
         return decode_readable(context, model, record, now_ms(time), session_id)
 
     # Redis runs the two in a row; its clock is read last, so what it calls live was so after the record was read.

@@ -20,8 +20,8 @@ _LIVE: Final = tuple(each.value for each in LIVE)
 """Texts to compare with; a set would ask each status for its hash, in Python."""
 
 
-def decode_record(context: Context, model: type[S], reply: Any, session_id: str, *, written: bool = False) -> S:
-    """The session in a script's reply. `written`: the script has checked the owner, whom the write may have changed.
+def decode_record(context: Context, model: type[S], reply: Any, session_id: str) -> S:
+    """The session in a script's reply.
 
     Raises:
         SessionNotFound: there is none.
@@ -29,8 +29,9 @@ def decode_record(context: Context, model: type[S], reply: Any, session_id: str,
         WrongKind: it is of another model.
         SessionCorrupt: it is damaged.
     """
-    raise_for(reply, session_id, context.tenant)
-    return _decoded(context, model, pairs(reply), session_id, written=written)
+    if type(reply) is not list:
+        raise_for(reply, session_id, context.tenant)
+    return _decoded(context, model, pairs(reply), session_id)
 
 
 def _decoded(
@@ -44,7 +45,10 @@ def _decoded(
 def check_stored(
     context: Context, model: type[Session], stored: Mapping[str, str], session_id: str, *, written: bool = False
 ) -> Codec[Any]:
-    """Refuse a record that is not there, or not one of the caller's; what `decode_record` raises. Its kind's codec."""
+    """Refuse a record that is not there, or not one of the caller's; what `decode_record` raises. Its kind's codec.
+
+    `written`: the script has checked the owner, whom the write may have changed.
+    """
     if not stored:
         raise SessionNotFound(session_id, context.tenant)
     if context.owner and not written and stored.get("owner") != context.owner:
@@ -62,9 +66,10 @@ def decode_written(context: Context, model: type[S], reply: Any, session_id: str
     Raises:
         What `decode_record` does; `SessionCorrupt` tells that the write was made.
     """
-    raise_for(reply, session_id, context.tenant)
+    if type(reply) is not list:
+        raise_for(reply, session_id, context.tenant)
     try:
-        return decode_record(context, model, reply, session_id, written=True)
+        return _decoded(context, model, pairs(reply), session_id, written=True)
     except SessionCorrupt as error:
         raise error.after_the_write() from None
 
@@ -75,7 +80,8 @@ def decode_readable(context: Context, model: type[S], record: Any, at_ms: int, s
     Raises:
         SessionNotFound: there is none, it is past its deadline, or it was deleted.
     """
-    raise_for(record, session_id, context.tenant)
+    if type(record) is not list:
+        raise_for(record, session_id, context.tenant)
     stored = pairs(record)
     session = _decoded(context, model, stored, session_id)
     status, deadline = stored.get("status", "pending"), stored.get("expires_at_ms")  # sound, since they were decoded

@@ -21,7 +21,7 @@ _BYTES: Final = 4 * 1024 * 1024
 """The same for what these calls send. A call that is larger than that goes out alone."""
 
 
-_AT_ONCE: Final = 16
+_AT_ONCE: Final = 32
 """Calls that go out in one write at most: Redis works on the first ones while the next are made."""
 
 

@@ -115,10 +115,15 @@ def reply_reader() -> hiredis.Reader:
 _pack: Final[Callable[[Command], bytes]] = hiredis.pack_command  # type: ignore[assignment]
 
 
+_PACKED_CLOCK: Final = _pack(CLOCK)
+
+
 def pack(commands: Sequence[Command]) -> bytes:
     """Commands as they go over the wire."""
     if len(commands) == 1:
         return _pack(commands[0])
+    if len(commands) == 2 and commands[1] is CLOCK:  # a plain read
+        return _pack(commands[0]) + _PACKED_CLOCK
     return b"".join(map(_pack, commands))
 
 
