@@ -8,30 +8,32 @@ local ENDED = { completed = true, failed = true, terminated = true, expired = tr
 -- and a look at all their digits together says so; what does not look so, `damage_in` judges.
 local function core_of(k, status, version, created, expires, ttl, max_lifetime, kind, logs, indexes, updated, accessed,
   id, tenant, owner, client_type)
-  local core = { status = status, live = LIVE[status] or false, kind = kind, logs = logs or '', indexes = indexes or '',
-    version = tonumber(version or ''), created = tonumber(created or ''), updated = tonumber(updated or ''),
-    accessed = tonumber(accessed or ''), expires = expires and tonumber(expires) or nil,
-    ttl = ttl and tonumber(ttl) or nil, max_lifetime = max_lifetime and tonumber(max_lifetime) or nil,
-    owner = owner or '', client_type = client_type or '' }
-  if core.version and core.created and core.updated and core.accessed and kind and id == k.id and tenant == k.tenant
-    and (core.live or ENDED[status]) and string.find(kind, '^[a-z][a-z0-9_]*$')
-    and not string.find(
-      version .. created .. updated .. accessed .. (expires or '') .. (ttl or '') .. (max_lifetime or ''), '%D') then
-    local deadline, span = core.expires or expires and 0 or 1, core.ttl or ttl and 0 or 1
-    local cap = core.max_lifetime or max_lifetime and 0 or 1
-    if core.version > 0 and core.created > 0 and core.updated > 0 and core.accessed > 0 and deadline > 0 and span > 0
-      and cap > 0 and core.version + core.created + core.updated + core.accessed + deadline + span + cap <= EXACT then
-      return core
+  local version_n, created_n, updated_n, accessed_n, expires_n, ttl_n, max_n
+  local is_sound = (LIVE[status] or ENDED[status]) and kind and version and created and updated and accessed
+    and id == k.id and tenant == k.tenant and string.find(kind .. ' ' .. version .. created .. updated .. accessed
+      .. (expires or '') .. (ttl or '') .. (max_lifetime or ''), '^%l[%l%d_]* %d+$')
+  if is_sound then -- and so all are numbers; tonumber would read each twice
+    version_n, created_n, updated_n, accessed_n = version + 0, created + 0, updated + 0, accessed + 0
+    expires_n, ttl_n, max_n = expires and expires + 0, ttl and ttl + 0, max_lifetime and max_lifetime + 0
+    is_sound = version_n > 0 and created_n > 0 and updated_n > 0 and accessed_n > 0 and (expires_n or 1) > 0
+      and (ttl_n or 1) > 0 and (max_n or 1) > 0 and version_n + created_n + updated_n + accessed_n + (expires_n or 0)
+        + (ttl_n or 0) + (max_n or 0) <= EXACT
+  end
+  if not is_sound then
+    -- @include include/damage
+    local damaged = damage_in({ status = status, version = version, created_at_ms = created, expires_at_ms = expires,
+      ttl_ms = ttl, max_lifetime_ms = max_lifetime, kind = kind, updated_at_ms = updated, accessed_at_ms = accessed,
+      id = id, tenant = tenant }, k.id, k.tenant)
+    if damaged then
+      return nil, redis.error_reply('CORRUPT ' .. damaged)
     end
+    version_n, created_n, updated_n, accessed_n = version + 0, created + 0, updated + 0, accessed + 0
+    expires_n, ttl_n, max_n = expires and expires + 0, ttl and ttl + 0, max_lifetime and max_lifetime + 0
   end
-  -- @include include/damage
-  local damaged = damage_in({ status = status, version = version, created_at_ms = created, expires_at_ms = expires,
-    ttl_ms = ttl, max_lifetime_ms = max_lifetime, kind = kind, updated_at_ms = updated, accessed_at_ms = accessed,
-    id = id, tenant = tenant }, k.id, k.tenant)
-  if damaged then
-    return nil, redis.error_reply('CORRUPT ' .. damaged)
-  end
-  return core
+  return { status = status, live = LIVE[status] or false, kind = kind, logs = logs or '', indexes = indexes or '',
+    version = version_n, created = created_n, created_text = created, updated = updated_n, accessed = accessed_n,
+    expires = expires_n or nil, ttl = ttl_n or nil, max_lifetime = max_n or nil, owner = owner or '',
+    client_type = client_type or '' }
 end
 
 -- Returns the core of the record, or nil where there is none, or nil and an error reply where it is damaged. `names`:
@@ -68,6 +70,9 @@ end
 -- An error reply where the record is not one of the caller's, else nil. `expects`: its kinds, comma-separated, '' for
 -- all; and behind a newline, if it acts for an owner, that owner. A stranger hears no more than of an unknown id.
 local function kind_error(core, expects)
+  if expects == core.kind then
+    return nil -- as in most calls
+  end
   local kinds, owner = string.match(expects, '^([^\n]*)\n(.*)$')
   if owner and owner ~= core.owner then
     return redis.error_reply('OWNER')

@@ -2,7 +2,8 @@
 
 Redis runs a script's whole text at each call, and each local function of it, called or not, is made anew: 50 of them
 cost as much as some commands. So an include in the header stands in front with what of it is used, and one inside a
-function, for what is seldom needed, is made when that function is called.
+function, for what is seldom needed, is made when that function is called. Likewise a table that a function returns with
+one field a line, as the keys of a session, has only those that the script names.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ _STATEMENT = re.compile(r"^(?=local )", re.MULTILINE)
 _NAMES = re.compile(r"local (?:function )?([\w, ]+)")
 _COMMENT = re.compile(r"--.*")
 _WORD = re.compile(r"\w+")
+_TABLE = re.compile(r"(?<=return \{\n)(?: +\w+ = .*,\n)+")
+_FIELD = re.compile(r" +(\w+) = .*,\n")
 
 
 def assembled(name: str, read: Callable[[str], str]) -> str:
@@ -78,6 +81,16 @@ def without_unused(includes: str, body: str) -> str:
     for statement in reversed(_STATEMENT.split(_COMMENT.sub("", includes))):
         match = _NAMES.match(statement)
         if match and not used.isdisjoint(match[1].replace(",", " ").split()):
+            statement = _TABLE.sub(lambda table: _named(table[0], kept), statement)
             used.update(_WORD.findall(statement))
             kept.append(re.sub(r"\n\s*\n", "\n", statement))
     return "".join(reversed(kept))
+
+
+def _named(fields: str, texts: list[str]) -> str:
+    """Of a table's fields, one a line, those that some text names."""
+    return "".join(
+        field[0]
+        for field in _FIELD.finditer(fields)
+        if any(re.search(rf"\.{field[1]}\b|'{field[1]}'", text) for text in texts)
+    )
