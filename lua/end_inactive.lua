@@ -25,8 +25,11 @@
 -- @include include/keys
 -- @include include/operation
 -- @include include/record
+-- @include include/kind
+-- @include include/transition
 -- @include include/failure
 -- @include include/finish
+-- @include include/tally
 -- @include include/index
 -- @include include/walk
 -- @include include/pace
@@ -107,6 +110,7 @@ local function look_at(id)
     if not dry then
       finish(k, core, now, grace, retention, { status = 'terminated', at = now, reason = reason, event = 'ended',
         actor = actor, trace = trace, changes = changes })
+      count_end(k, 'terminated', core, now)
     end
     ended[#ended + 1] = id
   end

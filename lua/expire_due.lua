@@ -14,6 +14,7 @@
 -- @include include/keys
 -- @include include/operation
 -- @include include/claim
+-- @include include/tally
 -- @include include/due
 local deadlines = KEYS[1]
 local prefix, tenant, operation = ARGV[1], ARGV[2], ARGV[3]
@@ -28,9 +29,11 @@ end
 local counts = { expired = 0, lost = 0, damaged = 0 }
 local found, behind, at, complete = due_of(deadlines, tenant, now, score, last, limit, scan)
 local failures, stopped = each_of(deadlines, prefix, found, function(k)
-  local book = {}
-  local outcome = claim(k, now, grace, retention, 'call', book)
-  write_book(book)
+  local outcome, core = claim(k, now, grace, retention)
+  if outcome == 'expired' then
+    count_end(k, 'expired', core, core.expires)
+    count_claim(k, 'call', core, now)
+  end
   if counts[outcome] then
     counts[outcome] = counts[outcome] + 1
   end

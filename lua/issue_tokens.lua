@@ -34,8 +34,13 @@ local done_at = redis.call('ZSCORE', k.operations, operation)
 if done_at then
   return granted(k, access.hash, refresh.hash, done_at)
 end
-local core, refusal = load_live(k, now, kinds)
-refusal = pass(k, limits_of(k), core) or refusal or listing_error(k)
+local core, refusal = live_core(now, kinds, load_core(k))
+local limits = limits_of(k)
+if limits then
+  -- @include include/pass
+  refusal = pass(k, limits, core) or refusal
+end
+refusal = refusal or listing_error(k)
 if refusal then
   return refusal
 end

@@ -16,9 +16,13 @@
 --          tenant has moved: read it again)
 -- Errors   none
 -- @include include/keys
+-- @include include/statuses
+-- @include include/integer
 -- @include include/record
 -- @include include/remove
 -- @include include/deadline
+-- @include include/enlist
+-- @include include/removal
 -- @include include/event
 -- @include include/stage
 -- @include include/damage

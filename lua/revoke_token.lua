@@ -14,6 +14,7 @@
 -- @include include/keys
 -- @include include/operation
 -- @include include/record
+-- @include include/kind
 -- @include include/token
 -- @include include/event
 local token = KEYS[1]

@@ -13,6 +13,7 @@
 -- @include include/keys
 -- @include include/operation
 -- @include include/record
+-- @include include/kind
 -- @include include/token
 -- @include include/event
 local session = KEYS[1]

@@ -1,14 +1,12 @@
 -- @include include/record
 -- @include include/finish
--- @include include/lose
--- @include include/pace
 -- Turns one session past its deadline into `expired`. The hash's own deadline decides; an index that says otherwise is
--- repaired. `by` tells how one came to it: 'notification', 'sweep', 'create' (on the way of a write) or 'call'. Returns
--- 'expired', 'lost' (the hash is gone: evicted, or deleted by hand), 'damaged', 'moved' or 'ended'. What is counted
--- goes into `book`: see tally.lua.
-local function claim(k, now, grace, retention, by, book)
+-- repaired. Returns 'expired', 'lost' (the hash is gone: evicted, or deleted by hand), 'damaged', 'moved' or 'ended',
+-- and behind the first what the caller counts it by: see tally.lua.
+local function claim(k, now, grace, retention)
   local core, damage = load_core(k)
   if not core then
+    -- @include include/lose
     return lose(k, now, damage and 'damaged' or 'lost')
   end
   if not core.live then
@@ -16,42 +14,13 @@ local function claim(k, now, grace, retention, by, book)
     return 'ended'
   end
   if not core.expires or core.expires > now then
+    -- @include include/deadline
     redis.call('ZREM', k.deadlines, k.member) -- shrinks first, so that a full server lets the repair through
     place_deadline(k, core.expires, grace, core.logs)
     return 'moved'
   end
   finish(k, core, now, grace, retention, { status = 'expired', at = core.expires, reason = 'deadline',
-    event = 'expired', actor = 'sojourn', trace = '', book = book,
+    event = 'expired', actor = 'sojourn', trace = '',
     changes = '{"status":"expired","end_reason":"deadline"}' })
-  book_claim(book, k, by, now - core.expires)
-  return 'expired'
-end
-
--- Claims what is due in a partition, oldest deadline first. Returns how many were looked at, and the counts.
--- As many as `limit` means that there may be more.
-local function claim_due(prefix, now, limit, grace, retention, by)
-  local due = redis.call('ZRANGEBYSCORE', prefix .. 'deadlines', '-inf', text(now), 'LIMIT', 0, limit)
-  local expired, lost, book = 0, 0, {}
-  for _, member in ipairs(due) do
-    local k = member_keys(prefix, member)
-    if not k then
-      redis.call('ZREM', prefix .. 'deadlines', member)
-    else
-      local ok, outcome = pcall(claim, k, now, grace, retention, by, book)
-      if not ok then
-        write_book(book) -- what went before is done, and counts
-        error(redis.REDIS_VERSION_NUM and { err = outcome } or outcome, 0) -- before a text Redis 7 puts its own code
-      elseif outcome == 'expired' then
-        expired = expired + 1
-      elseif outcome == 'lost' or outcome == 'damaged' then
-        lost = lost + 1
-      end
-      if is_late(AT_LEAST) then
-        write_book(book)
-        return limit, expired, lost
-      end
-    end
-  end
-  write_book(book)
-  return #due, expired, lost
+  return 'expired', core
 end

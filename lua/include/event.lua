@@ -6,14 +6,3 @@ local function emit(k, event, kind, version, now, actor, trace, changes, before)
   redis.call('XADD', k.events, '*', 'type', event, 'tenant', k.tenant, 'id', k.id, 'kind', kind,
     'version', text(version), 'at_ms', text(now), 'actor', actor, 'trace', trace, 'changes', changes, 'before', before)
 end
-
--- A JSON object from texts by name; false stands for no text. '' where there is nothing to tell.
-local function told(texts)
-  if next(texts) == nil then
-    return ''
-  end
-  for name, value in pairs(texts) do
-    texts[name] = value or cjson.null
-  end
-  return cjson.encode(texts)
-end

@@ -6,6 +6,7 @@ local function session_keys(prefix, tenant, id)
   local own = prefix .. tenant .. ':'
   return {
     prefix = prefix,
+    own = own,
     tenant = tenant,
     id = id,
     member = tenant .. '/' .. id,
@@ -16,8 +17,6 @@ local function session_keys(prefix, tenant, id)
     tokens = own .. 'tokens:' .. id,
     families = own .. 'families:' .. id,
     index = own .. 'index:',
-    rate = own .. 'rate:',
-    told = own .. 'told:',
     kinds = own .. 'kinds',
     limits = own .. 'limits',
     live = own .. 'live',

@@ -1,3 +1,4 @@
+-- @include include/free
 -- @include include/remove
 -- @include include/event
 -- @include include/tally

@@ -1,7 +1,7 @@
 -- @include include/clock
 -- @include include/index
--- @include include/place
--- @include include/record
+-- @include include/free
+-- @include include/statuses
 -- @include include/token
 -- @include include/tally
 -- Removes a record with everything that belongs to it. Without the hash only what needs no field of it can go; `lost`
