@@ -54,7 +54,8 @@ if refusal then
   return refusal
 end
 
-local write = { 'version', text(core.version + 1), 'updated_at_ms', stamp(core, now) }
+local version = text(core.version + 1)
+local write = { 'version', version, 'updated_at_ms', stamp(core, now) }
 local before = { ['_log:' .. name] = text(log.first + log.length) }
 push(k, core, log, entries, keep, limit, grace, write)
 local deadline
@@ -73,6 +74,6 @@ if limits and limits.places then
   keep_place(k, now, bytes - log.freed, core.owner)
 end
 remember(k, operation, now)
-emit(k, 'updated', core.kind, core.version + 1, now, actor, trace,
+emit(k, 'updated', core.kind, version, now, actor, trace,
   string.format('{"%s":{"appended":%d,"length":%.0f}}', name, #entries, log.total), told(before))
 return log.total

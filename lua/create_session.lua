@@ -86,13 +86,11 @@ if limits and limits.places then
 end
 redis.call('ZADD', k.dirty, 'NX', created, k.member)
 remember(k, operation, now)
-emit(k, 'created', kind, 1, now, actor, trace, '', '')
-tally(k, 'created|', kind, values.client_type or '', 1)
+emit(k, 'created', kind, '1', now, actor, trace, '', '')
+tally(k, 'created|', kind, values.client_type or '', '1')
 
-local function is_due(key)
-  return #redis.call('ZRANGEBYSCORE', key, '-inf', created, 'LIMIT', 0, 1) > 0
-end
-if is_due(k.deadlines) or is_due(k.removals) or is_turn(now) then
+if redis.call('ZRANGEBYSCORE', k.deadlines, '-inf', created, 'LIMIT', '0', '1')[1]
+  or redis.call('ZRANGEBYSCORE', k.removals, '-inf', created, 'LIMIT', '0', '1')[1] or is_turn(now) then
   -- @include include/claim_due
   -- @include include/purge
   -- @include include/trim

@@ -42,7 +42,8 @@ if limited or not core then
   return limited or refusal
 end
 
-local values, write, changes = {}, { 'version', text(core.version + 1), 'updated_at_ms', stamp(core, now) }, {}
+local version, values, changes = text(core.version + 1), {}, {}
+local write = { 'version', version, 'updated_at_ms', stamp(core, now) }
 local before, bytes = {}, 0 -- a few digits; a counter is not refused for them
 for i = 1, #names do
   local old = core.more[CORE + i]
@@ -77,6 +78,6 @@ if limits and limits.places then
   keep_place(k, now, bytes, core.owner)
 end
 remember(k, operation, now)
-emit(k, 'updated', core.kind, core.version + 1, now, actor, trace, '{' .. table.concat(changes, ',') .. '}',
+emit(k, 'updated', core.kind, version, now, actor, trace, '{' .. table.concat(changes, ',') .. '}',
   told(before))
 return values

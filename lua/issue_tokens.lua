@@ -50,6 +50,6 @@ local f = { name = family, since = text(now), access = NONE, refresh = NONE, ref
 grant(k, core, now, f, { access = access, refresh = refresh })
 make_room(k, core, now, f.member, limit, actor, trace)
 remember(k, operation, now)
-emit(k, 'token_issued', core.kind, core.version, now, actor, trace,
+emit(k, 'token_issued', core.kind, text(core.version), now, actor, trace,
   cjson.encode({ family = family, tokens = refresh.hash ~= '' and 2 or 1 }), '')
 return granted(k, access.hash, refresh.hash, now)

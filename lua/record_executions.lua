@@ -95,7 +95,8 @@ for i = FIRST, FIRST + used * EACH - 1, EACH do
   end
 end
 
-local write = { 'version', text(core.version + 1), 'updated_at_ms', stamp(core, now) }
+local version = text(core.version + 1)
+local write = { 'version', version, 'updated_at_ms', stamp(core, now) }
 local function field(key, value)
   write[#write + 1] = key
   write[#write + 1] = value
@@ -141,7 +142,7 @@ if limits and limits.places then
   keep_place(k, now, bytes - log.freed, core.owner)
 end
 remember(k, operation, now)
-emit(k, 'updated', core.kind, core.version + 1, now, actor, trace,
+emit(k, 'updated', core.kind, version, now, actor, trace,
   string.format('{"%s":{"appended":%d,"length":%.0f},"%s":%.0f,"%s":%.0f,"%s":%.0f}', name, #entries, log.total,
     COUNTERS[1], counted[1], COUNTERS[2], counted[2], COUNTERS[3], counted[3]), told(before))
 return text(counted[1])

@@ -68,7 +68,7 @@ if not f or has_ended(f) then
 end
 if found.kind == 'used' then
   local count = drop_family(k, f, now)
-  emit(k, 'token_reused', core.kind, core.version, now, actor, trace,
+  emit(k, 'token_reused', core.kind, text(core.version), now, actor, trace,
     cjson.encode({ family = f.name, revoked = count }), '')
   remember(k, operation .. REUSED, now)
   return redis.error_reply('TOKEN reused')
@@ -99,5 +99,5 @@ f = family_of(k, f.name) -- some of it may have been over
 grant(k, core, now, f, { access = access, refresh = refresh }, found)
 make_room(k, core, now, f.member, limit, actor, trace)
 remember(k, operation, now)
-emit(k, 'token_refreshed', core.kind, core.version, now, actor, trace, cjson.encode({ family = f.name }), '')
+emit(k, 'token_refreshed', core.kind, text(core.version), now, actor, trace, cjson.encode({ family = f.name }), '')
 return granted(k, access.hash, refresh.hash, now)

@@ -88,6 +88,6 @@ finish(k, core, now, grace, retention, { status = 'deleted', at = now, reason = 
 if bytes then
   take_place(heir, now, bytes, owner)
 end
-emit(heir, 'rotated', core.kind, core.version, now, actor, trace, cjson.encode({ rotated_from = id }), '')
+emit(heir, 'rotated', core.kind, text(core.version), now, actor, trace, cjson.encode({ rotated_from = id }), '')
 remember(k, operation, now)
 return redis.call('HGETALL', successor)

@@ -40,7 +40,8 @@ if limited or not core then
 end
 
 local deadline = deadline_from(now, ttl, core.created, core.max_lifetime)
-local write = { 'version', text(core.version + 1), 'updated_at_ms', stamp(core, now), 'accessed_at_ms', text(now) }
+local version = text(core.version + 1)
+local write = { 'version', version, 'updated_at_ms', stamp(core, now), 'accessed_at_ms', text(now) }
 local clear = {}
 local function place(name, value)
   if value then
@@ -68,5 +69,5 @@ if limits and limits.places then
   keep_place(k, now, 0, core.owner)
 end
 remember(k, operation, now)
-emit(k, 'updated', core.kind, core.version + 1, now, actor, trace, changes, told(before))
+emit(k, 'updated', core.kind, version, now, actor, trace, changes, told(before))
 return core.flat

@@ -34,7 +34,7 @@ if not redis.call('ZSCORE', k.operations, operation) and (is_new or not begins) 
   end
   remember(k, operation, now_ms())
   if changes ~= '' then
-    emit(k, 'administered', '', 0, now_ms(), actor, trace, changes, '')
+    emit(k, 'administered', '', '0', now_ms(), actor, trace, changes, '')
   end
 end
 local found = redis.call('HGETALL', key)

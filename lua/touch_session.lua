@@ -58,7 +58,7 @@ if limits and limits.places then
 end
 if tells and (write or gain == 0) then
   -- @include include/event
-  emit(k, 'touched', core.kind, core.version, now, actor, trace, '', '')
+  emit(k, 'touched', core.kind, text(core.version), now, actor, trace, '', '')
 end
 if whole then
   -- @include include/whole

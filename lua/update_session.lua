@@ -81,8 +81,8 @@ if limited or refusal then
   return limited or refusal
 end
 
-local version, created = core.version + 1, core.created_text
-local write = { 'version', text(version), 'updated_at_ms', stamp(core, now), unpack(ARGV, first_pair) }
+local version, created = text(core.version + 1), core.created_text
+local write = { 'version', version, 'updated_at_ms', stamp(core, now), unpack(ARGV, first_pair) }
 if moves_status then
   write[#write + 1] = 'status'
   write[#write + 1] = status
@@ -123,7 +123,7 @@ remember(k, operation, now)
 emit(k, 'updated', core.kind, version, now, actor, trace, changes, told(before))
 if client_type ~= core.client_type then
   -- @include include/tally
-  tally(k, 'shift|', core.kind, core.client_type, -1)
-  tally(k, 'shift|', core.kind, client_type, 1)
+  tally(k, 'shift|', core.kind, core.client_type, '-1')
+  tally(k, 'shift|', core.kind, client_type, '1')
 end
 return core.flat

@@ -45,7 +45,7 @@ if gain and core and opens and found.kind == 'access' and (found.rest == '' or f
     keep_place(k, now, 0, core.owner)
   end
   if moved and tells then
-    emit(k, 'touched', core.kind, core.version, now, actor, trace, '', '')
+    emit(k, 'touched', core.kind, text(core.version), now, actor, trace, '', '')
   end
 end
 return { type(told) == 'string' and told, redis.pcall('HGETALL', k.session), redis.call('TIME') }

@@ -28,9 +28,9 @@ local function write_book(book)
   for _, entry in pairs(book) do
     local k, sum = entry.k, 'lag_ms'
     if entry.kind then
-      sum = 'took_ms|' .. tally(k, entry.what, entry.kind, entry.client_type, entry.number)
+      sum = 'took_ms|' .. tally(k, entry.what, entry.kind, entry.client_type, text(entry.number))
     else
-      redis.pcall('HINCRBY', k.stats, entry.what, entry.number)
+      redis.pcall('HINCRBY', k.stats, entry.what, text(entry.number))
     end
     redis.pcall('HINCRBY', k.stats, sum, text(entry.sum))
   end

@@ -22,7 +22,8 @@ local function finish(k, core, now, grace, retention, ending)
   drop_tokens(k)
   redis.call('ZREM', status_index(k, core.kind, core.status), k.id)
   core.version = core.version + 1
-  local write = { 'status', ending.status, 'version', text(core.version), 'updated_at_ms', stamp(core, now),
+  local version = text(core.version)
+  local write = { 'status', ending.status, 'version', version, 'updated_at_ms', stamp(core, now),
     'ended_at_ms', text(ending.at) }
   if ending.reason ~= '' then
     write[9], write[10] = 'end_reason', ending.reason
@@ -31,6 +32,6 @@ local function finish(k, core, now, grace, retention, ending)
   redis.call('ZADD', status_index(k, core.kind, ending.status), core.created_text, k.id)
   redis.call('ZADD', k.dirty, 'NX', text(now), k.member)
   place_removal(k, now, retention, grace, core.logs)
-  emit(k, ending.event, core.kind, core.version, now, ending.actor, ending.trace, ending.changes, before)
+  emit(k, ending.event, core.kind, version, now, ending.actor, ending.trace, ending.changes, before)
   return write
 end

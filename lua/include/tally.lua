@@ -10,10 +10,10 @@
 local LONGEST, OTHER = 64, 'other'
 
 -- Adds to a count of what has that kind and client type; under which label is the result. Most labels are known, so
--- only the first to be counted in a field asks.
+-- only the first to be counted in a field asks. `number` is a text: a number of Lua's takes Redis half as long again.
 local function tally(k, what, kind, client_type, number)
   local label = kind .. '|' .. (#client_type > LONGEST and OTHER or client_type)
-  if redis.pcall('HINCRBY', k.stats, what .. label, number) ~= number then
+  if redis.pcall('HINCRBY', k.stats, what .. label, number) ~= number + 0 then
     return label
   end
   local LABELS, KINDS = 64, 32
@@ -62,7 +62,7 @@ end
 
 local function count_end(k, status, core, at)
   local what, took = place_of_end(status, core, at)
-  redis.pcall('HINCRBY', k.stats, 'took_ms|' .. tally(k, what, core.kind, core.client_type, 1), text(took))
+  redis.pcall('HINCRBY', k.stats, 'took_ms|' .. tally(k, what, core.kind, core.client_type, '1'), text(took))
 end
 
 -- The same of a claim. `by` tells how one came to it: 'notification', 'sweep', 'create' (on the way of a write) or
@@ -74,6 +74,6 @@ local function place_of_claim(by, lag)
 end
 
 local function count_claim(k, by, core, now)
-  redis.pcall('HINCRBY', k.stats, place_of_claim(by, now - core.expires), 1)
+  redis.pcall('HINCRBY', k.stats, place_of_claim(by, now - core.expires), '1')
   redis.pcall('HINCRBY', k.stats, 'lag_ms', text(now - core.expires))
 end
