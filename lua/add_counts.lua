@@ -15,7 +15,7 @@ local counts = KEYS[1]
 local prefix, tenant, operation, stamp = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
 local k = session_keys(prefix, tenant, '')
-if is_repeat(k, operation) then
+if redis.call('ZSCORE', k.operations, operation) then
   return 1
 end
 local limits = limits_of(k)

@@ -19,9 +19,8 @@
 -- @include include/operation
 -- @include include/record
 -- @include include/event
--- @include include/sliding
--- @include include/room
--- @include include/keep
+-- @include include/told
+-- @include include/limit
 -- @include include/log
 local session = KEYS[1]
 local prefix, tenant, id, operation = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -30,18 +29,22 @@ local name, keep, limit = ARGV[10], ARGV[11], tonumber(ARGV[12])
 
 local k = session_keys(prefix, tenant, id)
 local now = now_ms()
-if is_repeat(k, operation) then
+if redis.call('ZSCORE', k.operations, operation) then
   return entries_ever(k, name)
 end
-local core, refusal = load_live(k, now, kinds, log_fields(name))
+local core, refusal = live_core(now, kinds, load_core(k, log_fields(name)))
 local entries, bytes = {}, 0
 for i = 13, #ARGV do
   entries[#entries + 1] = ARGV[i]
   bytes = bytes + #ARGV[i]
 end
-local limits = limits_of(k)
-local limited = core and room_error(k, limits, { sessions = 0, owner_sessions = 0, owner = '', bytes = bytes })
-limited = limited or pass(k, limits, core)
+local limits, limited = limits_of(k), nil
+if limits then
+  -- @include include/room
+  -- @include include/pass
+  limited = core and room_error(k, limits, { sessions = 0, owner_sessions = 0, owner = '', bytes = bytes })
+    or pass(k, limits, core)
+end
 if limited or not core then
   return limited or refusal
 end
@@ -51,21 +54,26 @@ if refusal then
   return refusal
 end
 
-local write = { 'version', text(core.version + 1), 'updated_at_ms', stamp(core, now) }
+local version = text(core.version + 1)
+local write = { 'version', version, 'updated_at_ms', stamp(core, now) }
 local before = { ['_log:' .. name] = text(log.first + log.length) }
 push(k, core, log, entries, keep, limit, grace, write)
-local slide_with, place_deadline, deadline
+local deadline
 if slides then
-  slide_with, place_deadline = sliding()
+  -- @include include/slide
   deadline = slide_with(core, now, write, before)
 end
 redis.call('HSET', session, unpack(write))
 redis.call('ZADD', k.dirty, 'NX', text(now), k.member)
 if deadline then
+  -- @include include/deadline
   place_deadline(k, deadline, grace, core.logs)
 end
-keep_place(k, limits, now, bytes - log.freed, core.owner)
+if limits and limits.places then
+  -- @include include/keep
+  keep_place(k, now, bytes - log.freed, core.owner)
+end
 remember(k, operation, now)
-emit(k, 'updated', core.kind, core.version + 1, now, actor, trace,
+emit(k, 'updated', core.kind, version, now, actor, trace,
   string.format('{"%s":{"appended":%d,"length":%.0f}}', name, #entries, log.total), told(before))
 return log.total

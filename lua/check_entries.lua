@@ -9,6 +9,7 @@
 --          fewer: those behind are for the next call
 -- Errors   none
 -- @include include/keys
+-- @include include/statuses
 -- @include include/index
 -- @include include/record
 -- @include include/pace

@@ -10,6 +10,7 @@
 --          fewer: those behind are for the next call
 -- Errors   none
 -- @include include/keys
+-- @include include/statuses
 -- @include include/record
 -- @include include/pace
 local limits = KEYS[1]

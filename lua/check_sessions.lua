@@ -12,6 +12,7 @@
 --          removal, log, token, place; 'odd', 'damaged': not mended; 'gone': something lists it, but there is no record
 --          fewer: those behind are for the next call
 -- Errors   none
+-- @include include/record
 -- @include include/examine_tokens
 -- @include include/pace
 local limits = KEYS[1]
@@ -50,7 +51,7 @@ end
 
 local function check(id)
   local k = session_keys(prefix, tenant, id)
-  local core, damage = load_core(k)
+  local core, damage = load_core(k, { '_indexes' })
   if damage then
     return 'damaged'
   elseif not core then

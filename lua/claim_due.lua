@@ -9,7 +9,7 @@
 -- Returns  {looked at, expired, lost, removed}; call again while the first or the last equals the limit
 -- Errors   none
 -- @include include/keys
--- @include include/claim
+-- @include include/claim_due
 -- @include include/purge
 -- @include include/sweeps
 local deadlines = KEYS[1]

@@ -10,6 +10,7 @@
 -- Errors   none
 -- @include include/clock
 -- @include include/keys
+-- @include include/statuses
 -- @include include/record
 -- @include include/index
 -- @include include/place

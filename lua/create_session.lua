@@ -21,7 +21,7 @@
 -- @include include/keys
 -- @include include/operation
 -- @include include/deadline
--- @include include/index
+-- @include include/enlist
 -- @include include/event
 -- @include include/tally
 -- @include include/limit
@@ -43,34 +43,14 @@ end
 if redis.call('EXISTS', session) == 1 then
   return redis.error_reply('EXISTS')
 end
--- What few calls need is made when it is needed: see assembly.py.
-local function admission()
-  -- @include include/admit
-  return admit, take_place
-end
-
-local function is_due(name)
-  return #redis.call('ZRANGEBYSCORE', k[name], '-inf', text(now), 'LIMIT', 0, 1) > 0
-end
-
-local function keep_house()
-  -- @include include/claim
-  -- @include include/purge
-  -- @include include/trim
-  claim_due(prefix, now, CLAIMS_PER_CREATE, grace, retention, 'create')
-  purge_due(prefix, now, CLAIMS_PER_CREATE, grace, true)
-  trim_unread(k.events, events_cap)
-end
-
 local limits, bytes, owner = limits_of(k), 0, ''
-local admit, take_place
 local refusal, evicted = barred(k, limits), 0
 if limits and not refusal then
+  -- @include include/admit
   for i = 15, #ARGV, 2 do
     bytes = bytes + #ARGV[i] + #ARGV[i + 1]
     owner = ARGV[i] == 'owner' and ARGV[i + 1] or owner
   end
-  admit, take_place = admission()
   refusal, evicted = admit(k, limits, now, prefix, grace, retention, owner, bytes)
 end
 if refusal then
@@ -80,23 +60,18 @@ end
 local created = text(now)
 local deadline = deadline_from(now, ttl, now, max_lifetime)
 local record = { 'id', id, 'tenant', tenant, 'kind', kind, 'status', status, 'version', '1', 'created_at_ms', created,
-  'updated_at_ms', created, 'accessed_at_ms', created, '_indexes', indexes }
+  'updated_at_ms', created, 'accessed_at_ms', created, '_indexes', indexes, unpack(ARGV, 15) }
 local function field(name, value)
-  record[#record + 1] = name
-  record[#record + 1] = value
+  if value then
+    record[#record + 1] = name
+    record[#record + 1] = text(value)
+  end
 end
-if deadline then
-  field('expires_at_ms', text(deadline))
-end
-if ttl then
-  field('ttl_ms', text(ttl))
-end
-if max_lifetime then
-  field('max_lifetime_ms', text(max_lifetime))
-end
+field('expires_at_ms', deadline)
+field('ttl_ms', ttl)
+field('max_lifetime_ms', max_lifetime)
 local values = {}
 for i = 15, #ARGV, 2 do
-  field(ARGV[i], ARGV[i + 1])
   values[ARGV[i]] = ARGV[i + 1]
 end
 
@@ -106,14 +81,21 @@ if deadline then
 end
 enlist(k, kind, status, indexes, values, created)
 if limits and limits.places then
+  -- @include include/place
   take_place(k, now, bytes, owner)
 end
 redis.call('ZADD', k.dirty, 'NX', created, k.member)
 remember(k, operation, now)
-emit(k, 'created', kind, 1, now, actor, trace, '', '')
-tally(k, 'created|', kind, values.client_type or '', 1)
+emit(k, 'created', kind, '1', now, actor, trace, '', '')
+tally(k, 'created|', kind, values.client_type or '', '1')
 
-if is_due('deadlines') or is_due('removals') or is_turn(now) then
-  keep_house()
+if redis.call('ZRANGEBYSCORE', k.deadlines, '-inf', created, 'LIMIT', '0', '1')[1]
+  or redis.call('ZRANGEBYSCORE', k.removals, '-inf', created, 'LIMIT', '0', '1')[1] or is_turn(now) then
+  -- @include include/claim_due
+  -- @include include/purge
+  -- @include include/trim
+  claim_due(prefix, now, CLAIMS_PER_CREATE, grace, retention, 'create')
+  purge_due(prefix, now, CLAIMS_PER_CREATE, grace, true)
+  trim_unread(k.events, events_cap)
 end
 return { now, deadline or false, evicted }

@@ -25,8 +25,11 @@
 -- @include include/keys
 -- @include include/operation
 -- @include include/record
+-- @include include/kind
+-- @include include/transition
 -- @include include/failure
 -- @include include/finish
+-- @include include/book
 -- @include include/index
 -- @include include/walk
 -- @include include/pace
@@ -106,7 +109,8 @@ local function look_at(id)
   else
     if not dry then
       finish(k, core, now, grace, retention, { status = 'terminated', at = now, reason = reason, event = 'ended',
-        actor = actor, trace = trace, changes = changes, book = book })
+        actor = actor, trace = trace, changes = changes })
+      book_end(book, k, 'terminated', core, now)
     end
     ended[#ended + 1] = id
   end

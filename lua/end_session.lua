@@ -20,6 +20,7 @@
 -- @include include/operation
 -- @include include/whole
 -- @include include/finish
+-- @include include/tally
 -- @include include/limit
 local session = KEYS[1]
 local prefix, tenant, id, operation = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -29,11 +30,12 @@ local actor, trace, changes = ARGV[12], ARGV[13], ARGV[14]
 
 local k = session_keys(prefix, tenant, id)
 local now = now_ms()
-if is_repeat(k, operation) then
+if redis.call('ZSCORE', k.operations, operation) then
   return redis.call('HGETALL', session)
 end
 local core, refusal
 if status == 'deleted' then
+  -- @include include/kind
   -- An ended session may still be deleted.
   core, refusal = load_whole(k)
   if not refusal and (not core or is_overdue(core, now) or core.status == 'deleted' or core.status == 'expired') then
@@ -41,18 +43,26 @@ if status == 'deleted' then
   end
   refusal = refusal or kind_error(core, kinds)
 else
-  core, refusal = load_live_whole(k, now, kinds)
+  core, refusal = live_core(now, kinds, load_whole(k))
 end
 refusal = refusal or version_error(core, expected)
 if not refusal and allowed ~= '' then
+  -- @include include/transition
   refusal = transition_error(core, status, allowed)
 end
-local limited = pass(k, limits_of(k), core)
+local limits, limited = limits_of(k), nil
+if limits then
+  -- @include include/pass
+  limited = pass(k, limits, core)
+end
 if limited or refusal then
   return limited or refusal
 end
 
 patch(core, finish(k, core, now, grace, retention, { status = status, at = now, reason = reason,
   event = status == 'deleted' and 'deleted' or 'ended', actor = actor, trace = trace, changes = changes }))
+if core.live then
+  count_end(k, status, core, now)
+end
 remember(k, operation, now)
 return core.flat

@@ -14,6 +14,7 @@
 -- @include include/keys
 -- @include include/operation
 -- @include include/claim
+-- @include include/book
 -- @include include/due
 local deadlines = KEYS[1]
 local prefix, tenant, operation = ARGV[1], ARGV[2], ARGV[3]
@@ -28,7 +29,11 @@ end
 local counts, book = { expired = 0, lost = 0, damaged = 0 }, {}
 local found, behind, at, complete = due_of(deadlines, tenant, now, score, last, limit, scan)
 local failures, stopped = each_of(deadlines, prefix, found, function(k)
-  local outcome = claim(k, now, grace, retention, 'call', book)
+  local outcome, core = claim(k, now, grace, retention)
+  if outcome == 'expired' then
+    book_end(book, k, 'expired', core, core.expires)
+    book_claim(book, k, 'call', core, now)
+  end
   if counts[outcome] then
     counts[outcome] = counts[outcome] + 1
   end

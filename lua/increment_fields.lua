@@ -16,9 +16,9 @@
 -- @include include/operation
 -- @include include/record
 -- @include include/event
--- @include include/sliding
+-- @include include/told
+-- @include include/integer
 -- @include include/limit
--- @include include/keep
 local session = KEYS[1]
 local prefix, tenant, id, operation = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local kinds, slides, grace, actor, trace = ARGV[5], ARGV[6] == '1', tonumber(ARGV[7]), ARGV[8], ARGV[9]
@@ -29,17 +29,21 @@ local names = {}
 for i = 10, #ARGV, 2 do
   names[#names + 1] = ARGV[i]
 end
-if is_repeat(k, operation) then
+if redis.call('ZSCORE', k.operations, operation) then
   return redis.call('HMGET', session, unpack(names))
 end
-local core, refusal = load_live(k, now, kinds, names)
-local limits = limits_of(k)
-local limited = pass(k, limits, core)
+local core, refusal = live_core(now, kinds, load_core(k, names))
+local limits, limited = limits_of(k), nil
+if limits then
+  -- @include include/pass
+  limited = pass(k, limits, core)
+end
 if limited or not core then
   return limited or refusal
 end
 
-local values, write, changes = {}, { 'version', text(core.version + 1), 'updated_at_ms', stamp(core, now) }, {}
+local version, values, changes = text(core.version + 1), {}, {}
+local write = { 'version', version, 'updated_at_ms', stamp(core, now) }
 local before, bytes = {}, 0 -- a few digits; a counter is not refused for them
 for i = 1, #names do
   local old = core.more[CORE + i]
@@ -54,22 +58,26 @@ for i = 1, #names do
   values[i] = text(value)
   write[#write + 1] = names[i]
   write[#write + 1] = values[i]
-  changes[i] = string.format('"%s":%s', names[i], values[i])
+  changes[i] = '"' .. names[i] .. '":' .. values[i]
   before[names[i]] = old
   bytes = bytes + #values[i] - (old and #old or -#names[i])
 end
-local slide_with, place_deadline, deadline
+local deadline
 if slides then
-  slide_with, place_deadline = sliding()
+  -- @include include/slide
   deadline = slide_with(core, now, write, before)
 end
 redis.call('HSET', session, unpack(write))
 redis.call('ZADD', k.dirty, 'NX', text(now), k.member)
 if deadline then
+  -- @include include/deadline
   place_deadline(k, deadline, grace, core.logs)
 end
-keep_place(k, limits, now, bytes, core.owner)
+if limits and limits.places then
+  -- @include include/keep
+  keep_place(k, now, bytes, core.owner)
+end
 remember(k, operation, now)
-emit(k, 'updated', core.kind, core.version + 1, now, actor, trace, '{' .. table.concat(changes, ',') .. '}',
+emit(k, 'updated', core.kind, version, now, actor, trace, '{' .. table.concat(changes, ',') .. '}',
   told(before))
 return values

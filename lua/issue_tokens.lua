@@ -34,8 +34,13 @@ local done_at = redis.call('ZSCORE', k.operations, operation)
 if done_at then
   return granted(k, access.hash, refresh.hash, done_at)
 end
-local core, refusal = load_live(k, now, kinds)
-refusal = pass(k, limits_of(k), core) or refusal or listing_error(k)
+local core, refusal = live_core(now, kinds, load_core(k))
+local limits = limits_of(k)
+if limits then
+  -- @include include/pass
+  refusal = pass(k, limits, core) or refusal
+end
+refusal = refusal or listing_error(k)
 if refusal then
   return refusal
 end
@@ -45,6 +50,6 @@ local f = { name = family, since = text(now), access = NONE, refresh = NONE, ref
 grant(k, core, now, f, { access = access, refresh = refresh })
 make_room(k, core, now, f.member, limit, actor, trace)
 remember(k, operation, now)
-emit(k, 'token_issued', core.kind, core.version, now, actor, trace,
+emit(k, 'token_issued', core.kind, text(core.version), now, actor, trace,
   cjson.encode({ family = family, tokens = refresh.hash ~= '' and 2 or 1 }), '')
 return granted(k, access.hash, refresh.hash, now)

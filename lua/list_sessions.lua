@@ -16,7 +16,9 @@
 -- Returns  {matches, last created_at ms, last id, complete 0|1, {id, record, ...}}, a record being {field, value, ...}
 -- Errors   RATE
 -- @include include/keys
+-- @include include/statuses
 -- @include include/clock
+-- @include include/integer
 -- @include include/record
 -- @include include/index
 -- @include include/walk
@@ -30,9 +32,13 @@ local counts_only, WALKED_AT_ONCE = reply == 'count', 50
 
 local k = session_keys(prefix, tenant, '')
 local now = now_ms()
-local limited = counts and pass(k, limits_of(k))
-if limited then
-  return limited
+local limits = counts and limits_of(k)
+if limits then
+  -- @include include/pass
+  local limited = pass(k, limits)
+  if limited then
+    return limited
+  end
 end
 local wanted_status, wanted_kind, status_keys = {}, nil, {}
 local kind_list = {}

@@ -10,6 +10,7 @@
 -- Errors   NOTFOUND, KIND, CORRUPT
 -- @include include/keys
 -- @include include/record
+-- @include include/kind
 -- @include include/token
 local session = KEYS[1]
 local prefix, tenant, id, kinds, cursor, count = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]

@@ -6,6 +6,7 @@
 -- Returns  'there', 'lost' (told now), 'cleaned' (it had ended and was archived), 'unknown' (nothing lists it)
 -- Errors   none
 -- @include include/keys
+-- @include include/statuses
 -- @include include/lose
 local session = KEYS[1]
 local prefix, tenant, id = ARGV[1], ARGV[2], ARGV[3]

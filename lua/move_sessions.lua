@@ -95,7 +95,7 @@ for i = 4, #ARGV do
     local bytes, owner = place_of(old)
     if bytes then
       local used = redis.call('ZSCORE', old.live, old.id)
-      free_place(old)
+      leave_place(old, bytes, owner)
       take_place(new, tonumber(used) or 0, bytes, owner)
     end
     moved = moved + 1

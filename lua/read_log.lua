@@ -13,6 +13,7 @@
 -- Errors   CORRUPT, RATE
 -- @include include/keys
 -- @include include/clock
+-- @include include/integer
 -- @include include/record
 -- @include include/limit
 local session, log = KEYS[1], KEYS[2]
@@ -27,9 +28,13 @@ if kind ~= 'none' and kind ~= 'list' then
 end
 if prefix ~= '' then
   local k, owner = session_keys(prefix, tenant, ''), redis.pcall('HGET', session, 'owner')
-  local limited = pass(k, limits_of(k), { owner = type(owner) == 'string' and owner or '' })
-  if limited then
-    return limited
+  local limits = limits_of(k)
+  if limits then
+    -- @include include/pass
+    local limited = pass(k, limits, { owner = type(owner) == 'string' and owner or '' })
+    if limited then
+      return limited
+    end
   end
 end
 local record = {}

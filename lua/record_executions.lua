@@ -24,11 +24,10 @@
 -- @include include/operation
 -- @include include/record
 -- @include include/event
--- @include include/slide
+-- @include include/told
 -- @include include/log
 -- @include include/moment
--- @include include/room
--- @include include/keep
+-- @include include/limit
 local session = KEYS[1]
 local prefix, tenant, id, operation = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local kinds, slides, grace, actor, trace = ARGV[5], ARGV[6] == '1', tonumber(ARGV[7]), ARGV[8], ARGV[9]
@@ -40,18 +39,22 @@ local COUNTERS = { 'executions', 'failed_executions', 'execution_time_us' }
 
 local k = session_keys(prefix, tenant, id)
 local now = now_ms()
-if is_repeat(k, operation) then
+if redis.call('ZSCORE', k.operations, operation) then
   return redis.call('HGET', session, COUNTERS[1]) or '0'
 end
-local core, refusal = load_live(k, now, kinds)
+local core, refusal = live_core(now, kinds, load_core(k))
 local head, bytes, entries = '{"at":"' .. iso_from(now) .. '",', 0, {}
 for i = FIRST + used * EACH, #ARGV do
   entries[#entries + 1] = head .. ARGV[i]
   bytes = bytes + #head + #ARGV[i]
 end
-local limits = limits_of(k)
-local limited = core and room_error(k, limits, { sessions = 0, owner_sessions = 0, owner = '', bytes = bytes })
-limited = limited or pass(k, limits, core)
+local limits, limited = limits_of(k), nil
+if limits then
+  -- @include include/room
+  -- @include include/pass
+  limited = core and room_error(k, limits, { sessions = 0, owner_sessions = 0, owner = '', bytes = bytes })
+    or pass(k, limits, core)
+end
 if limited or not core then
   return limited or refusal
 end
@@ -92,7 +95,8 @@ for i = FIRST, FIRST + used * EACH - 1, EACH do
   end
 end
 
-local write = { 'version', text(core.version + 1), 'updated_at_ms', stamp(core, now) }
+local version = text(core.version + 1)
+local write = { 'version', version, 'updated_at_ms', stamp(core, now) }
 local function field(key, value)
   write[#write + 1] = key
   write[#write + 1] = value
@@ -130,11 +134,15 @@ push(k, core, log, entries, keep, limit, grace, write)
 redis.call('HSET', session, unpack(write))
 redis.call('ZADD', k.dirty, 'NX', text(now), k.member)
 if slides then
+  -- @include include/slide
   slide_told(k, core, now, grace, before)
 end
-keep_place(k, limits, now, bytes - log.freed, core.owner)
+if limits and limits.places then
+  -- @include include/keep
+  keep_place(k, now, bytes - log.freed, core.owner)
+end
 remember(k, operation, now)
-emit(k, 'updated', core.kind, core.version + 1, now, actor, trace,
+emit(k, 'updated', core.kind, version, now, actor, trace,
   string.format('{"%s":{"appended":%d,"length":%.0f},"%s":%.0f,"%s":%.0f,"%s":%.0f}', name, #entries, log.total,
     COUNTERS[1], counted[1], COUNTERS[2], counted[2], COUNTERS[3], counted[3]), told(before))
 return text(counted[1])

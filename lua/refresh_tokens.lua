@@ -19,6 +19,7 @@
 -- Errors   TOKEN, KIND, CORRUPT, RATE
 -- @include include/keys
 -- @include include/operation
+-- @include include/integer
 -- @include include/record
 -- @include include/grant
 -- @include include/limit
@@ -35,7 +36,7 @@ if done_at then
   return granted(k, access.hash, refresh.hash, done_at)
 end
 for _, outcome in ipairs({ REUSED, CROWDED }) do
-  if is_repeat(k, operation .. outcome) then
+  if redis.call('ZSCORE', k.operations, operation .. outcome) then
     return redis.error_reply('TOKEN ' .. string.sub(outcome, 2))
   end
 end
@@ -43,8 +44,12 @@ local found = token_of({ token = token }, hash)
 if not found or found.over <= now then
   return redis.error_reply('TOKEN unknown')
 end
-local core, refusal = load_live(k, now, kinds)
-local limited = pass(k, limits_of(k), core)
+local core, refusal = live_core(now, kinds, load_core(k))
+local limits, limited = limits_of(k), nil
+if limits then
+  -- @include include/pass
+  limited = pass(k, limits, core)
+end
 if limited then
   return limited
 end
@@ -63,7 +68,7 @@ if not f or has_ended(f) then
 end
 if found.kind == 'used' then
   local count = drop_family(k, f, now)
-  emit(k, 'token_reused', core.kind, core.version, now, actor, trace,
+  emit(k, 'token_reused', core.kind, text(core.version), now, actor, trace,
     cjson.encode({ family = f.name, revoked = count }), '')
   remember(k, operation .. REUSED, now)
   return redis.error_reply('TOKEN reused')
@@ -94,5 +99,5 @@ f = family_of(k, f.name) -- some of it may have been over
 grant(k, core, now, f, { access = access, refresh = refresh }, found)
 make_room(k, core, now, f.member, limit, actor, trace)
 remember(k, operation, now)
-emit(k, 'token_refreshed', core.kind, core.version, now, actor, trace, cjson.encode({ family = f.name }), '')
+emit(k, 'token_refreshed', core.kind, text(core.version), now, actor, trace, cjson.encode({ family = f.name }), '')
 return granted(k, access.hash, refresh.hash, now)

@@ -16,9 +16,13 @@
 --          tenant has moved: read it again)
 -- Errors   none
 -- @include include/keys
+-- @include include/statuses
+-- @include include/integer
 -- @include include/record
 -- @include include/remove
 -- @include include/deadline
+-- @include include/enlist
+-- @include include/removal
 -- @include include/event
 -- @include include/stage
 -- @include include/damage
@@ -101,6 +105,6 @@ if limits and limits.places then
   take_place(k, positive(texts.accessed_at_ms), bytes, texts.owner or '')
 end
 redis.call('SREM', k.lost, k.member)
-emit(k, 'rehydrated', texts.kind, version, now, actor, trace, '', '')
-tally(k, 'shift|', texts.kind, texts.client_type or '', 1)
+emit(k, 'rehydrated', texts.kind, texts.version, now, actor, trace, '', '')
+tally(k, 'shift|', texts.kind, texts.client_type or '', '1')
 return core and 'replaced' or 'loaded'

@@ -24,10 +24,13 @@
 -- @include include/record
 -- @include include/remove
 -- @include include/deadline
+-- @include include/enlist
 -- @include include/event
+-- @include include/told
 -- @include include/stage
 -- @include include/damage
--- @include include/room
+-- @include include/limit
+-- @include include/place
 -- @include include/size
 local session = KEYS[1]
 local prefix, tenant, id, operation = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -38,11 +41,12 @@ local first_field = 16 + 2 * logs
 
 local k = session_keys(prefix, tenant, id)
 local now = now_ms()
-if is_repeat(k, operation) then
+if redis.call('ZSCORE', k.operations, operation) then
   return redis.call('HGETALL', session)
 end
 local core, refusal = load_core(k)
 if core then
+  -- @include include/kind
   refusal = kind_error(core, kinds)
   if not refusal and redis.call('HEXISTS', session, '_rotated_to') == 1 then
     refusal = redis.error_reply('NOTFOUND') -- it goes on under another id
@@ -60,10 +64,14 @@ if not refusal and redis.call('HEXISTS', k.limits, 'places') == 1 then
     bytes = bytes + bytes_of_list(ARGV[i + 1])
   end
 end
-local limits = limits_of(k)
-local limited = not refusal and room_error(k, limits, { sessions = is_new and 1 or 0, owner = owner,
-  owner_sessions = (is_new or core.owner ~= owner) and 1 or 0, bytes = bytes - (place_of(k) or 0) })
-limited = limited or pass(k, limits, core or { owner = owner })
+local limits, limited = limits_of(k), nil
+if limits then
+  -- @include include/room
+  -- @include include/pass
+  limited = not refusal and room_error(k, limits, { sessions = is_new and 1 or 0, owner = owner,
+    owner_sessions = (is_new or core.owner ~= owner) and 1 or 0, bytes = bytes - (place_of(k) or 0) })
+    or pass(k, limits, core or { owner = owner })
+end
 if not core and not refusal then
   refusal = barred(k, limits)
 end
@@ -123,6 +131,6 @@ redis.call('ZADD', k.dirty, 'NX', text(now), k.member)
 redis.call('SREM', k.lost, k.member)
 redis.call('ZREM', k.removed, k.member)
 remember(k, operation, now)
-emit(k, 'restored', texts.kind, version + 1, now, actor, trace, changes, before)
-tally(k, 'shift|', texts.kind, texts.client_type or '', 1)
+emit(k, 'restored', texts.kind, texts.version, now, actor, trace, changes, before)
+tally(k, 'shift|', texts.kind, texts.client_type or '', '1')
 return redis.call('HGETALL', session)

@@ -14,6 +14,7 @@
 -- @include include/keys
 -- @include include/operation
 -- @include include/record
+-- @include include/kind
 -- @include include/token
 -- @include include/event
 local token = KEYS[1]
@@ -43,6 +44,6 @@ end
 
 local count = drop_family(k, f, now)
 remember_count(k, operation, now, count)
-emit(k, 'token_revoked', core and core.kind or '', core and core.version or 0, now, actor, trace,
+emit(k, 'token_revoked', core and core.kind or '', core and text(core.version) or '0', now, actor, trace,
   cjson.encode({ family = f.name, revoked = count, reason = 'token' }), '')
 return count

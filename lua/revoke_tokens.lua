@@ -13,6 +13,7 @@
 -- @include include/keys
 -- @include include/operation
 -- @include include/record
+-- @include include/kind
 -- @include include/token
 -- @include include/event
 local session = KEYS[1]
@@ -43,7 +44,7 @@ count = type(count) == 'number' and count or 0
 drop_tokens(k)
 remember_count(k, operation, now, count)
 if count > 0 then
-  emit(k, 'token_revoked', core and core.kind or '', core and core.version or 0, now, actor, trace,
+  emit(k, 'token_revoked', core and core.kind or '', core and text(core.version) or '0', now, actor, trace,
     cjson.encode({ revoked = count, reason = reason }), '')
 end
 return count

@@ -19,7 +19,10 @@
 -- @include include/keys
 -- @include include/operation
 -- @include include/record
+-- @include include/deadline
+-- @include include/enlist
 -- @include include/finish
+-- @include include/place
 -- @include include/limit
 local session, successor = KEYS[1], KEYS[2]
 local prefix, tenant, id, operation, kinds, expected = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
@@ -28,15 +31,19 @@ local first_field = 12
 
 local k, heir = session_keys(prefix, tenant, id), session_keys(prefix, tenant, new_id)
 local now = now_ms()
-if is_repeat(k, operation) then
+if redis.call('ZSCORE', k.operations, operation) then
   return redis.call('HGETALL', successor)
 end
-local core, refusal = load_live(k, now, kinds)
+local core, refusal = live_core(now, kinds, load_core(k))
 refusal = refusal or version_error(core, expected)
 if not refusal and redis.call('EXISTS', successor) == 1 then
   refusal = redis.error_reply('EXISTS')
 end
-local limited = pass(k, limits_of(k), core)
+local limits, limited = limits_of(k), nil
+if limits then
+  -- @include include/pass
+  limited = pass(k, limits, core)
+end
 if limited or refusal then
   return limited or refusal
 end
@@ -67,7 +74,7 @@ for name in string.gmatch(core.logs, '[^,]+') do
   end
 end
 place_deadline(heir, core.expires, grace, core.logs)
-enlist(heir, core.kind, core.status, core.indexes, texts, text(core.created))
+enlist(heir, core.kind, core.status, texts._indexes or '', texts, core.created_text)
 -- After the old id's: the archive must not hold both as live.
 redis.call('ZADD', heir.dirty, text(now + 1), heir.member)
 
@@ -76,11 +83,11 @@ redis.call('HDEL', session, unpack(of_old_logs))
 core.logs = ''
 local bytes, owner = place_of(k)
 finish(k, core, now, grace, retention, { status = 'deleted', at = now, reason = 'rotated', event = 'rotated',
-  goes_on = true, actor = actor, trace = trace,
+  actor = actor, trace = trace,
   changes = cjson.encode({ status = 'deleted', end_reason = 'rotated', rotated_to = new_id }) })
 if bytes then
   take_place(heir, now, bytes, owner)
 end
-emit(heir, 'rotated', core.kind, core.version, now, actor, trace, cjson.encode({ rotated_from = id }), '')
+emit(heir, 'rotated', core.kind, text(core.version), now, actor, trace, cjson.encode({ rotated_from = id }), '')
 remember(k, operation, now)
 return redis.call('HGETALL', successor)

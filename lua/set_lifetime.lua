@@ -17,8 +17,8 @@
 -- @include include/whole
 -- @include include/deadline
 -- @include include/event
+-- @include include/told
 -- @include include/limit
--- @include include/keep
 local session = KEYS[1]
 local prefix, tenant, id, operation = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local kinds, ttl, grace = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
@@ -26,18 +26,22 @@ local actor, trace, changes = ARGV[8], ARGV[9], ARGV[10]
 
 local k = session_keys(prefix, tenant, id)
 local now = now_ms()
-if is_repeat(k, operation) then
+if redis.call('ZSCORE', k.operations, operation) then
   return redis.call('HGETALL', session)
 end
-local core, refusal = load_live_whole(k, now, kinds)
-local limits = limits_of(k)
-local limited = pass(k, limits, core)
+local core, refusal = live_core(now, kinds, load_whole(k))
+local limits, limited = limits_of(k), nil
+if limits then
+  -- @include include/pass
+  limited = pass(k, limits, core)
+end
 if limited or not core then
   return limited or refusal
 end
 
 local deadline = deadline_from(now, ttl, core.created, core.max_lifetime)
-local write = { 'version', text(core.version + 1), 'updated_at_ms', stamp(core, now), 'accessed_at_ms', text(now) }
+local version = text(core.version + 1)
+local write = { 'version', version, 'updated_at_ms', stamp(core, now), 'accessed_at_ms', text(now) }
 local clear = {}
 local function place(name, value)
   if value then
@@ -47,19 +51,23 @@ local function place(name, value)
     clear[#clear + 1] = name
   end
 end
-local before = { ttl_ms = core.ttl and text(core.ttl) or false, accessed_at_ms = text(core.accessed),
-  expires_at_ms = core.expires and text(core.expires) or false }
+local before = { ttl_ms = held_text(core, 'ttl_ms'), accessed_at_ms = held_text(core, 'accessed_at_ms'),
+  expires_at_ms = held_text(core, 'expires_at_ms') }
 place('ttl_ms', ttl)
 place('expires_at_ms', deadline)
 redis.call('HSET', session, unpack(write))
 patch(core, write)
 if #clear > 0 then
+  -- @include include/drop
   redis.call('HDEL', session, unpack(clear))
   drop(core, clear)
 end
 place_deadline(k, deadline, grace, core.logs)
 redis.call('ZADD', k.dirty, 'NX', text(now), k.member)
-keep_place(k, limits, now, 0, core.owner)
+if limits and limits.places then
+  -- @include include/keep
+  keep_place(k, now, 0, core.owner)
+end
 remember(k, operation, now)
-emit(k, 'updated', core.kind, core.version + 1, now, actor, trace, changes, told(before))
+emit(k, 'updated', core.kind, version, now, actor, trace, changes, told(before))
 return core.flat

@@ -21,7 +21,7 @@ local changes, places, begins = ARGV[6], ARGV[7] == '1', ARGV[8] == '1'
 local k = session_keys(prefix, tenant, '')
 -- A tenant with a partition of its own has a note of that here from the start.
 local is_new = redis.call('HLEN', key) == redis.call('HEXISTS', key, 'home') and redis.call('EXISTS', k.kinds) == 0
-if not is_repeat(k, operation) and (is_new or not begins) then
+if not redis.call('ZSCORE', k.operations, operation) and (is_new or not begins) then
   for i = 9, #ARGV, 2 do
     if ARGV[i + 1] == '' then
       redis.call('HDEL', key, ARGV[i])
@@ -34,7 +34,7 @@ if not is_repeat(k, operation) and (is_new or not begins) then
   end
   remember(k, operation, now_ms())
   if changes ~= '' then
-    emit(k, 'administered', '', 0, now_ms(), actor, trace, changes, '')
+    emit(k, 'administered', '', '0', now_ms(), actor, trace, changes, '')
   end
 end
 local found = redis.call('HGETALL', key)

@@ -18,5 +18,5 @@ if told then
   return told
 end
 redis.call('HSET', limits, 'told', changes)
-emit(session_keys(prefix, tenant, ''), 'administered', '', 0, now_ms(), actor, trace, changes, '')
+emit(session_keys(prefix, tenant, ''), 'administered', '', '0', now_ms(), actor, trace, changes, '')
 return changes

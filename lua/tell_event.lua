@@ -19,8 +19,8 @@ local type, actor, trace, changes = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 
 local k = session_keys(prefix, tenant, id)
 local now = now_ms()
-if events == k.events and not is_repeat(k, operation) then
-  emit(k, type, '', 0, now, actor, trace, changes, '')
+if events == k.events and not redis.call('ZSCORE', k.operations, operation) then
+  emit(k, type, '', '0', now, actor, trace, changes, '')
   remember(k, operation, now)
 end
 return 1

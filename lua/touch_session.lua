@@ -14,11 +14,9 @@
 -- Returns  'deadline': ms, or false for a session without one; 'record': {field, value, ...}
 -- Errors   NOTFOUND, OWNER, KIND, ENDED, CORRUPT, RATE
 -- @include include/keys
--- @include include/whole
+-- @include include/record
 -- @include include/slide
--- @include include/event
 -- @include include/limit
--- @include include/keep
 local session = KEYS[1]
 local prefix, tenant, id = ARGV[1], ARGV[2], ARGV[3]
 local kinds, gain, grace, tells = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7] == '1'
@@ -26,9 +24,18 @@ local actor, trace, whole = ARGV[8], ARGV[9], ARGV[10] == 'record'
 
 local k = session_keys(prefix, tenant, id)
 local now = now_ms()
-local core, refusal = (whole and load_live_whole or load_live)(k, now, kinds)
-local limits = limits_of(k)
-local limited = pass(k, limits, core)
+local core, refusal
+if whole then
+  -- @include include/whole
+  core, refusal = live_core(now, kinds, load_whole(k))
+else
+  core, refusal = live_core(now, kinds, load_core(k))
+end
+local limits, limited = limits_of(k), nil
+if limits then
+  -- @include include/pass
+  limited = pass(k, limits, core)
+end
 if limited then
   return limited
 end
@@ -45,11 +52,16 @@ if not write and gain == 0 and core.accessed ~= now then
   redis.call('HSET', session, unpack(write))
   redis.call('ZADD', k.dirty, 'NX', text(now), k.member)
 end
-keep_place(k, limits, now, 0, core.owner)
+if limits and limits.places then
+  -- @include include/keep
+  keep_place(k, now, 0, core.owner)
+end
 if tells and (write or gain == 0) then
-  emit(k, 'touched', core.kind, core.version, now, actor, trace, '', '')
+  -- @include include/event
+  emit(k, 'touched', core.kind, text(core.version), now, actor, trace, '', '')
 end
 if whole then
+  -- @include include/whole
   patch(core, write or {})
   return core.flat
 end

@@ -23,9 +23,8 @@
 -- @include include/whole
 -- @include include/move
 -- @include include/event
--- @include include/room
--- @include include/keep
--- @include include/sliding
+-- @include include/told
+-- @include include/limit
 local session = KEYS[1]
 local prefix, tenant, id, operation = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local kinds, expected, status, allowed, slides = ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9] == '1'
@@ -35,76 +34,71 @@ local first_pair = 15 + cleared
 
 local k = session_keys(prefix, tenant, id)
 local now = now_ms()
-if is_repeat(k, operation) then
+if redis.call('ZSCORE', k.operations, operation) then
   return redis.call('HGETALL', session)
 end
-local function shift_tally(kind, from, to)
-  -- @include include/tally
-  tally(k, 'shift|', kind, from, -1)
-  tally(k, 'shift|', kind, to, 1)
-end
-local core, refusal = load_live_whole(k, now, kinds)
+local core, refusal = live_core(now, kinds, load_whole(k))
 refusal = refusal or version_error(core, expected)
 local moves_status = not refusal and status ~= '' and status ~= core.status
 if moves_status then
+  -- @include include/transition
   refusal = transition_error(core, status, allowed)
 end
-local write, names, new, before, bytes = {}, {}, {}, {}, 0
-if core then
-  for i = 15, first_pair - 1 do
-    names[#names + 1] = ARGV[i]
-    new[ARGV[i]] = false
+-- What changes: the old texts, those that an index goes by, and by how many bytes the record grows.
+local before, moves, bytes, at = {}, {}, 0, core and 15 or #ARGV + 1
+local owner, client_type = core and core.owner, core and core.client_type
+while at <= #ARGV do
+  local name, new = ARGV[at], false
+  if at >= first_pair then
+    new = ARGV[at + 1]
+    at = at + 1
   end
-  for i = first_pair, #ARGV, 2 do
-    local name, value = ARGV[i], ARGV[i + 1]
-    write[#write + 1] = name
-    write[#write + 1] = value
-    new[name] = value
-  end
-  for name, value in pairs(new) do
-    local old = held_text(core, name)
-    if value ~= old then
-      before[name] = old
-      bytes = bytes + (value and #name + #value or 0) - (old and #name + #old or 0)
+  at = at + 1
+  local old = held_text(core, name)
+  if new ~= old then
+    before[name] = old
+    bytes = bytes + (new and #name + #new or 0) - (old and #name + #old or 0)
+    local spec = spec_of(core.indexes, name)
+    if spec then
+      moves[#moves + 1] = { spec, old, new }
+    end
+    if name == 'owner' then
+      owner = new or ''
+    elseif name == 'client_type' then
+      client_type = new or ''
     end
   end
 end
-local owner = core and (before.owner == nil and core.owner or new.owner or '')
-local limits = limits_of(k)
-local limited = limits and not refusal and room_error(k, limits,
-  { sessions = 0, owner_sessions = owner ~= core.owner and 1 or 0, owner = owner, bytes = bytes })
-limited = limited or pass(k, limits, core)
+local limits, limited = limits_of(k), nil
+if limits then
+  -- @include include/room
+  -- @include include/pass
+  limited = not refusal and room_error(k, limits,
+    { sessions = 0, owner_sessions = owner ~= core.owner and 1 or 0, owner = owner, bytes = bytes })
+    or pass(k, limits, core)
+end
 if limited or refusal then
   return limited or refusal
 end
 
-local version = core.version + 1
-write[#write + 1] = 'version'
-write[#write + 1] = text(version)
-write[#write + 1] = 'updated_at_ms'
-write[#write + 1] = stamp(core, now)
+local version, created = text(core.version + 1), core.created_text
+local write = { 'version', version, 'updated_at_ms', stamp(core, now), unpack(ARGV, first_pair) }
 if moves_status then
   write[#write + 1] = 'status'
   write[#write + 1] = status
   before.status = core.status
 end
-local moves = {}
-for name, old in pairs(before) do
-  local spec = spec_of(core.indexes, name)
-  if spec then
-    moves[#moves + 1] = { spec, old, new[name] }
-  end
-end
-local created = text(core.created)
-local slide_with, place_deadline, deadline
+local deadline
 if slides then
-  slide_with, place_deadline = sliding()
+  -- @include include/slide
   deadline = slide_with(core, now, write, before)
 end
 
 redis.call('HSET', session, unpack(write))
 patch(core, write)
 if cleared > 0 then
+  -- @include include/drop
+  local names = { unpack(ARGV, 15, first_pair - 1) }
   redis.call('HDEL', session, unpack(names))
   drop(core, names)
 end
@@ -118,12 +112,18 @@ if moves_status then
 end
 redis.call('ZADD', k.dirty, 'NX', text(now), k.member)
 if deadline then
+  -- @include include/deadline
   place_deadline(k, deadline, grace, core.logs)
 end
-keep_place(k, limits, now, bytes, owner)
+if limits and limits.places then
+  -- @include include/keep
+  keep_place(k, now, bytes, owner)
+end
 remember(k, operation, now)
 emit(k, 'updated', core.kind, version, now, actor, trace, changes, told(before))
-if before.client_type ~= nil then
-  shift_tally(core.kind, core.client_type, new.client_type or '')
+if client_type ~= core.client_type then
+  -- @include include/tally
+  tally(k, 'shift|', core.kind, core.client_type, '-1')
+  tally(k, 'shift|', core.kind, client_type, '1')
 end
 return core.flat

@@ -20,7 +20,6 @@
 -- @include include/token
 -- @include include/event
 -- @include include/limit
--- @include include/keep
 local token = KEYS[1]
 local prefix, tenant, id, kinds, hash, print = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local gain, grace, tells, actor, trace = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9] == '1', ARGV[10], ARGV[11]
@@ -30,17 +29,23 @@ local now = now_ms()
 local told = redis.pcall('HGET', token, hash)
 local found = token_of({ token = token }, hash)
 local opens = found and found.over > now
-local core = load_live(k, now, kinds)
-local limits = limits_of(k)
-local limited = pass(k, limits, opens and core or nil) -- an id alone is no reason to count a call against its owner
+local core = live_core(now, kinds, load_core(k))
+local limits, limited = limits_of(k), nil
+if limits then
+  -- @include include/pass
+  limited = pass(k, limits, opens and core or nil) -- an id alone is no reason to count a call against its owner
+end
 if limited then
   return limited
 end
 if gain and core and opens and found.kind == 'access' and (found.rest == '' or found.rest == print) then
   local _, moved = slide(k, core, now, grace, math.floor(gain * (core.ttl or 0)))
-  keep_place(k, limits, now, 0, core.owner)
+  if limits and limits.places then
+    -- @include include/keep
+    keep_place(k, now, 0, core.owner)
+  end
   if moved and tells then
-    emit(k, 'touched', core.kind, core.version, now, actor, trace, '', '')
+    emit(k, 'touched', core.kind, text(core.version), now, actor, trace, '', '')
   end
 end
 return { type(told) == 'string' and told, redis.pcall('HGETALL', k.session), redis.call('TIME') }

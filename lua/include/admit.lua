@@ -1,5 +1,7 @@
--- @include include/claim
+-- @include include/claim_due
+-- @include include/free
 -- @include include/broken
+-- @include include/price
 -- Lets a new session in, making room for it where that may be done: what is past its deadline is claimed first, and if
 -- the tenant says so the least recently used live sessions end. Bounded: who needs more room asks make_room.lua.
 local ROOMS_PER_CALL = 20
@@ -16,6 +18,7 @@ local function evict(k, now, prefix, grace, retention, owner)
   if core and core.live then
     finish(one, core, now, grace, retention, { status = 'terminated', at = now, reason = 'evicted', event = 'ended',
       actor = 'sojourn', trace = '', changes = '{"status":"terminated","end_reason":"evicted"}' })
+    count_end(one, 'terminated', core, now)
     evicted = evicted + 1
   end
   free_place(one) -- also of one whose record is gone or damaged

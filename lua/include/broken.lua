@@ -1,5 +1,5 @@
 -- @include include/place
--- @include include/price
+-- @include include/tell_limited
 -- Which limit on live sessions would be broken by what is wanted: see room.lua.
 
 -- The limit that would be broken by what is `wanted`, as a name, its bound and how much there is; nil if there is room.

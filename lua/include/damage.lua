@@ -1,5 +1,5 @@
 -- @include include/integer
--- @include include/record
+-- @include include/statuses
 -- The first field of a record, as texts by name, that no record of ours can have so; nil if it is sound.
 local function damage_in(texts, id, tenant)
   return (not (LIVE[texts.status] or ENDED[texts.status]) and 'status') or (not positive(texts.version) and 'version')

@@ -1,16 +1,8 @@
 -- @include include/clock
--- @include include/later
 -- A session's deadline lives in four places: the hash field (the truth), the hash's TTL, the lease's TTL and the
 -- partition's index. They change together, here.
-local HOUSEKEEPING_MS = 86400000
 -- What a lease holds: a number that Redis has at hand, and so no memory of its own.
 local LEASE = '0'
-
-local function expire_logs_at(k, names, at)
-  for name in string.gmatch(names or '', '[^,]+') do
-    redis.call('PEXPIREAT', k.log .. name, at)
-  end
-end
 
 -- deadline: ms, or nil for a session without one. Writes no hash field: the caller does, in its one HSET.
 local function place_deadline(k, deadline, grace, logs)
@@ -28,7 +20,11 @@ local function place_deadline(k, deadline, grace, logs)
   redis.call('ZADD', k.deadlines, at, k.member)
   local gone_at = text(deadline + grace)
   redis.call('PEXPIREAT', k.session, gone_at)
-  expire_logs_at(k, logs, gone_at)
+  if logs and logs ~= '' then
+    for name in string.gmatch(logs, '[^,]+') do
+      redis.call('PEXPIREAT', k.log .. name, gone_at)
+    end
+  end
 end
 
 -- now + ttl, but never past the absolute cap; nil where neither is set.
@@ -38,12 +34,4 @@ local function deadline_from(now, ttl, created, max_lifetime)
     deadline = created + max_lifetime
   end
   return deadline
-end
-
--- An ended session's hash outlives its removal time by a day, so that the removal still finds what to clean up.
-local function place_removal(k, now, retention, grace, logs, later)
-  add_to(later, k.removals, text(now + retention), k.member)
-  local gone_at = text(now + math.max(grace, retention) + HOUSEKEEPING_MS)
-  redis.call('PEXPIREAT', k.session, gone_at)
-  expire_logs_at(k, logs, gone_at)
 end

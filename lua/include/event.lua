@@ -1,19 +1,8 @@
 -- @include include/clock
 -- Appends one event to the partition's outbox. The fields are always the same ones in the same order, which the
--- stream's encoding stores once. `changes` is a JSON object of the fields that the write changed, or ''; `before` is
--- one of the texts that they held until then (null for none), by which history can be gone back in.
+-- stream's encoding stores once. `version` is a text; `changes` a JSON object of the fields that the write changed, or
+-- ''; `before` one of the texts that they held until then (null for none), by which history can be gone back in.
 local function emit(k, event, kind, version, now, actor, trace, changes, before)
   redis.call('XADD', k.events, '*', 'type', event, 'tenant', k.tenant, 'id', k.id, 'kind', kind,
-    'version', text(version), 'at_ms', text(now), 'actor', actor, 'trace', trace, 'changes', changes, 'before', before)
-end
-
--- A JSON object from texts by name; false stands for no text. '' where there is nothing to tell.
-local function told(texts)
-  if next(texts) == nil then
-    return ''
-  end
-  for name, value in pairs(texts) do
-    texts[name] = value or cjson.null
-  end
-  return cjson.encode(texts)
+    'version', version, 'at_ms', text(now), 'actor', actor, 'trace', trace, 'changes', changes, 'before', before)
 end

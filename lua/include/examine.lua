@@ -1,8 +1,11 @@
 -- @include include/keys
 -- @include include/index
 -- @include include/deadline
+-- @include include/removal
+-- @include include/free
 -- @include include/place
 -- @include include/size
+-- @include include/statuses
 -- @include include/token
 -- @include include/remove
 -- Holds one session against all that lists it. What is wrong is told in words; what mends it is put off until all is
@@ -60,7 +63,7 @@ local function examine_indexes(found, k, core)
     tell(found, 'index', nil, function() redis.call('SADD', k.kinds, core.kind) end)
   end
   unless_entered(found, 'index', own, k.id, core.created)
-  for spec in string.gmatch(core.indexes, '[^,]+') do
+  for spec in string.gmatch(core.more[CORE + 1] or '', '[^,]+') do
     for _, value in ipairs(index_values(spec, redis.call('HGET', k.session, (string.gsub(spec, '%[%]$', ''))))) do
       unless_entered(found, 'index', index_key(k, spec, value), k.id, core.created)
     end

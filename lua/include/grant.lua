@@ -6,7 +6,7 @@ local PRUNED_AT_ONCE = 20
 local ROOM_STEPS = 100 -- where a limit was lowered by more, the next call goes on
 
 local function tell_revoked(k, core, now, actor, trace, family, count, reason)
-  emit(k, 'token_revoked', core.kind, core.version, now, actor, trace,
+  emit(k, 'token_revoked', core.kind, text(core.version), now, actor, trace,
     cjson.encode({ family = family, revoked = count, reason = reason }), '')
 end
 

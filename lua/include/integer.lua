@@ -1,5 +1,5 @@
--- Texts as whole numbers, as far as Lua and most JSON readers have them exactly.
-local EXACT = 9007199254740991 -- 2^53 - 1
+-- @include include/exact
+-- Texts as whole numbers, as far as these are exact.
 
 -- Text as an integer, or nil: tonumber alone would take '0x10', '1e999' and 'nan' as well, and a later write fail.
 local function integer(value)

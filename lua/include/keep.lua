@@ -1,9 +1,6 @@
+-- @include include/place
 -- Notes that a live session was used, has grown by `bytes`, and is that owner's; after the write.
-local function keep_place(k, limits, now, bytes, owner)
-  if not (limits and limits.places) then
-    return
-  end
-  -- @include include/place
+local function keep_place(k, now, bytes, owner)
   local held, whose = place_of(k)
   if held and bytes == 0 and whose == owner then
     use_place(k, now)

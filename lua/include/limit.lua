@@ -24,17 +24,3 @@ local function barred(k, limits)
   local is_own = string.find(k.limits, '^sojourn:{%d%d%d')
   return (moved or (is_own and not (limits and limits.home))) and redis.error_reply('MOVED') or nil
 end
-
--- Takes a token for a call on a session, or for one on what is not there (`core` is nil): the error reply where a rate
--- refuses it. `limits` may be nil, for none.
-local function pass(k, limits, core)
-  if not limits then
-    return nil
-  end
-  -- @include include/price
-  local payment, refusal = price(k, limits, { 'operations', 'owner_operations' }, core and core.owner or '')
-  if payment then
-    pay(payment)
-  end
-  return refusal
-end

@@ -1,4 +1,5 @@
 -- @include include/clock
+-- @include include/integer
 -- @include include/record
 -- A log is a list beside the record. Positions count from the session's very first entry on; `_first:<log>` is that of
 -- the list's first one. A bounded log (`_keep:<log>`) loses its oldest entries: beyond the newest `keep` those that the

@@ -1,3 +1,4 @@
+-- @include include/free
 -- @include include/remove
 -- @include include/event
 -- @include include/tally
@@ -15,7 +16,7 @@ local function lose(k, now, outcome)
   end
   redis.call('SADD', k.lost, k.member)
   redis.call('HINCRBY', k.counts, outcome, 1)
-  emit(k, outcome, '', 0, now, 'sojourn', '', '', '')
+  emit(k, outcome, '', '0', now, 'sojourn', '', '', '')
   redis.pcall('HINCRBY', k.stats, outcome, 1)
   return outcome
 end

@@ -1,11 +1,7 @@
 -- @include include/clock
 -- Operation ids make a retried write count once. They are kept for a while per partition rather than in the record,
--- where a second writer would push out the first one's id before its retry arrives.
+-- where a second writer would push out the first one's id before its retry arrives. Who finds one there is a repeat.
 local OPERATION_MEMORY_MS = 30000
-
-local function is_repeat(k, operation)
-  return redis.call('ZSCORE', k.operations, operation) ~= false
-end
 
 -- A count that a repeat is to be answered with is kept behind the point: exact below 4096, and until the year 2039.
 local COUNTS = 4096

@@ -27,20 +27,21 @@ local function use_place(k, now)
   end
 end
 
-local function free_place(k)
-  local held, owner = place_of(k)
-  if held then
-    redis.call('ZREM', k.live, k.id)
-    if owner ~= '' then
-      redis.call('ZREM', live_of(k, owner), k.id)
-    end
-    redis.call('HDEL', k.places, k.id)
-    redis.call('HINCRBY', k.places, TOTAL, text(-held))
+-- Takes it out, `bytes` and `owner` being what `place_of` says.
+local function leave_place(k, bytes, owner)
+  redis.call('ZREM', k.live, k.id)
+  if owner ~= '' then
+    redis.call('ZREM', live_of(k, owner), k.id)
   end
+  redis.call('HDEL', k.places, k.id)
+  redis.call('HINCRBY', k.places, TOTAL, text(-bytes))
 end
 
 local function take_place(k, used, bytes, owner)
-  free_place(k)
+  local held, whose = place_of(k)
+  if held then
+    leave_place(k, held, whose)
+  end
   redis.call('HSET', k.places, k.id, text(bytes) .. '/' .. owner)
   redis.call('HINCRBY', k.places, TOTAL, text(bytes))
   redis.call('ZADD', k.live, text(used), k.id)

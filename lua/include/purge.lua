@@ -1,4 +1,5 @@
 -- @include include/clock
+-- @include include/integer
 -- @include include/lose
 -- @include include/pace
 -- @include include/remove

@@ -1,7 +1,7 @@
 -- @include include/clock
 -- @include include/index
--- @include include/place
--- @include include/record
+-- @include include/free
+-- @include include/statuses
 -- @include include/token
 -- @include include/tally
 -- Removes a record with everything that belongs to it. Without the hash only what needs no field of it can go; `lost`
@@ -32,7 +32,7 @@ local function unlist(k)
   local raw = redis.call('HMGET', k.session, 'kind', 'status', '_logs', '_indexes', 'client_type')
   if raw[1] and raw[2] then
     if redis.call('ZREM', status_index(k, raw[1], raw[2]), k.id) == 1 and LIVE[raw[2]] then
-      tally(k, 'shift|', raw[1], raw[5] or '', -1)
+      tally(k, 'shift|', raw[1], raw[5] or '', '-1')
     end
   else
     forget_status(k)

@@ -1,4 +1,5 @@
 -- @include include/clock
+-- @include include/integer
 -- @include include/record
 -- Where the logs of a record that is about to be replaced begin, as texts by the fields that say so.
 local function firsts_of(k, names)

@@ -16,18 +16,13 @@ local function load_whole(k)
     at[flat[i - 1]] = i
   end
   local core, refusal = core_of(k, flat[at.status], flat[at.version], flat[at.created_at_ms], flat[at.expires_at_ms],
-    flat[at.ttl_ms], flat[at.max_lifetime_ms], flat[at.kind], flat[at._logs], flat[at._indexes],
+    flat[at.ttl_ms], flat[at.max_lifetime_ms], flat[at.kind], flat[at._logs],
     flat[at.updated_at_ms], flat[at.accessed_at_ms], flat[at.id], flat[at.tenant], flat[at.owner],
-    flat[at.client_type])
+    flat[at.client_type], flat[at._indexes])
   if core then
     core.flat, core.at = flat, at
   end
   return core, refusal
-end
-
-local function load_live_whole(k, now, kinds)
-  local core, damage = load_whole(k)
-  return live_core(core, damage, now, kinds)
 end
 
 -- The text of a field, or false where it has none.
@@ -46,17 +41,5 @@ local function patch(core, fields)
       flat[place - 1], at[name] = name, place
     end
     flat[place] = fields[i + 1]
-  end
-end
-
--- What was taken out of it: the last field takes its place.
-local function drop(core, names)
-  local flat, at = core.flat, core.at
-  for _, name in ipairs(names) do
-    local place, last = at[name] or 0, #flat
-    if place > 0 then
-      flat[place - 1], flat[place], at[flat[last - 1]] = flat[last - 1], flat[last], place
-      flat[last - 1], flat[last], at[name] = nil, nil, 0
-    end
   end
 end

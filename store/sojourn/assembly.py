@@ -2,7 +2,8 @@
 
 Redis runs a script's whole text at each call, and each local function of it, called or not, is made anew: 50 of them
 cost as much as some commands. So an include in the header stands in front with what of it is used, and one inside a
-function, for what is seldom needed, is made when that function is called.
+function, for what is seldom needed, is made when that function is called. Likewise a table that a function returns with
+one field a line, as the keys of a session, has only those that the script names.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from collections.abc import Callable
 __all__ = ["assembled", "without_unused"]
 
 _HEADER = re.compile(r"^-- @include (\S+)\n", re.MULTILINE)
-_INNER = re.compile(r"(?:^ +-- @include \S+\n)+", re.MULTILINE)
+_INNER = re.compile(r"(?:^( +)-- @include \S+\n)+", re.MULTILINE)
 _STATEMENT = re.compile(r"^(?=local )", re.MULTILINE)
 _NAMES = re.compile(r"local (?:function )?([\w, ]+)")
 _COMMENT = re.compile(r"--.*")
 _WORD = re.compile(r"\w+")
+_TABLE = re.compile(r"(?<=return \{\n)(?: +\w+ = .*,\n)+")
+_FIELD = re.compile(r" +(\w+) = .*,\n")
 
 
 def assembled(name: str, read: Callable[[str], str]) -> str:
@@ -35,7 +38,7 @@ def assembled(name: str, read: Callable[[str], str]) -> str:
     seen: set[str] = set()
     body = read(name)
     includes = "".join(_included(each, read, seen) for each in _HEADER.findall(body))
-    return without_unused(includes, _expanded(_HEADER.sub("", body), read, seen))
+    return _without_unnamed(without_unused(includes, _expanded(_HEADER.sub("", body), read, seen)))
 
 
 def _included(name: str, read: Callable[[str], str], seen: set[str]) -> str:
@@ -55,11 +58,11 @@ def _expanded(text: str, read: Callable[[str], str], seen: set[str]) -> str:
         return text
     names, inner = re.findall(r"@include (\S+)", match[0]), set(seen)
     rest = text[match.end() :]
-    function, end, behind = rest.partition("\nend\n")
+    function, end, _ = rest.partition("\nend\n")
     included = "".join(_included(each, read, inner) for each in names)
     used = without_unused(included, function + end)
-    indented = re.sub(r"^(?=.)", "  ", used.removesuffix(function + end), flags=re.MULTILINE)
-    return text[: match.start()] + indented + function + end + _expanded(behind, read, seen)
+    indented = re.sub(r"^(?=.)", match[1], used.removesuffix(function + end), flags=re.MULTILINE)
+    return text[: match.start()] + indented + _expanded(rest, read, seen)
 
 
 def without_unused(includes: str, body: str) -> str:
@@ -81,3 +84,14 @@ def without_unused(includes: str, body: str) -> str:
             used.update(_WORD.findall(statement))
             kept.append(re.sub(r"\n\s*\n", "\n", statement))
     return "".join(reversed(kept))
+
+
+def _without_unnamed(text: str) -> str:
+    """A text whose tables of one field a line have only the fields that the rest of it names."""
+
+    def named(table: re.Match[str]) -> str:
+        rest = _COMMENT.sub("", text[: table.start()] + text[table.end() :])
+        fields = _FIELD.finditer(table[0])
+        return "".join(each[0] for each in fields if re.search(rf"\.{each[1]}\b|'{each[1]}'", rest))
+
+    return _TABLE.sub(named, text)

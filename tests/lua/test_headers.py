@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sojourn.assembly import without_unused
+from sojourn.assembly import assembled, without_unused
 from sojourn.errors import BY_CODE
 from sojourn.scripts import lua_folder, script
 
@@ -147,15 +147,39 @@ def test_no_include_is_unused() -> None:
     assert used == set(INCLUDES)
 
 
+def unseen(source: str) -> set[str]:
+    """Return what is called where no definition of it can be seen: none before it, at its margin or further out."""
+    lines = [line for line in re.sub(r"--.*|'[^'\n]*'", "", source).splitlines() if line.strip()]
+    margins = [len(line) - len(line.lstrip()) for line in lines]
+    named = [
+        set(re.findall(r"\w+", " ".join(re.findall(r"\b(?:local function|local|for|function(?=[ (]))([^=]*)", line))))
+        for line in lines
+    ]
+    missing = set()
+    for at, line in enumerate(lines):
+        for called in re.findall(r"(?<![\w.:])(\w+)\(", line):
+            margin, found = margins[at], called in _LUA or called in named[at]
+            for before in range(at - 1, -1, -1):
+                margin = min(margin, margins[before])
+                found = found or (margins[before] == margin and called in named[before])
+            if not found:
+                missing.add(called)
+    return missing
+
+
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_script_has_what_it_calls(name: str) -> None:
-    """Each function that a script calls is Lua's, or is defined before; a missing include would show only there."""
-    source = re.sub(r"--.*|'[^'\n]*'", "", script(name).source)
-    for match in re.finditer(r"(?<![\w.:])(\w+)\(", source):
-        called = match[1]
-        named = rf"\b(?:local|for) (?:function )?(?:\w+, )*{called}\b|\bfunction[ \w]*\([^)]*\b{called}\b"
-        defined = re.search(named, source[: match.end()])
-        assert called in _LUA or defined, called
+    """Each function that a script calls is Lua's, or can be seen; a missing include would show only there."""
+    assert unseen(script(name).source) == set()
+
+
+def test_what_a_branch_includes_is_seen_there_alone() -> None:
+    """A definition in one branch is none for another, nor for what follows; parameters count as well."""
+    source = "if a then\n  local function b()\n  end\n  b()\nelse\n  {}\nend\n{}\n"
+    assert unseen(source.format("error()", "error()")) == set()
+    assert unseen(source.format("b()", "error()")) == {"b"}
+    assert unseen(source.format("error()", "b()")) == {"b"}
+    assert unseen("local function each(act)\n  act()\nend\neach(b)\n") == set()
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -180,6 +204,41 @@ def test_what_is_used_stays() -> None:
         == "local C = {\n  1,\n}\nlocal function b()\n  return C\nend\nreturn b()\n"
     )
     assert without_unused(includes, "return 1\n") == "return 1\n"
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_each_key_that_is_asked_for_is_spelled(name: str) -> None:
+    """What a script takes from a session's keys is among those that it makes."""
+    source = script(name).source
+    made = set(re.findall(r"^    (\w+) = .*,$", source.partition("\n  }\nend\n")[0], re.MULTILINE))
+    assert set(re.findall(r"(?<![\w.])(?:k|heir)\.(\w+)", re.sub(r"--.*", "", source))) <= made
+
+
+def test_a_table_has_the_fields_that_are_named() -> None:
+    """Of a table that is returned with a field a line, those stay that the rest has behind a point or in quotes."""
+    keys = "local function keys(a)\n  return {\n    one = a .. 'x',\n    two = a .. 'y',\n    three = a,\n  }\nend\n"
+    files = {
+        "a": "-- @include before\n-- @include keys\nreturn before(keys('')), keys('')['three'], two -- k.two\n",
+        "before": "local function before(k)\n  return k.one\nend\n",
+        "keys": keys,
+    }
+    source = assembled("a", files.__getitem__)
+    assert keys.replace("    two = a .. 'y',\n", "") in source
+
+
+def test_each_branch_has_its_own_includes() -> None:
+    """What a branch includes stands in it, at its margin, each as if the others were not there."""
+    files = {
+        "a": "-- @include b\nif x then\n  -- @include c\n  c()\nend\nif y then\n  -- @include c\n  c(b())\nend\n",
+        "b": "local function b()\n  if z then\n    -- @include d\n    d()\n  end\nend\n",
+        "c": "local function c()\nend\n",
+        "d": "local function d()\nend\n",
+    }
+    assert assembled("a", files.__getitem__) == (
+        "local function b()\n  if z then\n    local function d()\n    end\n    d()\n  end\nend\n"
+        "if x then\n  local function c()\n  end\n  c()\nend\n"
+        "if y then\n  local function c()\n  end\n  c(b())\nend\n"
+    )
 
 
 @pytest.mark.parametrize("path", sorted((LUA / "include").glob("*.lua")), ids=lambda path: path.stem)

@@ -64,6 +64,8 @@ def check_id(session_id: str) -> str:
     Raises:
         InvalidId: it is not a UUID of version 4 in its canonical lower-case form.
     """
+    if type(session_id) is str and ID.fullmatch(session_id):
+        return session_id
     if not isinstance(session_id, str) or not ID.fullmatch(session_id):
         shown = _shown(session_id)
         if "sjt_" in shown:
