@@ -2,8 +2,8 @@
 -- @include include/finish
 -- Turns one session past its deadline into `expired`. The hash's own deadline decides; an index that says otherwise is
 -- repaired. Returns 'expired', 'lost' (the hash is gone: evicted, or deleted by hand), 'damaged', 'moved' or 'ended',
--- and behind the first what the caller counts it by: see tally.lua. `later` and `placeless`: see finish.lua.
-local function claim(k, now, grace, retention, later, placeless)
+-- and behind the first what the caller counts it by: see tally.lua. `put` and `placeless`: see finish.lua.
+local function claim(k, now, grace, retention, put, placeless)
   local core, damage = load_core(k)
   if not core then
     -- @include include/lose
@@ -20,7 +20,7 @@ local function claim(k, now, grace, retention, later, placeless)
     return 'moved'
   end
   finish(k, core, now, grace, retention, { status = 'expired', at = core.expires, reason = 'deadline',
-    event = 'expired', actor = 'sojourn', trace = '', later = later, placeless = placeless,
+    event = 'expired', actor = 'sojourn', trace = '', put = put, placeless = placeless,
     changes = '{"status":"expired","end_reason":"deadline"}' })
   return 'expired', core
 end

@@ -1,5 +1,6 @@
 -- @include include/claim
 -- @include include/book
+-- @include include/later
 -- @include include/pace
 -- Claims what is due in a partition, oldest deadline first. Returns how many were looked at, and the counts.
 -- As many as `limit` means that there may be more.
@@ -8,6 +9,7 @@ local BETWEEN_LOOKS = 5 -- at the clock: a look costs as much as a write
 local function claim_due(prefix, now, limit, grace, retention, by)
   local due = redis.call('ZRANGEBYSCORE', prefix .. 'deadlines', '-inf', text(now), 'LIMIT', 0, limit)
   local looked_at, expired, lost, book, later, placeless, failure = #due, 0, 0, {}, {}, {}, nil
+  local put = putting_off(later)
   for i, member in ipairs(due) do
     local k = member_keys(prefix, member)
     if not k then
@@ -16,7 +18,7 @@ local function claim_due(prefix, now, limit, grace, retention, by)
       if placeless[k.tenant] == nil then
         placeless[k.tenant] = redis.call('EXISTS', k.places) == 0
       end
-      local ok, outcome, core = pcall(claim, k, now, grace, retention, later, placeless[k.tenant])
+      local ok, outcome, core = pcall(claim, k, now, grace, retention, put, placeless[k.tenant])
       if not ok then
         failure = outcome
         break

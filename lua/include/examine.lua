@@ -112,7 +112,7 @@ local function examine_ended(found, k, core, now, grace, retention)
     tell(found, 'token', function() drop_tokens(k) end)
   end
   if score(found, k.removals, k.member) == false then
-    tell(found, 'removal', nil, function() place_removal(k, now, retention, grace, core.logs) end)
+    tell(found, 'removal', nil, function() place_removal(k, now, retention, grace, core.logs, redis.call) end)
   end
   examine_ttls(found, k, core, now, now + math.max(grace, retention) + HOUSEKEEPING_MS, 0)
 end

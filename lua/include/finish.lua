@@ -4,25 +4,24 @@
 -- @include include/record
 -- @include include/event
 -- @include include/free
--- @include include/later
 -- Ends a record that was read and checked. Shrinking writes come first: a server out of memory refuses a script whose
 -- first write may grow, and ends and claims must go through then as well.
 -- Returns the fields that it wrote, name and value in turn. The caller counts the end: see tally.lua.
--- ending: status, at (ms), reason ('' for none), event, actor, trace, changes (JSON), later (where to put off what is
--- done for many at once), placeless (that the tenant's sessions are known to take no places).
+-- ending: status, at (ms), reason ('' for none), event, actor, trace, changes (JSON), put (what changes sorted sets,
+-- where many share a command: see later.lua), placeless (that the tenant's sessions are known to take no places).
 local function finish(k, core, now, grace, retention, ending)
-  local later, before = ending.later, '{"status":"' .. core.status .. '","ended_at_ms":null,"end_reason":null}'
+  local put, before = ending.put or redis.call, '{"status":"' .. core.status .. '","ended_at_ms":null,"end_reason":null}'
   if not core.live then
     -- @include include/told
     local ended = redis.call('HMGET', k.session, 'ended_at_ms', 'end_reason')
     before = told({ status = core.status, ended_at_ms = ended[1], end_reason = ended[2] })
   end
   redis.call('UNLINK', k.lease, k.token, k.tokens, k.families)
-  take_from(later, k.deadlines, k.member)
+  put('ZREM', k.deadlines, k.member)
   if not ending.placeless then
     free_place(k)
   end
-  take_from(later, status_index(k, core.kind, core.status), k.id)
+  put('ZREM', status_index(k, core.kind, core.status), k.id)
   core.version = core.version + 1
   local version = text(core.version)
   local write = { 'status', ending.status, 'version', version, 'updated_at_ms', stamp(core, now),
@@ -31,9 +30,9 @@ local function finish(k, core, now, grace, retention, ending)
     write[9], write[10] = 'end_reason', ending.reason
   end
   redis.call('HSET', k.session, unpack(write))
-  add_to(later, status_index(k, core.kind, ending.status), core.created_text, k.id)
-  add_new_to(later, k.dirty, text(now), k.member)
-  place_removal(k, now, retention, grace, core.logs, later)
+  put('ZADD', status_index(k, core.kind, ending.status), core.created_text, k.id)
+  put('ZADD', k.dirty, 'NX', text(now), k.member)
+  place_removal(k, now, retention, grace, core.logs, put)
   emit(k, ending.event, core.kind, version, now, ending.actor, ending.trace, ending.changes, before)
   return write
 end
