@@ -10,7 +10,8 @@
 -- ending: status, at (ms), reason ('' for none), event, actor, trace, changes (JSON), put (what changes sorted sets,
 -- where many share a command: see later.lua), placeless (that the tenant's sessions are known to take no places).
 local function finish(k, core, now, grace, retention, ending)
-  local put, before = ending.put or redis.call, '{"status":"' .. core.status .. '","ended_at_ms":null,"end_reason":null}'
+  local put = ending.put or redis.call
+  local before = '{"status":"' .. core.status .. '","ended_at_ms":null,"end_reason":null}'
   if not core.live then
     -- @include include/told
     local ended = redis.call('HMGET', k.session, 'ended_at_ms', 'end_reason')
