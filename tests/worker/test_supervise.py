@@ -29,6 +29,21 @@ from sojourn_worker.supervise import supervise
 settings = config.from_line(sys.stdin.buffer.readline())
 sys.exit(supervise(settings, sys.argv[1:]))
 """
+# The signal goes to a thread that does not handle it, and so does not wake the one that does.
+UNHEARD = """
+import signal, sys, threading
+from sojourn_worker import config
+from sojourn_worker.supervise import run_role
+
+settings = config.from_line(sys.stdin.buffer.readline())
+
+def signal_self():
+    sys.stdin.buffer.read()
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+threading.Thread(target=signal_self, daemon=True).start()
+sys.exit(run_role(sys.argv[1], settings))
+"""
 ROLES = ["listen", "dispatch", "jobs:hooks", "schedule"]
 
 
@@ -122,11 +137,22 @@ def test_the_command_ends_with_its_lifeline(any_redis_url: str, tmp_path: Path, 
         family = tree(process.pid)
         assert process.stdin is not None
         process.stdin.close()
-        assert process.wait(12) == 0
+        assert process.wait(12) == 0, log.read_text()
         assert not _alive(family)
     finally:
         process.kill()
         process.wait()
+
+
+def test_a_signal_that_wakes_nobody_stops_each_role(any_redis_url: str, processes: Processes) -> None:
+    """As one does that comes just before the main thread begins to wait for something."""
+    started = [processes.python(UNHEARD, role, settings=_hooks(any_redis_url)) for role in ROLES]
+    for process, ready in zip(started, ("listening", "dispatching", "working on queue", "scheduling"), strict=True):
+        process.logged(ready)
+    for process in started:  # all of them wait by now
+        assert process.popen.stdin is not None
+        process.popen.stdin.close()
+    assert [process.popen.wait(10) for process in started] == [0] * len(ROLES)
 
 
 def test_a_missing_package_is_told_in_a_line(any_redis_url: str) -> None:
