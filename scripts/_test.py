@@ -55,8 +55,8 @@ def pytest_arguments(arguments: list[str], cores: int) -> list[str]:
     """Return the full pytest command line for the user's ``arguments`` on a machine with ``cores`` cores."""
     defaults = []
     if cores >= 2 and "--pdb" not in arguments:
-        # One more than cores are used: much of the tests' time they wait for processes. What is left in the end is
-        # shared out again, so that none works alone at tests that take long.
+        # One more than CI has cores: much of their time tests wait for processes. What is left in the end is shared out
+        # again, so that none works alone at tests that take long.
         defaults += ["-n", "3", "--dist", "worksteal"]
     if not selects(arguments):
         defaults += ["--cov", "--cov-report=term", "-m", "not long"]
