@@ -251,6 +251,7 @@ class StoreMachine(RuleBasedStateMachine):
 
 
 @pytest.mark.no_cover  # many values
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("kind", KINDS)
 def test_store_is_as_its_model(any_redis_url: str, kind: str) -> None:
     """Create, update, count, append, touch, expire, end, delete and list, in any order."""
