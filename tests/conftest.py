@@ -7,7 +7,7 @@ Tests that take `redis_url` run once per Redis version there is; those for which
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +22,8 @@ from sojourn.embedded import free_port as any_free_port
 
 _EXECUTABLES = redis_executables()
 _POSTGRES_URL = "postgres_url"
+_TESTS = Path(__file__).parent
+_UNMEASURED = ("acceptance", "deploy", "fuzz", "scripts")
 _controller_stack = ExitStack()
 
 
@@ -64,11 +66,27 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what no confined user can do."""
+    """Leave out what no confined user can do, and mark what is not measured.
+
+    Coverage more than doubles the time of what is tried with many values or many processes, all of which runs the code
+    that other tests cover.
+    """
+    for each in items:
+        if each.path.is_relative_to(_TESTS) and each.path.relative_to(_TESTS).parts[0] in _UNMEASURED:
+            each.add_marker("no_cover")
     if config.getoption("--confined"):
         beyond = [each for each in items if each.get_closest_marker("beyond_one_tenant")]
         config.hook.pytest_deselected(items=beyond)
         items[:] = [each for each in items if each not in beyond]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Have the processes of a test that is not measured go without coverage, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        if item.get_closest_marker("no_cover"):
+            patch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+        return (yield)
 
 
 def pytest_unconfigure() -> None:

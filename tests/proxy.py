@@ -18,10 +18,10 @@ _CHUNK = 65_536
 
 
 class _Connection:
-    """One client's connection and its counterpart to the server."""
+    """One client's connection and, once there is one, its counterpart to the server."""
 
-    def __init__(self, client: asyncio.StreamWriter, server: asyncio.StreamWriter) -> None:
-        self.writers = (client, server)
+    def __init__(self, client: asyncio.StreamWriter) -> None:
+        self.writers = [client]
         self.mute = False
         self.tail = b""
 
@@ -49,7 +49,6 @@ class Proxy:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
         self._listener: asyncio.Server | None = None
-        self._connections: set[_Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._drops = 0
         self._drops_to = b""
@@ -114,37 +113,43 @@ class Proxy:
 
     async def _close_listener(self) -> None:
         if self._listener is not None:
+            for each in self._listener.sockets:
+                self._loop.remove_reader(each.fileno())
+            await asyncio.sleep(0)  # a connection that was accepted by now is lost unclosed if its listener goes first
             self._listener.close()
             self._listener = None
 
     async def _cut(self) -> None:
-        for connection in self._connections:
-            connection.abort()
-
-    async def _shut_down(self) -> None:
-        await self._close_listener()
-        await self._cut()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _shut_down(self) -> None:
+        await self._close_listener()
+        this = asyncio.current_task()
+        while others := asyncio.all_tasks() - {this}:  # besides ours, those that shake hands with new clients
+            for task in others:
+                task.cancel()
+            await asyncio.wait(others)
         # Further turns, in which the transports close their sockets; with TLS there are two to a connection.
         for _ in range(3):
             await asyncio.sleep(0)
 
-    async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
-        task = asyncio.current_task()
-        assert task is not None
+        connection = _Connection(writer)
+        task = self._loop.create_task(self._serve(connection, reader, writer))
         self._tasks.add(task)
+        task.add_done_callback(lambda _: connection.abort())  # also of one that was cancelled before it began
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, connection: _Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             server_reader, server_writer = await asyncio.open_connection(*self._target)
         except OSError:
-            writer.transport.abort()
-            self._tasks.discard(task)
             return
-        connection = _Connection(writer, server_writer)
-        self._connections.add(connection)
+        connection.writers.append(server_writer)
         pumps = [
             asyncio.ensure_future(self._to_server(connection, reader, server_writer)),
             asyncio.ensure_future(self._to_client(connection, server_reader, writer)),
@@ -155,9 +160,6 @@ class Proxy:
             for pump in pumps:  # also where this task is cancelled: nothing may be pending when the loop is closed
                 pump.cancel()
             await asyncio.gather(*pumps, return_exceptions=True)
-            self._connections.discard(connection)
-            self._tasks.discard(task)
-            connection.abort()
 
     async def _to_server(
         self, connection: _Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

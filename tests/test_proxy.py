@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import socket
+import threading
 import time
+import warnings
 from collections.abc import Callable
 
 import pytest
@@ -93,6 +97,28 @@ def test_server_away_closes_the_client(free_port: int, proxy_to: ProxyTo) -> Non
     with client_of(proxy.url) as client, pytest.raises(redis.ConnectionError):
         client.ping()
     assert proxy.accepted == 1
+
+
+def test_leaves_nothing_open_behind_clients_that_come_as_it_ends(any_redis_url: str) -> None:
+    """A later test would be blamed for a connection that is collected unclosed."""
+
+    def connect(port: int) -> None:
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port)).close()
+            except OSError:  # it has ended
+                return
+
+    gc.collect()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        for _ in range(3):
+            with Proxy(any_redis_url) as proxy:
+                client = threading.Thread(target=connect, args=(proxy.port,))
+                client.start()
+            client.join()
+        gc.collect()
+    assert not [str(each.message) for each in told]
 
 
 def test_eventually_returns_or_names_what_did_not_happen() -> None:

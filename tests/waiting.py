@@ -14,7 +14,7 @@ T = TypeVar("T")
 _POLL_S = 0.01
 
 
-def eventually(condition: Callable[[], T], *, deadline_s: float = 10.0, what: str = "") -> T:
+def eventually(condition: Callable[[], T], *, deadline_s: float = 30.0, what: str = "") -> T:
     """Call ``condition`` until its result is true, and return that result.
 
     Raises:
@@ -32,7 +32,7 @@ def eventually(condition: Callable[[], T], *, deadline_s: float = 10.0, what: st
         time.sleep(_POLL_S)
 
 
-async def eventually_async(condition: Callable[[], Awaitable[T]], *, deadline_s: float = 10.0, what: str = "") -> T:
+async def eventually_async(condition: Callable[[], Awaitable[T]], *, deadline_s: float = 30.0, what: str = "") -> T:
     """Do the same as :func:`eventually` with a coroutine function.
 
     Raises:

@@ -228,8 +228,8 @@ def test_subset_runs_without_coverage(arguments: list[str], selected: bool, monk
 
 
 def test_tests_run_in_parallel_where_there_are_cores() -> None:
-    """Two workers from two cores on, none with one core or in the debugger."""
-    assert _test.pytest_arguments(["-x"], 2)[:2] == ["-n", "2"]
+    """Several workers from two cores on, none with one core or in the debugger."""
+    assert _test.pytest_arguments(["-x"], 2)[:2] == ["-n", "3"]
     assert "-n" not in _test.pytest_arguments([], 1)
     assert "-n" not in _test.pytest_arguments(["--pdb"], 2)
 

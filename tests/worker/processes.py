@@ -93,12 +93,12 @@ class Process:
         """Its lines of an event that have these fields."""
         return [each for each in self.lines if each["event"] == event and fields.items() <= each.items()]
 
-    def tells(self, event: str, *, deadline_s: float = 15.0, **fields: Any) -> dict[str, Any]:
+    def tells(self, event: str, *, deadline_s: float = 30.0, **fields: Any) -> dict[str, Any]:
         """Wait until it has logged an event with these fields; the last such line."""
         what = f"{event!r} with {fields} in the log:\n{self.log}"
         return eventually(lambda: self.told(event, **fields), deadline_s=deadline_s, what=what)[-1]
 
-    def logged(self, text: str, deadline_s: float = 15.0) -> None:
+    def logged(self, text: str, deadline_s: float = 30.0) -> None:
         """Wait until it has logged a text."""
         eventually(lambda: text in self.log, deadline_s=deadline_s, what=f"{text!r} in the log:\n{self.log}")
 

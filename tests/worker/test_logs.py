@@ -354,7 +354,7 @@ def test_the_form_on_a_terminal(
     text = ""
     try:
         with redis.Redis.from_url(any_redis_url) as client:
-            eventually(lambda: client.exists("sojourn:meta"), deadline_s=20)
+            eventually(lambda: client.exists("sojourn:meta"), deadline_s=30)
         while is_json is not None and "dispatching" not in text:
             text += os.read(ours, 65536).decode()
         process.terminate()

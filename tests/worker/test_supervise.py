@@ -29,6 +29,21 @@ from sojourn_worker.supervise import supervise
 settings = config.from_line(sys.stdin.buffer.readline())
 sys.exit(supervise(settings, sys.argv[1:]))
 """
+# The signal goes to a thread that does not handle it, and so does not wake the one that does.
+UNHEARD = """
+import signal, sys, threading
+from sojourn_worker import config
+from sojourn_worker.supervise import run_role
+
+settings = config.from_line(sys.stdin.buffer.readline())
+
+def signal_self():
+    sys.stdin.buffer.read()
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+threading.Thread(target=signal_self, daemon=True).start()
+sys.exit(run_role(sys.argv[1], settings))
+"""
 ROLES = ["listen", "dispatch", "jobs:hooks", "schedule"]
 
 
@@ -68,7 +83,7 @@ def test_all_roles_work_and_stop_on_a_signal(redis_url: str, processes: Processe
     supervisor = _start(processes, settings)
     with redis.Redis.from_url(redis_url) as client, SessionStore(settings=settings) as store:
         store.create_many([{}] * 10, ttl=0.2)
-        eventually(lambda: client.llen("effects") == 20, deadline_s=15)
+        eventually(lambda: client.llen("effects") == 20, deadline_s=30)
     family = tree(supervisor.pid)
     roles = [each.cmdline() for each in psutil.Process(supervisor.pid).children()]
     assert sorted(each[-1] for each in roles) == sorted(ROLES)
@@ -85,7 +100,7 @@ def test_a_role_that_dies_is_started_again(any_redis_url: str, processes: Proces
     listener = _role(supervisor, "listen")
     listener.kill()
     supervisor.tells("role ended", child="listen", ended_by="signal 9", restart_in_s=1)
-    eventually(lambda: len(supervisor.told("listening")) == 2, deadline_s=10)
+    eventually(lambda: len(supervisor.told("listening")) == 2, deadline_s=30)
     _role(supervisor, "listen").kill()
     supervisor.tells("role ended", child="listen", ended_by="signal 9", restart_in_s=2)
     assert supervisor.stop() == 0
@@ -98,7 +113,7 @@ def test_nothing_outlives_a_killed_supervisor(any_redis_url: str, processes: Pro
     with redis.Redis.from_url(any_redis_url) as client, SessionStore(settings=settings) as store:
         client.set("calls", 2)
         store.create()
-        eventually(lambda: client.get("waiting"), deadline_s=15)
+        eventually(lambda: client.get("waiting"), deadline_s=30)
     family = tree(supervisor.pid)
     assert len(family) >= 6
     supervisor.popen.kill()
@@ -118,15 +133,26 @@ def test_the_command_ends_with_its_lifeline(any_redis_url: str, tmp_path: Path, 
             command, stdin=subprocess.PIPE, stderr=output, env=given | {"SOJOURN_CONFIG": str(config)}
         )
     try:
-        eventually(lambda: "listening" in log.read_text(), deadline_s=15)
+        eventually(lambda: "listening" in log.read_text(), deadline_s=30)
         family = tree(process.pid)
         assert process.stdin is not None
         process.stdin.close()
-        assert process.wait(12) == 0
+        assert process.wait(12) == 0, log.read_text()
         assert not _alive(family)
     finally:
         process.kill()
         process.wait()
+
+
+def test_a_signal_that_wakes_nobody_stops_each_role(any_redis_url: str, processes: Processes) -> None:
+    """As one does that comes just before the main thread begins to wait for something."""
+    started = [processes.python(UNHEARD, role, settings=_hooks(any_redis_url)) for role in ROLES]
+    for process, ready in zip(started, ("listening", "dispatching", "working on queue", "scheduling"), strict=True):
+        process.logged(ready)
+    for process in started:  # all of them wait by now
+        assert process.popen.stdin is not None
+        process.popen.stdin.close()
+    assert [process.popen.wait(10) for process in started] == [0] * len(ROLES)
 
 
 def test_a_missing_package_is_told_in_a_line(any_redis_url: str) -> None:
@@ -153,7 +179,7 @@ def test_what_does_not_drain_is_hurried_and_then_killed(any_redis_url: str, proc
     with redis.Redis.from_url(any_redis_url) as client, SessionStore(settings=settings) as store:
         client.set("calls", 2)
         store.create()
-        eventually(lambda: client.get("waiting"), deadline_s=15)
+        eventually(lambda: client.get("waiting"), deadline_s=30)
         family = tree(supervisor.pid)
         os.kill(_role(supervisor, "schedule").pid, signal.SIGSTOP)
         started = time.monotonic()
@@ -171,7 +197,7 @@ def test_a_second_signal_hurries(any_redis_url: str, processes: Processes) -> No
     with redis.Redis.from_url(any_redis_url) as client, SessionStore(settings=settings) as store:
         client.set("calls", 2)
         store.create()
-        eventually(lambda: client.get("waiting"), deadline_s=15)
+        eventually(lambda: client.get("waiting"), deadline_s=30)
         family = tree(supervisor.pid)
         supervisor.popen.send_signal(signal.SIGINT)
         supervisor.tells("stopping", within_s=60)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -213,6 +214,7 @@ def listen(settings: Settings, stop: Stop, *, notifications: bool = True, sweep:
     threads = [threading.Thread(target=guarded, args=(each,), daemon=True) for each in loops]
     for thread in threads:
         thread.start()
+    stop.wait(math.inf)  # a join is not woken by a signal that comes just before it begins
     for thread in threads:
         thread.join()
     link.close()

@@ -16,6 +16,7 @@ __all__ = ["Outage", "Stop"]
 _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 1.0
 _TELL_EVERY_S: Final = 60.0
+_STEP_S: Final = 0.5
 
 
 class Stop:
@@ -52,7 +53,11 @@ class Stop:
         # Nobody reads the byte in the pipe, so it wakes every thread that waits, now and later.
         poll = select.poll()
         poll.register(self._read, select.POLLIN)
-        poll.poll(seconds * 1000)
+        deadline = time.monotonic() + seconds
+        while not self.requested and (left_s := deadline - time.monotonic()) > 0:
+            # In steps: a signal that comes just before the main thread begins to wait does not wake it, and is
+            # handled once it has waited.
+            poll.poll(min(left_s, _STEP_S) * 1000)
         return self.requested
 
     def close(self) -> None:

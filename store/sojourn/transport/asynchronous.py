@@ -243,9 +243,13 @@ class AsyncTransport:
         if self._shared is not None:
             lines.append(self._shared)
             self._shared = None
-        self._opening = None
+        opening, self._opening = self._opening, None
         for line in lines:
             line.retire()
+        if opening is not None:  # whoever wanted it may be gone, and the loop soon too
+            await asyncio.wait([opening])
+            if not opening.cancelled() and opening.exception() is None:
+                lines.append(opening.result())  # retired by now
         for line in lines:
             if line.is_idle:
                 await line.wait_closed()

@@ -157,10 +157,10 @@ class Line(asyncio.Protocol):
             self.close()
 
     def retire(self) -> None:
-        """Take no more calls, and close the connection once those in flight have ended."""
+        """Take no more calls, and close the connection once nobody waits for those in flight."""
         self.is_open = False
         self._admit()
-        if not self._sent:
+        if all(future.done() for future, *_ in self._sent):
             self.close()
 
     def _check(self, due_s: float | None) -> None:

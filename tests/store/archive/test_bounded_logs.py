@@ -293,6 +293,7 @@ def test_races_of_appends_runs_and_readers(store: Store, settings: Settings, raw
     assert archived(settings, made.id) == list(range(1500))
 
 
+@pytest.mark.no_cover  # many values
 def test_a_hundred_thousand_executions(settings: Settings, raw: redis.Redis, query: Query) -> None:
     """Of one session, with the archive at work: the list stays within bounds; counts and archive are exact."""
     bound, at_once, total = 10_000, 1_000, 100_000

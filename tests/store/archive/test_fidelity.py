@@ -133,6 +133,7 @@ def every(settings: Settings) -> SessionStore[EverySession]:
     return SessionStore(settings=settings, model=EverySession)
 
 
+@pytest.mark.no_cover  # many values
 def test_sessions_come_back_as_they_were(settings: Settings, every: SessionStore[EverySession]) -> None:
     """Every sort of field, with nasty values, by a run that knows the model and by one that does not."""
     knowing, ignorant = settings.load_models(EverySession), settings.load_models()

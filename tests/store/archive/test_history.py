@@ -171,6 +171,7 @@ def test_an_ended_state_is_restored_as_it_was_until_then(store: Store, settings:
     assert restored.ttl == timedelta(seconds=5)
 
 
+@pytest.mark.no_cover  # many values
 def test_random_lives(store: Store, settings: Settings) -> None:
     """Of sessions with random writes, archived now and then and restored now and then, each version is told right."""
     chance = random.Random(7)

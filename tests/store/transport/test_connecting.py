@@ -93,7 +93,7 @@ def test_tls(open_any_store: StoreOpener, tls_proxy: Proxy, certificate: Path) -
     tls_proxy.cut()
     assert store.get(large.id) == large
     tls_proxy.drop_replies(1)
-    slow = open_any_store(JobSession, url=f"{tls_proxy.url}?ssl_ca_certs={certificate}", socket_timeout=0.3)
+    slow = open_any_store(JobSession, url=f"{tls_proxy.url}?ssl_ca_certs={certificate}", socket_timeout=1)
     assert slow.get(large.id) == large
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import redis
+from tests.proxy import Proxy
 from tests.store.examples import JobSession
 from tests.waiting import eventually, eventually_async
 
@@ -309,6 +310,32 @@ async def test_a_loop_that_is_held_up(any_redis_url: str) -> None:
         await asyncio.sleep(0)  # each has been sent
         time.sleep(1.0)  # noqa: ASYNC251
         assert await asyncio.gather(*tasks) == [made] * 200
+
+
+async def test_closing_after_callers_are_gone(any_redis_url: str, plain: Any, proxy_to: Callable[[str], Proxy]) -> None:
+    """What is closed leaves no connection behind for replies that nobody waits for, nor one half made."""
+    proxy = proxy_to(any_redis_url)
+    ping = Operation((("PING",),), list)
+    tasks = asyncio.all_tasks()
+    for is_connected in (True, False):
+        transport = AsyncTransport(Settings(redis_url=proxy.url, socket_timeout=30))
+        if is_connected:
+            await transport.execute_one(ping)
+            proxy.delay(30)
+        call = asyncio.create_task(transport.execute_one(ping))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        await transport.close()
+        assert asyncio.all_tasks() == tasks
+
+        async def all_are_closed() -> bool:
+            return not ours(plain)
+
+        await eventually_async(all_are_closed, deadline_s=3)
+        proxy.delay(0)
 
 
 async def test_closing_while_a_connection_is_made(any_redis_url: str) -> None:
