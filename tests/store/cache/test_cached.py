@@ -93,10 +93,10 @@ OWN: dict[str, Callable[[Any, str], Any]] = {
 }
 
 
-def later(call: Callable[[], Any]) -> None:
+def later(call: Callable[[], Any]) -> Any:
     """Call in another millisecond than that of what was before."""
     time.sleep(0.002)
-    call()
+    return call()
 
 
 def edited(store: Any, session_id: str) -> None:
@@ -121,7 +121,7 @@ def test_own_writes_are_read(cached: Store, other: Store, name: str) -> None:
 def test_what_own_writes_end_is_not_read(cached: Store, other: Store, *, many: bool) -> None:
     """Sessions that a new one takes the place of are named by nobody, and are read again before the call returns."""
     cached.set_tenant_limits(sessions=2, policy="evict_lru")
-    made = [cached.create() for _ in range(2)]
+    made = [cached.create(), later(cached.create)]
     for each in made:
         warm(cached, each.id)
     deaf(cached)

@@ -56,19 +56,25 @@ def there_and_back(codec: Codec[Any], value: Any, **more: Any) -> tuple[Any, dic
     return read.field, encoded
 
 
+_TEXT = codec_for(model_of(SecretStr))
+
+
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=50))
 def test_text_comes_back(text: str) -> None:
     """Any text, NULs among it, sealed and of the same type."""
-    found, encoded = there_and_back(codec_for(model_of(SecretStr)), SecretStr(text))
+    found, encoded = there_and_back(_TEXT, SecretStr(text))
     assert type(found) is SecretStr
     assert found.get_secret_value() == text
     assert encoded["field"].startswith("sealed:1:first:")
 
 
+_BYTES = codec_for(model_of(SecretBytes))
+
+
 @given(st.binary(max_size=100))
 def test_bytes_come_back(raw: bytes) -> None:
     """Any bytes."""
-    found, _ = there_and_back(codec_for(model_of(SecretBytes)), raw)
+    found, _ = there_and_back(_BYTES, raw)
     assert type(found) is SecretBytes
     assert found.get_secret_value() == raw
 
