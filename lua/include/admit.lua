@@ -5,7 +5,7 @@
 -- Lets a new session in, making room for it where that may be done: what is past its deadline is claimed first, and if
 -- the tenant says so the least recently used live sessions end. Bounded: who needs more room asks make_room.lua.
 local ROOMS_PER_CALL = 20
-local evicted = 0
+local ended_for_room = 0
 
 -- Ends the least recently used session, of that owner or of all, but not `k` itself. Returns whether there was one.
 local function evict(k, now, prefix, grace, retention, owner)
@@ -19,7 +19,7 @@ local function evict(k, now, prefix, grace, retention, owner)
     finish(one, core, now, grace, retention, { status = 'terminated', at = now, reason = 'evicted', event = 'ended',
       actor = 'sojourn', trace = '', changes = '{"status":"terminated","end_reason":"evicted"}' })
     count_end(one, 'terminated', core, now)
-    evicted = evicted + 1
+    ended_for_room = ended_for_room + 1
   end
   free_place(one) -- also of one whose record is gone or damaged
   redis.call('ZREM', live_of(k, owner), id)
@@ -59,10 +59,10 @@ local function admit(k, limits, now, prefix, grace, retention, owner, bytes)
   if limits.places then
     local wanted = { sessions = 1, owner_sessions = 1, owner = owner, bytes = bytes }
     limit, bound, count, further = make_room(k, limits, now, prefix, grace, retention, wanted, ROOMS_PER_CALL)
-    if further or (limit and evicted > 0) then -- errors of this script say that nothing was done
+    if further or (limit and ended_for_room > 0) then -- errors of this script say that nothing was done
       return redis.error_reply(string.format('ROOM 1 1 %.0f %s', bytes, owner))
     end
   end
   pay(payment)
-  return limit and limit_error(k, now, limit, bound, count) or nil, evicted
+  return limit and limit_error(k, now, limit, bound, count) or nil, ended_for_room
 end

@@ -148,8 +148,8 @@ def test_redis_killed_under_load(own_redis: OwnRedis, report: Report) -> None:
         assert strays(server.url) == []
         assert unindexed(client) == []
         report.row(
-            "Redis killed under load (AOF, appendfsync no)", injected=3, lost=lost, duplicated=doubled, recovery_s=longest_s,
-            within_s=5, note=f"{load.acknowledged:,} acknowledged writes, none applied by half",
+            "Redis killed under load (AOF, appendfsync no)", injected=3, lost=lost, duplicated=doubled,
+            recovery_s=longest_s, within_s=5, note=f"{load.acknowledged:,} acknowledged writes, none applied by half",
         )  # fmt: skip
 
 

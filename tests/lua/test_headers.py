@@ -248,6 +248,43 @@ def test_includes_only_name_things(path: Path) -> None:
         assert re.match(r"local |--|end$|\}|\s|$", line), line
 
 
+def hidden(source: str) -> list[str]:
+    """Return the names that a block gives to something of its own while code around it, of the same function, has them.
+
+    The code is tidy, so a line's margin tells which blocks it is in.
+    """
+    found, around = [], list[tuple[int, bool, set[str]]]()
+    for line in re.sub(r"--.*", "", source).splitlines():
+        margin = len(line) - len(line.lstrip())
+        while line.strip() and around and around[-1][0] > margin:
+            around.pop()
+        if line.strip() and (not around or around[-1][0] < margin):
+            around.append((margin, False, set()))
+        match = re.match(r" *local (?:function )?(\w+(?:, \w+)*)", line)
+        for name in match[1].split(", ") if match else ():
+            for _, is_function, names in reversed(around[:-1]):
+                if is_function:
+                    break
+                if name in names:
+                    found.append(name)
+            around[-1][2].add(name)
+        if around and line.strip():
+            around[-1] = (margin, "function" in line, around[-1][2])
+    return found
+
+
+def test_what_hides_a_name() -> None:
+    """A name of a block that the code around it has too, unless a function lies between the two."""
+    assert hidden("local a, b = 1, 2\nif b then\n  local c, a = 0, 0\n  a = 3\nend\nreturn a\n") == ["a"]
+    assert hidden("local a = 1\nif a then\n  local function b()\n    local a = 2\n  end\nend\n") == []
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_no_include_hides_a_name(name: str) -> None:
+    """What an include in a branch names is not what the script around it means by that name."""
+    assert hidden(script(name).source) == []
+
+
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_script_includes_each_file_once(name: str) -> None:
     """Includes are resolved depth first, and none twice; no function is global."""
