@@ -30,7 +30,7 @@ local function claim_due(prefix, now, limit, grace, retention, by)
         lost = lost + 1
       end
     end
-    if i % BETWEEN_LOOKS == 0 and is_late(AT_LEAST / BETWEEN_LOOKS, WITHOUT_CLOCK / BETWEEN_LOOKS) then
+    if i % BETWEEN_LOOKS == 0 and is_late(AT_LEAST, WITHOUT_CLOCK, BETWEEN_LOOKS) then
       looked_at = limit
       break
     end

@@ -17,11 +17,11 @@ local function finish(k, core, now, grace, retention, ending)
     local ended = redis.call('HMGET', k.session, 'ended_at_ms', 'end_reason')
     before = told({ status = core.status, ended_at_ms = ended[1], end_reason = ended[2] })
   end
-  redis.call('UNLINK', k.lease, k.token, k.tokens, k.families)
   put('ZREM', k.deadlines, k.member)
   if not ending.placeless then
     free_place(k)
   end
+  redis.call('UNLINK', k.lease, k.token, k.tokens, k.families)
   put('ZREM', status_index(k, core.kind, core.status), k.id)
   core.version = core.version + 1
   local version = text(core.version)

@@ -16,10 +16,10 @@ end
 
 local begun_s, dealt = clock_s(), 0
 
--- To be asked behind each thing that was dealt with. `least`: so many are dealt with in any case; `most`: no more
--- where no clock moves on.
-local function is_late(least, most)
-  dealt = dealt + 1
+-- To be asked behind each thing that was dealt with, or behind a `number` of them. `least`: so many are dealt with in
+-- any case; `most`: no more where no clock moves on.
+local function is_late(least, most, number)
+  dealt = dealt + (number or 1)
   if dealt < (least or 1) then
     return false
   end

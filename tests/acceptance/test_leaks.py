@@ -135,10 +135,10 @@ def test_nothing_planted_is_found(
             session_id = _live(store, here, tokens)
             _fail(store, here, session_id, tokens)
             _look(here, session_id, tokens)
-            eventually(lambda: store.archive.count(status="completed") >= 1, deadline_s=30, what="the archive")
+            eventually(lambda: store.archive.count(status="completed") >= 1, deadline_s=60, what="the archive")
         worker_log = tmp_path / "worker.log"
-        eventually(lambda: b"RuntimeError" in worker_log.read_bytes(), deadline_s=30, what="a failing hook")
-        eventually(lambda: "failing" in here.run("dead", "list", "--json"), deadline_s=30, what="a dead letter")
+        eventually(lambda: b"RuntimeError" in worker_log.read_bytes(), deadline_s=60, what="a failing hook")
+        eventually(lambda: "failing" in here.run("dead", "list", "--json"), deadline_s=60, what="a dead letter")
         for command in ("dead list", "metrics", "doctor", "audit", "audit verify", "secrets status"):
             here.run(*command.split())
             here.run(*command.split(), "--json")

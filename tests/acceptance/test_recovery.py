@@ -62,7 +62,7 @@ class Deployment:
 
     def settled(self) -> None:
         """Wait until nothing waits for the archive."""
-        eventually(lambda: not self.redis.exists(_KEYS.partition.dirty), deadline_s=20, what="the archive")
+        eventually(lambda: not self.redis.exists(_KEYS.partition.dirty), deadline_s=60, what="the archive")
 
     def there(self) -> bool:
         """Whether the session lives in Redis."""
@@ -105,7 +105,7 @@ def _empty_the_archive(here: Deployment) -> None:
 def _fail_a_hook(here: Deployment) -> None:
     doomed = here.store.create()
     here.store.delete(doomed.id)
-    eventually(lambda: doomed.id in run("sojourn dead list --json", here.environment), deadline_s=30)
+    eventually(lambda: doomed.id in run("sojourn dead list --json", here.environment), deadline_s=60)
     (here.folder / "mended").touch()
 
 
@@ -114,7 +114,7 @@ def _change_the_wrong_one(here: Deployment) -> None:
     here.environment["ID"] = here.session.id
     here.store.update(here.session.id, owner="eve")
     here.store.complete(here.session.id)
-    eventually(lambda: not here.there(), deadline_s=20)
+    eventually(lambda: not here.there(), deadline_s=60)
 
 
 _DISASTERS: dict[str, Callable[[Deployment], None]] = {
@@ -141,7 +141,7 @@ def _archived_again(here: Deployment) -> None:
 
 
 def _hook_ran(here: Deployment) -> None:
-    eventually((here.folder / "noted").exists, deadline_s=30)
+    eventually((here.folder / "noted").exists, deadline_s=60)
     assert len((here.folder / "noted").read_text().split()) == 1
     assert json.loads(run("sojourn dead list --json", here.environment))["letters"] == []
 

@@ -68,11 +68,11 @@ def test_the_users_of_the_guide_suffice(redis_url: str, postgres_url: str, tmp_p
                 made = store.create(owner="ada", ttl=0.3)
                 kept = store.create(ttl=60)
                 noted = tmp_path / "noted"
-                eventually(lambda: noted.exists() and made.id in noted.read_text(), deadline_s=40, what="the hook")
+                eventually(lambda: noted.exists() and made.id in noted.read_text(), deadline_s=60, what="the hook")
                 query = "SELECT status FROM sojourn.sessions WHERE id = %s"
                 eventually(
                     lambda: archive.execute(query, (made.id,)).fetchone() == ("expired",),
-                    deadline_s=40,
+                    deadline_s=60,
                     what="the archive",
                 )
                 assert store.get(kept.id).is_live

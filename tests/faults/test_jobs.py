@@ -74,7 +74,7 @@ def test_poison(any_redis_url: str, client: redis.Redis, processes: Processes, r
         client.delete("harm")
         began = time.monotonic()
         _replay_all(settings, tmp_path)
-        eventually(lambda: len(effects(client)) == 24, deadline_s=15, what="the replayed events")
+        eventually(lambda: len(effects(client)) == 24, deadline_s=60, what="the replayed events")
         recovery_s = time.monotonic() - began
         eventually(lambda: not letters.list().letters)
     told = Counter(str(each["session"]) for each in effects(client))
@@ -113,7 +113,7 @@ def test_foreign_jobs_are_refused(
     hook = queue.enqueue_call(RUN_HOOK, args=["os:system", [command]])
     good = queue.enqueue_call(RUN_SWEEP, result_ttl=60)
     worker = processes.role("jobs:hooks", settings)
-    eventually(lambda: good.get_status() == "finished", deadline_s=15)
+    eventually(lambda: good.get_status() == "finished", deadline_s=60)
     assert [job.get_status() for job in (*refused, hook)] == ["failed"] * 10
     assert len(worker.told("job refused")) == len(refused)
     assert "os:system" not in worker.log

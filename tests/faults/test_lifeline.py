@@ -53,7 +53,7 @@ def test_the_child_ends_with_its_worker(
     settings = deployed(any_redis_url, hook="hold")
     _held(settings, client, processes)
     worker = processes.role("jobs:hooks", settings)
-    child = psutil.Process(int(str(eventually(lambda: client.get("holding"), deadline_s=15, what="a hook at work"))))
+    child = psutil.Process(int(str(eventually(lambda: client.get("holding"), deadline_s=60, what="a hook at work"))))
     assert child.pid != worker.pid
     try:
         worker.popen.kill()
@@ -79,7 +79,7 @@ def test_hurrying_uses_up_no_try(any_redis_url: str, client: redis.Redis, proces
     (job_id,) = client.lrange(QUEUE, 0, -1)
     for _ in range(3):
         worker = processes.role("jobs:hooks", settings)
-        eventually(lambda: client.get("holding"), deadline_s=15, what="a hook at work")
+        eventually(lambda: client.get("holding"), deadline_s=60, what="a hook at work")
         worker.popen.send_signal(signal.SIGTERM)
         worker.logged("warm shut down requested")
         worker.stop(signal.SIGINT)
@@ -88,7 +88,7 @@ def test_hurrying_uses_up_no_try(any_redis_url: str, client: redis.Redis, proces
         client.delete("holding")
     client.delete("hold")
     processes.role("jobs:hooks", settings)
-    eventually(lambda: effects(client), deadline_s=15)
+    eventually(lambda: effects(client), deadline_s=60)
     assert list(calls(client).values()) == [1]
     with DeadLetters(settings) as letters:
         assert letters.list().letters == ()

@@ -81,7 +81,7 @@ class _Archiving:
         """Wait until the archive has all there is; how long that took, in seconds."""
         began = time.monotonic()
         dirty = [each.dirty for each in self.settings.all_partitions]
-        eventually(lambda: not any(self.client.zcard(each) for each in dirty), deadline_s=30, what="the archive")
+        eventually(lambda: not any(self.client.zcard(each) for each in dirty), deadline_s=60, what="the archive")
         waits = "sojourn-archive in"
         eventually(lambda: not any(each.startswith(waits) for each in backlog(self.client, self.settings)))
         return time.monotonic() - began
@@ -90,7 +90,7 @@ class _Archiving:
         """Wait until the worker has logged a text once more; at the level debug it does so for each run."""
         worker = self.deployment.roles["jobs:archive"]
         before = worker.log.count(text)
-        eventually(lambda: worker.log.count(text) > before, deadline_s=20, what=f"{text!r} in the log")
+        eventually(lambda: worker.log.count(text) > before, deadline_s=60, what=f"{text!r} in the log")
 
     def account(self) -> tuple[int, int]:
         """Hold the archive against Redis: how much is missing or old, and how much is there twice."""

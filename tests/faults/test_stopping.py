@@ -45,7 +45,7 @@ def test_a_signal_drains_and_a_second_one_hurries(
     supervisor = processes.python(SUPERVISOR, settings=slow)
     supervisor.logged("working on queue")
     _create(any_redis_url, 3)
-    eventually(lambda: client.get("holding"), deadline_s=15, what="a hook at work")
+    eventually(lambda: client.get("holding"), deadline_s=60, what="a hook at work")
     began = time.monotonic()
     assert supervisor.stop() == 0
     drained_s = time.monotonic() - began
@@ -62,7 +62,7 @@ def test_a_signal_drains_and_a_second_one_hurries(
     supervisor = processes.python(SUPERVISOR, settings=stuck)
     supervisor.logged("working on queue")
     _create(any_redis_url, 3)
-    eventually(lambda: client.get("holding"), deadline_s=15, what="a hook at work")
+    eventually(lambda: client.get("holding"), deadline_s=60, what="a hook at work")
     supervisor.popen.send_signal(signal.SIGTERM)
     supervisor.tells("stopping", within_s=60)
     supervisor.stop(timeout_s=5)
@@ -71,7 +71,7 @@ def test_a_signal_drains_and_a_second_one_hurries(
     client.delete("hold")
     began = time.monotonic()
     Deployment(processes, stuck, ("jobs:hooks",))
-    eventually(lambda: len(effects(client)) == 3, deadline_s=10)
+    eventually(lambda: len(effects(client)) == 3, deadline_s=60)
     report.row(
         "a second SIGTERM during a job", injected=1, lost=3 - len(effects(client)),
         duplicated=sum(calls(client).values()) - 3, recovery_s=time.monotonic() - began, within_s=5,

@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
+from enum import Enum
 from functools import cache, partial
-from typing import Any
+from typing import Annotated, Any, get_args
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr, field_validator
 from tests.fuzz.hostile import VALUES, Made, Planted, made, values
 from tests.fuzz.models import EverySession
 from tests.fuzz.profile import chosen, examples
-from tests.store.examples import JobSession
+from tests.store.examples import Colour, JobSession, Level, Right
 from tests.store.secrets.examples import VaultSession
 from tests.store.test_decoding import (
     ANNOTATIONS,
@@ -26,11 +27,8 @@ from tests.store.test_decoding import (
     QUICK,
     TENANT,
     TEXTS,
-    Colour,
-    Level,
     Odd,
     Part,
-    Right,
     _defaults,
     _taken_apart,
     field_model,
@@ -178,7 +176,8 @@ def test_every_value_in_every_field(annotation: Any) -> None:
         for value in ODD if default in (..., None) else ODD[:20]:
             assert_alike(model, {"field": value})
             assert_alike(model, {"field": value}, TIGHT)
-        assert _both(model)[0]._encode_sound is not None
+        runs_code = any(isinstance(each, AfterValidator | BeforeValidator) for each in get_args(annotation))
+        assert (_both(model)[0]._encode_sound is None) is runs_code
 
 
 _NEEDED: dict[type[Session], dict[str, Any]] = {
@@ -270,3 +269,98 @@ def test_refusals_hold_no_values() -> None:
     with pytest.raises(InvalidField) as caught:
         codec_for(Session).encode_new({"owner": "secret\n"}, ID, TENANT, LIMITS)
     assert caught.value.__context__ is None
+
+
+def test_what_a_signal_raises_gets_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of a job's time is no doubt about a value: it comes once, and nobody else would hear of it."""
+
+    class TimeIsUpError(Exception):
+        pass
+
+    def interrupted(*_: Any) -> Any:
+        raise TimeIsUpError
+
+    codec = Codec(JobSession)
+    monkeypatch.setattr(codec, "_encode_sound", interrupted)
+    monkeypatch.setattr(codec, "_validated_status", interrupted)
+    with pytest.raises(TimeIsUpError):
+        codec.encode_new({"owner": "ada"}, ID, TENANT, LIMITS)
+    with pytest.raises(TimeIsUpError):
+        codec.encode_changes({"status": "pending"}, LIMITS)
+
+
+class Alike(Enum):
+    """Members that say themselves what they equal."""
+
+    WARN = "warn"
+    WARNING = "warning"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Alike)
+
+    def __hash__(self) -> int:
+        return 1
+
+
+class NoHash(Enum):
+    """Members that cannot be looked up."""
+
+    LOW = 1
+    HIGH = 2
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, NoHash) and self.value == other.value
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class Peculiar(Session, kind="peculiar"):
+    """Fields that look plain, and are not."""
+
+    alike: Alike = Alike.WARN
+    no_hash: NoHash = NoHash.LOW
+    names: Annotated[tuple[str, ...], PlainSerializer(lambda value: [each.lower() for each in value])] = ()
+    inner: tuple[Annotated[str, PlainSerializer(str.lower)], ...] = ()
+
+
+def test_what_looks_plain_and_is_not() -> None:
+    """Enums with an equality of their own, and types that are written as they say, are stored as they are."""
+    fields = {"alike": Alike.WARN, "no_hash": NoHash.HIGH, "names": ("A",), "inner": ("B",)}
+    wanted = {"alike": "warn", "no_hash": "2", "names": '["a"]', "inner": '["b"]'}
+    session, encoded = Codec(Peculiar).encode_new(fields, ID, TENANT, LIMITS)
+    assert {name: encoded[name] for name in wanted} == wanted
+    assert session.alike.value == "warn"
+    assert Codec(Peculiar).encode_changes(fields, LIMITS).set == wanted
+
+
+class Price(Session, kind="price"):
+    """A validator that changes what it is given, and one of a field that clients do not write."""
+
+    amount: dict[str, float] = Field(default_factory=dict)
+    tax: float = 0.0
+
+    @field_validator("amount", mode="before")
+    @classmethod
+    def _in_euros(cls, value: dict[str, float]) -> dict[str, float]:
+        value["eur"] /= 100
+        return value
+
+
+class Served(Session, kind="served"):
+    """A validator of a field that clients do not write."""
+
+    @field_validator("tenant")
+    @classmethod
+    def _is_served(cls, value: str) -> str:
+        if value == TENANT:
+            raise ValueError("not served")
+        return value
+
+
+def test_validators_run_once() -> None:
+    """Also where another field's value is in doubt; and those of fields that clients do not write run at all."""
+    _, encoded = Codec(Price).encode_new({"amount": {"eur": 500}, "tax": 1}, ID, TENANT, LIMITS)
+    assert encoded["amount"] == '{"eur":5.0}'
+    assert Codec(Price).encode_changes({"amount": {"eur": 500}, "tax": 1}, LIMITS).set["amount"] == '{"eur":5.0}'
+    with pytest.raises(InvalidField, match="not served"):
+        Codec(Served).encode_new({}, ID, TENANT, LIMITS)

@@ -28,7 +28,7 @@ def test_jobs_wait_until_a_worker_comes(any_redis_url: str, processes: Processes
     eventually(lambda: _jobs(settings).severity == "warning")
     assert _jobs(settings).found == "1 jobs wait in sojourn-hooks and no worker is there"
     worker = processes.role("jobs:hooks", settings)
-    eventually(lambda: _jobs(settings).severity == "ok", deadline_s=30)
+    eventually(lambda: _jobs(settings).severity == "ok", deadline_s=60)
     eventually(lambda: read_metrics(settings).workers == {"sojourn-hooks": 1, "sojourn-archive": 0})
     assert worker.stop() == 0
     assert read_metrics(settings).workers["sojourn-hooks"] == 0

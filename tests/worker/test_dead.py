@@ -146,13 +146,13 @@ def test_a_poison_event_is_kept_and_can_be_replayed(
     any_redis_url: str, client: redis.Redis, processes: Processes, function: str
 ) -> None:
     """Whatever the hook does on it, the other events and the other hook go on; mended and replayed, it runs once."""
-    watch = _hook(function, retries=1, timeout=1, memory_mb=100)
+    watch = _hook(function, retries=1, timeout=1 if function == "hang_on_marked" else 30, memory_mb=100)
     settings = settings_for(any_redis_url, hooks={"watch": watch, "other": _hook("record_other")})
     sessions = _sessions(settings, 6)
     client.sadd("marked", sessions[2].id)
     worker = processes.role("jobs:hooks", settings)
     processes.role("dispatch", settings)
-    (letter,) = eventually(lambda: _letters(settings), deadline_s=30)
+    (letter,) = eventually(lambda: _letters(settings), deadline_s=60)
     eventually(lambda: client.zcard(FAILED) == 1)
     eventually(lambda: client.llen("others") == 6)
     assert (letter.hook, letter.tries) == ("watch", 2)
@@ -184,7 +184,7 @@ def test_a_hook_that_leaks_gets_new_processes(any_redis_url: str, client: redis.
     _sessions(settings, 10)
     processes.role("jobs:hooks", settings)
     processes.role("dispatch", settings)
-    eventually(lambda: len(effects(client)) == 10, deadline_s=30)
+    eventually(lambda: len(effects(client)) == 10, deadline_s=60)
     assert set(effects(client).values()) == {1}
     assert not _letters(settings)
 
@@ -259,7 +259,7 @@ def test_a_stopped_job_s_events_are_kept(any_redis_url: str, client: redis.Redis
     _sessions(settings, 4)
     processes.role("jobs:hooks", settings)
     processes.role("dispatch", settings)
-    eventually(lambda: client.get("waiting"), deadline_s=30)
+    eventually(lambda: client.get("waiting"), deadline_s=60)
     with connect(settings) as connection:
         (started,) = eventually(lambda: connection.zrange("rq:wip:sojourn-hooks", 0, -1))
         send_stop_job_command(connection, started.decode().partition(":")[0])
@@ -426,7 +426,7 @@ def test_a_hook_that_the_settings_no_longer_name(any_redis_url: str, client: red
     eventually(lambda: client.llen("rq:queue:sojourn-hooks") == 1)
     without = settings_for(any_redis_url)
     worker = processes.role("jobs:hooks", without)
-    letters = eventually(lambda: found if len(found := _letters(without)) == 3 else (), deadline_s=30)
+    letters = eventually(lambda: found if len(found := _letters(without)) == 3 else (), deadline_s=60)
     eventually(lambda: client.zcard(FAILED) == 1)
     assert {each.reason for each in letters} == {NO_SUCH_HOOK}
     assert set(replay(without, letters).refused.values()) == {NO_SUCH_HOOK}
@@ -434,7 +434,7 @@ def test_a_hook_that_the_settings_no_longer_name(any_redis_url: str, client: red
     assert worker.stop() == 0
     assert len(replay(settings, letters).enqueued) == 3
     processes.role("jobs:hooks", settings)
-    eventually(lambda: sorted(effects(client).values()) == [1, 1, 1], deadline_s=30)
+    eventually(lambda: sorted(effects(client).values()) == [1, 1, 1], deadline_s=60)
 
 
 def test_a_hook_that_cannot_be_imported(any_redis_url: str, client: redis.Redis, processes: Processes) -> None:
@@ -443,7 +443,7 @@ def test_a_hook_that_cannot_be_imported(any_redis_url: str, client: redis.Redis,
     _sessions(settings, 3)
     worker = processes.role("jobs:hooks", settings)
     processes.role("dispatch", settings)
-    letters = eventually(lambda: found if len(found := _letters(settings)) == 3 else (), deadline_s=30)
+    letters = eventually(lambda: found if len(found := _letters(settings)) == 3 else (), deadline_s=60)
     assert {each.reason.partition(" in ")[0] for each in letters} == {"its job was given up: SettingsError"}
     eventually(lambda: client.zcard(FAILED) == 1)
     assert len(worker.tells("job given up", hook="watch")["buried"]) == 3
@@ -461,7 +461,7 @@ def test_a_job_does_not_end_before_its_events_are_buried(
         _sessions(settings, 1)
         processes.role("dispatch", settings)
         worker = processes.role("jobs:hooks", settings)
-        child = int(eventually(lambda: own.get("waiting"), deadline_s=30))
+        child = int(eventually(lambda: own.get("waiting"), deadline_s=60))
     server.stop()
     os.kill(child, signal.SIGKILL)
     worker.tells("job comes back later")
@@ -469,7 +469,7 @@ def test_a_job_does_not_end_before_its_events_are_buried(
         assert not queues.zcard(FAILED)
         server.restart()
         with redis.Redis.from_url(server.url, decode_responses=True) as own:
-            eventually(lambda: own.llen("effects") == 1, deadline_s=30)
+            eventually(lambda: own.llen("effects") == 1, deadline_s=60)
         assert not queues.zcard(FAILED)
 
 

@@ -74,7 +74,7 @@ def test_events_reach_the_hook_with_the_session(redis_url: str, client: redis.Re
     roles = [processes.role(role, settings) for role in ("listen", "dispatch", "jobs:hooks")]
     with SessionStore(settings=settings) as store:
         sessions = store.create_many([{"owner": f"owner{n}"} for n in range(25)], ttl=0.5)
-    eventually(lambda: client.llen("effects") == 50, deadline_s=30)
+    eventually(lambda: client.llen("effects") == 50, deadline_s=60)
     told = [json.loads(each) for each in client.lrange("effects", 0, -1)]
     assert set(effects(client).values()) == {1}
     last = [each for each in told if each["seen"]["status"] == "expired"]
@@ -115,7 +115,7 @@ def test_a_dispatcher_killed_before_it_acknowledged(
     _sessions(settings, 5)
     roles = [processes.role(role, settings) for role in ("dispatch", "jobs:hooks")]
     roles[0].tells("took over events of another dispatcher", count=20)
-    eventually(lambda: len(effects(client)) == 25, deadline_s=30)
+    eventually(lambda: len(effects(client)) == 25, deadline_s=60)
     eventually(lambda: not queue.count and not queue.started_job_registry.get_job_count(cleanup=False))
     assert set(effects(client).values()) == {1}
     link.close()
@@ -126,7 +126,7 @@ def test_a_flushed_redis_gets_its_groups_back(redis_url: str, client: redis.Redi
     """After FLUSHALL the dispatcher makes its groups again and goes on."""
     settings = settings_for(redis_url)
     dispatcher = processes.role("dispatch", settings)
-    eventually(lambda: client.exists(settings.all_partitions[0].events), deadline_s=30)
+    eventually(lambda: client.exists(settings.all_partitions[0].events), deadline_s=60)
     client.flushall()
     dispatcher.tells("group is gone from an outbox")
     eventually(lambda: client.exists(settings.all_partitions[0].events))
@@ -145,7 +145,7 @@ def test_the_child_dies_with_its_worker(any_redis_url: str, processes: Processes
         _sessions(settings, 1)
         worker = processes.role("jobs:hooks", settings)
         processes.role("dispatch", settings)
-        child = int(eventually(lambda: client.get("waiting"), deadline_s=30))
+        child = int(eventually(lambda: client.get("waiting"), deadline_s=60))
     worker.popen.kill()
     eventually(lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == "zombie", deadline_s=3)
 
@@ -157,7 +157,7 @@ def test_at_a_second_signal_the_job_goes_back(redis_url: str, client: redis.Redi
     _sessions(settings, 1)
     worker = processes.role("jobs:hooks", settings)
     processes.role("dispatch", settings)
-    eventually(lambda: client.get("waiting"), deadline_s=30)
+    eventually(lambda: client.get("waiting"), deadline_s=60)
     worker.popen.send_signal(signal.SIGTERM)
     eventually(lambda: client.hget(next(iter(client.scan_iter("rq:worker:*"))), "shutdown_requested_date"))
     worker.popen.send_signal(signal.SIGTERM)
@@ -181,7 +181,7 @@ def test_a_poison_event_holds_up_no_other(any_redis_url: str, processes: Process
         client.sadd("marked", poison.session_id)
         worker = processes.role("jobs:hooks", settings)
         processes.role("dispatch", settings)
-        worker.tells("dead-lettered", event_id=poison.id, tries=2, deadline_s=30)
+        worker.tells("dead-lettered", event_id=poison.id, tries=2, deadline_s=60)
         eventually(lambda: client.zcard("rq:failed:sojourn-hooks") == 1)
         assert effects(client) == {event.id: 1 for event in events if event.id != poison.id}
         assert not list(client.scan_iter("sojourn:*running:*"))
@@ -195,7 +195,7 @@ def test_a_slow_hook_does_all_of_its_batch(any_redis_url: str, processes: Proces
     worker = processes.role("jobs:hooks", settings)
     processes.role("dispatch", settings)
     with redis.Redis.from_url(any_redis_url, decode_responses=True) as client:
-        eventually(lambda: len(effects(client)) == 50, deadline_s=30)
+        eventually(lambda: len(effects(client)) == 50, deadline_s=60)
         assert set(effects(client).values()) == {1}
         assert client.zcard("rq:failed:sojourn-hooks") == 0
     assert not worker.told("hook took too long")
@@ -210,7 +210,7 @@ def test_events_that_end_the_process_leave_their_neighbours_alone(any_redis_url:
         client.sadd("marked", *marked)
         worker = processes.role("jobs:hooks", settings)
         processes.role("dispatch", settings)
-        eventually(lambda: client.zcard("rq:failed:sojourn-hooks") == 1, deadline_s=40)
+        eventually(lambda: client.zcard("rq:failed:sojourn-hooks") == 1, deadline_s=60)
         worker.tells("job given up", buried=[])
         assert effects(client) == {event.id: 1 for event in events if event.session_id not in marked}
         assert client.get("deaths") == str(2 * len(marked))
@@ -229,7 +229,7 @@ def test_an_unreadable_event_is_given_up_alone(any_redis_url: str, processes: Pr
         client.xadd(settings.all_partitions[0].events, {**bad, "tenant": "default", "id": "x"})
         worker = processes.role("jobs:hooks", settings)
         processes.role("dispatch", settings)
-        eventually(lambda: len(effects(client)) == 4, deadline_s=30)
+        eventually(lambda: len(effects(client)) == 4, deadline_s=60)
         eventually(lambda: len(worker.told("dead-lettered", reason="cannot be read")) == 2)
         assert not client.zcard("rq:failed:sojourn-hooks")
 
@@ -244,7 +244,7 @@ def test_an_event_nested_too_deep_comes_without_its_changes(any_redis_url: str, 
             fields: dict[str, Any] = {"type": "created", "tenant": "default", "id": session.id, "changes": changes}
             client.xadd(settings.all_partitions[0].events, fields)
         roles = [processes.role(role, settings) for role in ("dispatch", "jobs:hooks")]
-        eventually(lambda: len(effects(client)) == 7, deadline_s=30)
+        eventually(lambda: len(effects(client)) == 7, deadline_s=60)
         assert not client.zcard("rq:failed:sojourn-hooks")
     assert roles[0].told("event comes without its changes", session_id=session.id)
 
@@ -258,7 +258,7 @@ def test_two_deployments_on_one_redis_get_each_event(any_redis_url: str, process
         processes.role("dispatch", settings)
         processes.role("jobs:hooks", settings)
     with redis.Redis.from_url(any_redis_url, decode_responses=True) as client:
-        eventually(lambda: (client.llen("effects"), client.llen("others")) == (20, 20), deadline_s=30)
+        eventually(lambda: (client.llen("effects"), client.llen("others")) == (20, 20), deadline_s=60)
         assert set(effects(client).values()) == {1}
 
 
@@ -281,9 +281,9 @@ def test_a_failing_hook_is_tried_again(any_redis_url: str, processes: Processes)
         client.sadd("marked", sessions[1].id)
         processes.role("jobs:hooks", settings)
         processes.role("dispatch", settings)
-        eventually(lambda: client.get("failures"), deadline_s=30)
+        eventually(lambda: client.get("failures"), deadline_s=60)
         client.delete("marked")
-        eventually(lambda: len(effects(client)) == 3, deadline_s=30)
+        eventually(lambda: len(effects(client)) == 3, deadline_s=60)
         assert set(effects(client).values()) == {1}
 
 

@@ -77,7 +77,7 @@ def test_unreadable_jobs_do_not_end_the_worker(settings: Settings, queue: Queue,
     client.rpush(f"rq:queue:{PREFIX}", *names)
     good = queue.enqueue_call(RUN_SWEEP, result_ttl=60)
     worker = processes.role("jobs:hooks", settings)
-    eventually(lambda: good.get_status() == "finished", deadline_s=30)
+    eventually(lambda: good.get_status() == "finished", deadline_s=60)
     assert client.zscore(f"rq:failed:{PREFIX}", "pickle")
     eventually(lambda: not client.zcard(f"rq:scheduled:{PREFIX}"))
     eventually(lambda: int(client.hget("sojourn:counts", "unreadable_jobs") or 0) == worker.log.count("is dropped"))
@@ -94,7 +94,7 @@ def test_ids_that_are_no_text_do_not_end_the_worker(settings: Settings, queue: Q
     client.zadd(f"rq:wip:{PREFIX}", {bad: 1})
     good = queue.enqueue_call(RUN_SWEEP, result_ttl=60)
     worker = processes.role("jobs:hooks", settings)
-    eventually(lambda: good.get_status() == "finished", deadline_s=30)
+    eventually(lambda: good.get_status() == "finished", deadline_s=60)
     keys = [f"rq:scheduled:{PREFIX}", f"rq:wip:{PREFIX}", f"rq:queue:{PREFIX}", f"rq:queue:{PREFIX}:intermediate"]
     eventually(lambda: not client.exists(*keys))
     eventually(lambda: int(client.hget("sojourn:counts", "unreadable_jobs") or 0) == worker.log.count("is dropped"))
@@ -109,7 +109,7 @@ def test_a_job_taken_but_not_begun_comes_back(settings: Settings, queue: Queue, 
     queue.connection.lmove(f"rq:queue:{PREFIX}", f"rq:queue:{PREFIX}:intermediate")
     queue.connection.set(f"rq:queue:{PREFIX}:intermediate:first_seen:{job.id}", time.time() - 11)
     processes.role("jobs:hooks", settings)
-    eventually(lambda: job.get_status() == "finished", deadline_s=30)
+    eventually(lambda: job.get_status() == "finished", deadline_s=60)
 
 
 def test_a_worker_survives_a_restart_of_redis(own_redis: OwnRedis, processes: Processes) -> None:
@@ -122,7 +122,7 @@ def test_a_worker_survives_a_restart_of_redis(own_redis: OwnRedis, processes: Pr
     server.restart()
     connection = connect(settings)
     job = open_queue(settings, HOOKS, connection).enqueue_call(RUN_SWEEP, result_ttl=60)
-    eventually(lambda: job.get_status() == "finished", deadline_s=30)
+    eventually(lambda: job.get_status() == "finished", deadline_s=60)
     assert worker.stop() == 0
     connection.close()
 

@@ -57,7 +57,7 @@ def test_eight_claimers_claim_a_thousand_expiries_once_each(redis_url: str, proc
         claimer.logged("listening")
     client = redis.Redis.from_url(redis_url, decode_responses=True)
     ids = _create(settings, 1000, 1.0)
-    eventually(lambda: len(expired_events(client, settings)) >= 1000, deadline_s=30)
+    eventually(lambda: len(expired_events(client, settings)) >= 1000, deadline_s=60)
     assert Counter(expired_events(client, settings)) == Counter(ids)
     assert sum(client.zcard(each.deadlines) for each in settings.all_partitions) == 0
     assert [claimer.stop() for claimer in claimers] == [0] * 8

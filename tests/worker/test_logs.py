@@ -278,7 +278,7 @@ def test_a_worker_logs_json(any_redis_url: str, processes: Processes, level: str
     supervisor = processes.python(SUPERVISOR, settings=told)
     with SessionStore(settings=told, trace_id="trace-4711") as store:
         made = store.create(owner=SECRET, metadata={"x": SECRET})
-    own = supervisor.tells("told by a hook", deadline_s=30)
+    own = supervisor.tells("told by a hook", deadline_s=60)
     if level == "debug":
         ran = supervisor.tells("hook ran on an event")
         assert ran["duration_ms"] > 0
@@ -354,7 +354,7 @@ def test_the_form_on_a_terminal(
     text = ""
     try:
         with redis.Redis.from_url(any_redis_url) as client:
-            eventually(lambda: client.exists("sojourn:meta"), deadline_s=30)
+            eventually(lambda: client.exists("sojourn:meta"), deadline_s=60)
         while is_json is not None and "dispatching" not in text:
             text += os.read(ours, 65536).decode()
         process.terminate()

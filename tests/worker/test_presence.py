@@ -51,7 +51,7 @@ def test_every_role_tells(any_redis_url: str, processes: Processes) -> None:
     assert (found.severity, found.commands) == ("error", ("sojourn worker",))
     roles = ("listen", "dispatch", "jobs:hooks", "schedule")
     started = {role: processes.role(role, settings) for role in roles}
-    eventually(lambda: {each.role for each in _told(settings)} == set(roles), deadline_s=30)
+    eventually(lambda: {each.role for each in _told(settings)} == set(roles), deadline_s=60)
     assert _find(settings, "workers") == []
     assert _find(settings, "agreement") == []
     assert started["listen"].stop() == 0

@@ -164,7 +164,7 @@ def test_two_schedulers_enqueue_no_doubles(settings: Settings, client: redis.Red
         assert client.llen(SWEEPS) <= 1
         return len(times)
 
-    eventually(lambda: taken() >= 10, deadline_s=30)
+    eventually(lambda: taken() >= 10, deadline_s=60)
     gaps = [after - before for before, after in itertools.pairwise(times)]
     assert sum(gaps) / len(gaps) > 0.18
     assert [scheduler.stop() for scheduler in schedulers] == [0, 0]

@@ -101,12 +101,12 @@ def test_a_supervisor_serves_for_its_roles(any_redis_url: str, processes: Proces
         assert json.loads(ask(port, "/livez")[2]) == {"alive": True}
         checks = {each["check"] for each in json.loads(ask(port, "/readyz")[2])["checks"]}
         assert checks == {"redis", "layout", "scripts", "role listen", "role schedule"}
-        eventually(lambda: b'"healthy"' in ask(port, "/health")[2], deadline_s=30)
-        eventually(lambda: _sample(port, "sojourn_scheduler_last_seen_timestamp_seconds") > 1e9, deadline_s=30)
+        eventually(lambda: b'"healthy"' in ask(port, "/health")[2], deadline_s=60)
+        eventually(lambda: _sample(port, "sojourn_scheduler_last_seen_timestamp_seconds") > 1e9, deadline_s=60)
         assert _sample(port, "sojourn_sessions_created_total") == 3
         assert _sample(port, "sojourn_cleanup_last_run_timestamp_seconds") > 1e9
         store.create_many([{}] * 3)
-        eventually(lambda: json.loads(ask(port, "/health")[2])["state"] == "degraded", deadline_s=30)
+        eventually(lambda: json.loads(ask(port, "/health")[2])["state"] == "degraded", deadline_s=60)
     assert supervisor.stop() == 0
     assert not answers(port, "/livez", 200)
 

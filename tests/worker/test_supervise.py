@@ -83,7 +83,7 @@ def test_all_roles_work_and_stop_on_a_signal(redis_url: str, processes: Processe
     supervisor = _start(processes, settings)
     with redis.Redis.from_url(redis_url) as client, SessionStore(settings=settings) as store:
         store.create_many([{}] * 10, ttl=0.2)
-        eventually(lambda: client.llen("effects") == 20, deadline_s=30)
+        eventually(lambda: client.llen("effects") == 20, deadline_s=60)
     family = tree(supervisor.pid)
     roles = [each.cmdline() for each in psutil.Process(supervisor.pid).children()]
     assert sorted(each[-1] for each in roles) == sorted(ROLES)
@@ -100,7 +100,7 @@ def test_a_role_that_dies_is_started_again(any_redis_url: str, processes: Proces
     listener = _role(supervisor, "listen")
     listener.kill()
     supervisor.tells("role ended", child="listen", ended_by="signal 9", restart_in_s=1)
-    eventually(lambda: len(supervisor.told("listening")) == 2, deadline_s=30)
+    eventually(lambda: len(supervisor.told("listening")) == 2, deadline_s=60)
     _role(supervisor, "listen").kill()
     supervisor.tells("role ended", child="listen", ended_by="signal 9", restart_in_s=2)
     assert supervisor.stop() == 0
@@ -113,7 +113,7 @@ def test_nothing_outlives_a_killed_supervisor(any_redis_url: str, processes: Pro
     with redis.Redis.from_url(any_redis_url) as client, SessionStore(settings=settings) as store:
         client.set("calls", 2)
         store.create()
-        eventually(lambda: client.get("waiting"), deadline_s=30)
+        eventually(lambda: client.get("waiting"), deadline_s=60)
     family = tree(supervisor.pid)
     assert len(family) >= 6
     supervisor.popen.kill()
@@ -133,7 +133,7 @@ def test_the_command_ends_with_its_lifeline(any_redis_url: str, tmp_path: Path, 
             command, stdin=subprocess.PIPE, stderr=output, env=given | {"SOJOURN_CONFIG": str(config)}
         )
     try:
-        eventually(lambda: "listening" in log.read_text(), deadline_s=30)
+        eventually(lambda: "listening" in log.read_text(), deadline_s=60)
         family = tree(process.pid)
         assert process.stdin is not None
         process.stdin.close()
@@ -179,7 +179,7 @@ def test_what_does_not_drain_is_hurried_and_then_killed(any_redis_url: str, proc
     with redis.Redis.from_url(any_redis_url) as client, SessionStore(settings=settings) as store:
         client.set("calls", 2)
         store.create()
-        eventually(lambda: client.get("waiting"), deadline_s=30)
+        eventually(lambda: client.get("waiting"), deadline_s=60)
         family = tree(supervisor.pid)
         os.kill(_role(supervisor, "schedule").pid, signal.SIGSTOP)
         started = time.monotonic()
@@ -197,7 +197,7 @@ def test_a_second_signal_hurries(any_redis_url: str, processes: Processes) -> No
     with redis.Redis.from_url(any_redis_url) as client, SessionStore(settings=settings) as store:
         client.set("calls", 2)
         store.create()
-        eventually(lambda: client.get("waiting"), deadline_s=30)
+        eventually(lambda: client.get("waiting"), deadline_s=60)
         family = tree(supervisor.pid)
         supervisor.popen.send_signal(signal.SIGINT)
         supervisor.tells("stopping", within_s=60)

@@ -91,7 +91,7 @@ def test_waiting_for_a_job_that_is_gone_ends(redis_url: str, client: redis.Redis
     with connect(settings) as connection:
         enqueue_events(open_queue(settings, HOOKS, connection), "watch", settings.hooks["watch"], events, "watch-b")
     processes.python(IMPATIENT, settings=settings)
-    eventually(lambda: client.zcard("rq:failed:sojourn-hooks"), deadline_s=30)
+    eventually(lambda: client.zcard("rq:failed:sojourn-hooks"), deadline_s=60)
     assert effects(client) == {good.id: 1}
     letters = {each.event_id: (each.tries, each.reason.partition(" in ")[0]) for each in _letters(settings)}
     assert letters == {held.id: (0, "a job that is gone had it"), fails.id: (2, "ValueError")}
@@ -119,19 +119,19 @@ def test_a_redis_in_trouble_uses_up_no_tries(
     settings = _settings(server.url, "record", retries=0, queue_url=redis_url)
     _create(settings, 4)
     processes.role("dispatch", settings)
-    eventually(lambda: client.llen("rq:queue:sojourn-hooks"), deadline_s=30)
+    eventually(lambda: client.llen("rq:queue:sojourn-hooks"), deadline_s=60)
     with redis.Redis.from_url(server.url, decode_responses=True) as own:
         if trouble == "full":
             own.config_set("maxmemory", 1)
         else:
             server.pause()
         worker = processes.role("jobs:hooks", settings)
-        eventually(lambda: client.zcard("rq:scheduled:sojourn-hooks"), deadline_s=30, what=f"a return:\n{worker.log}")
+        eventually(lambda: client.zcard("rq:scheduled:sojourn-hooks"), deadline_s=60, what=f"a return:\n{worker.log}")
         if trouble == "full":
             own.config_set("maxmemory", 0)
         else:
             server.resume()
-        eventually(lambda: len(effects(own)) == 4, deadline_s=30)
+        eventually(lambda: len(effects(own)) == 4, deadline_s=60)
     assert not client.zcard("rq:failed:sojourn-hooks")
     assert not _letters(settings)
 
@@ -151,7 +151,7 @@ def test_a_signal_to_all_processes_lets_the_job_end(redis_url: str, client: redi
     settings = _settings(redis_url, "spawn", retries=0)
     supervisor = processes.python(SUPERVISOR, settings=settings)
     _create(settings, 1)
-    eventually(lambda: client.get("begun"), deadline_s=30)
+    eventually(lambda: client.get("begun"), deadline_s=60)
     for process in tree(supervisor.pid):
         process.send_signal(signal.SIGTERM)
     assert supervisor.popen.wait(15) == 0
@@ -197,7 +197,7 @@ def test_an_archive_that_is_away_uses_up_no_tries(redis_url: str, client: redis.
     waits, *others = _events(settings)
     client.delete(f"sojourn:{{{parse_event_id(waits.id)[0]:02d}}}:default:session:{waits.session_id}")
     roles = [processes.role(role, settings) for role in ("dispatch", "jobs:hooks")]
-    eventually(lambda: len(roles[1].told("events wait for the archive")) == 2, deadline_s=30)
+    eventually(lambda: len(roles[1].told("events wait for the archive")) == 2, deadline_s=60)
     assert effects(client) == {each.id: 1 for each in others}
     assert not _letters(settings)
     assert not client.exists(_running(waits))
@@ -209,7 +209,7 @@ def test_no_error_s_text_is_kept(redis_url: str, client: redis.Redis, processes:
     settings = _settings(redis_url, function, retries=0, timeout=1)
     _create(settings, 1)
     roles = [processes.role(role, settings) for role in ("dispatch", "jobs:hooks")]
-    (key,) = eventually(lambda: list(client.scan_iter("rq:results:*")), deadline_s=30)
+    (key,) = eventually(lambda: list(client.scan_iter("rq:results:*")), deadline_s=60)
     entries: Any = client.xrange(key)
     texts = [zlib.decompress(base64.b64decode(fields["exc_string"])) for _, fields in entries]
     assert texts
@@ -236,7 +236,7 @@ def test_an_odd_abandoned_job_keeps_no_other(
     client.zadd("rq:scheduled:sojourn-hooks", {"watch-due": 1})
     client.zadd("rq:wip:sojourn-hooks", {"odd:x": 1, "watch-lost:y": 2})
     processes.role("jobs:hooks", settings)
-    eventually(lambda: len(effects(client)) == 2, deadline_s=30)
+    eventually(lambda: len(effects(client)) == 2, deadline_s=60)
     eventually(lambda: not client.zcard("rq:wip:sojourn-hooks"))
 
 
@@ -267,7 +267,7 @@ def test_a_hook_that_kills_its_worker_costs_few(redis_url: str, client: redis.Re
         assert worker.popen.wait(20) == -signal.SIGKILL
     assert client.get("kills") == "3"
     processes.role("jobs:hooks", settings)
-    (letter,) = eventually(lambda: _letters(settings), deadline_s=30)
+    (letter,) = eventually(lambda: _letters(settings), deadline_s=60)
     assert (letter.event and letter.event.session_id, letter.tries, letter.reason) == (marked, 1, "its worker ended")
     eventually(lambda: len(effects(client)) == 2)
 
@@ -291,7 +291,7 @@ def test_what_is_gone_from_the_outbox_is_let_go(any_redis_url: str) -> None:
             dispatcher._tidy_at = 0.0
             return sum(client.xpending(each.events, GROUP)["pending"] for each in settings.all_partitions)
 
-        eventually(lambda: pending() == 0, deadline_s=30)
+        eventually(lambda: pending() == 0, deadline_s=60)
     link.close()
 
 
@@ -311,4 +311,4 @@ def test_events_gone_from_the_outbox_do_not_stay_with_a_reader(any_redis_url: st
             found: int = client.xpending(partition.events, group)["pending"]
             return found
 
-        eventually(lambda: pending() == 0, deadline_s=30)
+        eventually(lambda: pending() == 0, deadline_s=60)

@@ -354,7 +354,8 @@ class _Run:
 def _without_collections() -> Iterator[None]:
     """Python looks for cycles among its objects, the oftener the more are made. A batch makes many, and no cycles."""
     enabled = gc.isenabled()
-    gc.disable()
+    if enabled:  # else another thread's run has, which may end meanwhile: whoever disables it enables it again
+        gc.disable()
     try:
         yield
     finally:

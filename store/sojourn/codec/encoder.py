@@ -46,7 +46,7 @@ _REFUSE: Final = "    raise Doubt"
 _SIZES: Final = "field_bytes, indexed_bytes = limits.field_bytes, limits.indexed_bytes"
 
 
-class _Doubt(Exception):
+class _Doubt(ValueError):
     """A value that is left to the careful way."""
 
 
@@ -134,6 +134,8 @@ def _indented(lines: list[str]) -> list[str]:
 def _exact(each: FieldCodec, shape: Shape) -> str:
     """The kind of values that are encoded here without a validator; '' for others."""
     kind = shape.kind if each.secret is None else ""
+    if kind == "enum" and not _tells_apart(shape.members):
+        return ""
     reads = {"str": str, "json_object": json_object} | {name: read for name, (_, read) in _EXACT.items()}
     if kind in reads:
         return kind if each.decode is reads[kind] else ""
@@ -196,6 +198,14 @@ def _encoding(each: FieldCodec, shape: Shape, value: str, number: int, known: di
             f"    check_indexed({name!r}, text, limits)",
         ]
     return lines
+
+
+def _tells_apart(members: tuple[Any, ...]) -> bool:
+    """Whether an enum's members can be looked up: it may say itself what they equal, and that they have no hash."""
+    try:
+        return len(set(members)) == len(members)
+    except TypeError:
+        return False
 
 
 def _texts_of(each: FieldCodec, shape: Shape) -> dict[Any, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, cast
 
 from pydantic_core import CoreConfig, CoreSchema, SchemaError, SchemaValidator
@@ -50,6 +51,8 @@ class Shape:
     """Whether None is a value."""
     strict: bool = False
     """Whether a value of another type is refused, though it could be converted."""
+    runs_code: bool = False
+    """Whether validating runs functions that are not pydantic's. They may change what they are given, so once it is."""
 
 
 def shapes_of(model: type[Session]) -> dict[str, Shape] | None:
@@ -120,7 +123,8 @@ def _shape(schema: Any, named: Mapping[str, Any], definitions: list[CoreSchema],
             "factory": schema.get("default_factory"),
         }  # fmt: skip
         outer, schema = schema["schema"], _resolved(schema["schema"], named)
-    if any(each.get("type") == "with-info" for each in _functions(schema, named)):
+    functions = list(_functions(schema, named))
+    if any(each.get("type") == "with-info" for each in functions):
         raise _NotPlainError
     if _has(schema, "default"):  # what is left out of the field itself, rather than of something in it
         raise _NotPlainError
@@ -136,7 +140,16 @@ def _shape(schema: Any, named: Mapping[str, Any], definitions: list[CoreSchema],
     bounds = tuple((_REFUSED[key], schema[key]) for key in _BOUNDS.get(kind, ()) if schema.get(key) is not None)
     strict = bool(schema.get("strict", config.get("strict", False)))
     members = tuple(schema.get("members", ()))
-    return Shape(kind, validate, bounds=bounds, members=members, nullable=nullable, strict=strict, **given)
+    runs_code = any(not _is_of_pydantic(each["function"]) for each in functions)
+    return Shape(
+        kind, validate, bounds=bounds, members=members, nullable=nullable, strict=strict, runs_code=runs_code, **given
+    )
+
+
+def _is_of_pydantic(function: object) -> bool:
+    while isinstance(function, partial):
+        function = function.func
+    return str(getattr(function, "__module__", "")).partition(".")[0] in ("pydantic", "pydantic_core")
 
 
 def _has(schema: Any, kind: str) -> bool:
@@ -181,6 +194,8 @@ def _kind(schema: Any, named: Mapping[str, Any]) -> str:
         return kind if keys <= {"microseconds_precision"} else ""
     if kind == "enum":
         return kind if keys <= {"cls", "members", "sub_type", "missing"} else ""
+    if "serialization" in schema:  # JSON is written as that says
+        return ""
     if kind == "tuple" and keys == {"items_schema", "variadic_item_index"} and schema["variadic_item_index"] == 0:
         items = schema["items_schema"]
         return "texts" if len(items) == 1 and _is_any_text(items[0], named) else ""
@@ -193,4 +208,4 @@ def _kind(schema: Any, named: Mapping[str, Any]) -> str:
 
 def _is_any_text(schema: Any, named: Mapping[str, Any]) -> bool:
     schema = _resolved(schema, named)
-    return schema["type"] == "str" and not schema.keys() - _TOLD
+    return schema["type"] == "str" and not schema.keys() - (_TOLD - {"serialization"})

@@ -11,12 +11,13 @@ from typing import Any, Final, NoReturn, TypeVar
 from pydantic import ValidationError
 
 from sojourn.codec.checks import check_indexed, invalid_field, quoted, reason_of, refused_by_type
+from sojourn.codec.compiled import DOUBT
 from sojourn.codec.declared import CORE_READ_ONLY, Declared
 from sojourn.codec.encoder import Encoder, compile_encoder, compile_field_encoder
 from sojourn.codec.encoding import REFUSED, check_nesting, encode_value, read_back
 from sojourn.codec.fidelity import same
 from sojourn.codec.fields import FieldCodec
-from sojourn.errors import InvalidField, SecretUnreadable
+from sojourn.errors import InvalidField, SecretUnreadable, SojournError
 from sojourn.limits import Limits
 from sojourn.models import LIVE, Session, Status
 from sojourn.sealing import Keyring, Sealer, Unreadable
@@ -25,7 +26,11 @@ __all__ = ["Changes", "Writer"]
 
 S = TypeVar("S", bound=Session)
 
+_TOLD_BY_US: Final = ("id", "tenant", "kind", "created_at", "updated_at", "accessed_at")
+"""Quick encoders take them as they are, unless the model has validators for them."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_DOUBT: Final = (SojournError, *DOUBT)
+"""Not every error: what a signal raises, such as the end of a job's time, comes only once."""
 _OTHER: Final = (TypeError, AttributeError, ArithmeticError, RecursionError)
 """What comes through pydantic besides its own errors, as of values that cannot be hashed or compared."""
 
@@ -69,8 +74,8 @@ class Writer(Declared[S]):
         self._settable = {name for name, each in self.fields.items() if name not in CORE_READ_ONLY and not each.kept_by}
         shapes = self._shapes or {}
         self._encode_sound: Encoder[S] | None = None
-        if shapes:
-            own = {each.name: each for each in self._own}
+        own = {each.name: each for each in self._own}
+        if shapes and all(shapes[name].kind for name in _TOLD_BY_US) and not any(shapes[n].runs_code for n in own):
             self._encode_sound = compile_encoder(model, own, shapes, extra=self._allows_extra)
         self._encoders = {
             each.name: (each, compile_field_encoder(each, shapes[each.name]))
@@ -78,6 +83,7 @@ class Writer(Declared[S]):
             if shapes
             and each.name in self._settable
             and each.secret is None
+            and not shapes[each.name].runs_code
             and not model.model_fields[each.name].frozen
         }
         """Of fields that can be changed without a look at the others."""
@@ -110,7 +116,7 @@ class Writer(Declared[S]):
                 status = self._validated_status(fields["status"]) if "status" in fields else Status.PENDING
                 if status in LIVE:
                     made = self._encode_sound(fields, known, status, limits, sealer)
-            except Exception:  # noqa: BLE001 - whatever it is, the careful way tells it
+            except _DOUBT:  # whatever it is, the careful way tells it
                 made = None
         return made or self._new_carefully(fields, known, limits, sealer)
 
@@ -144,7 +150,7 @@ class Writer(Declared[S]):
         """
         try:
             found = self._changes_quickly(changes, limits)
-        except Exception:  # noqa: BLE001 - whatever it is, the careful way tells it
+        except _DOUBT:  # whatever it is, the careful way tells it
             found = None
         return found or self._changes_carefully(changes, limits, sealer)
 
