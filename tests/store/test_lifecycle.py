@@ -21,6 +21,7 @@ from sojourn import (
     SessionNotFound,
     SessionStore,
     Status,
+    StoreError,
     VersionConflict,
     WrongKind,
 )
@@ -206,6 +207,22 @@ def test_append_and_entries(open_store: StoreOpener) -> None:
         jobs.append(made.id, JobSession.lines, "e", "f")
     assert jobs.entries(made.id, JobSession.lines, start=3) == ["d"]
     assert jobs.get(made.id).version == 3
+
+
+@pytest.mark.parametrize("broken", ["deadlines", "places"])
+def test_an_end_that_fails_takes_nothing(jobs: SessionStore[JobSession], raw: Any, broken: str) -> None:
+    """Other hands made a key something else: the session is as live as before, with its lease and its tokens."""
+    made = jobs.create(ttl=60)
+    pair = jobs.tokens.issue(made.id)
+    keys = keys_of(jobs)
+    raw.delete(key := keys.partition.deadlines if broken == "deadlines" else keys.places)
+    raw.set(key, "x")
+    with pytest.raises(StoreError):
+        jobs.complete(made.id)
+    assert raw.exists(keys.lease(made.id))
+    assert jobs.tokens.verify(pair.access).id == made.id
+    raw.delete(key)
+    assert jobs.complete(made.id).status is Status.COMPLETED
 
 
 def test_wrong_kind_is_refused_before_anything_is_written(open_store: StoreOpener) -> None:
