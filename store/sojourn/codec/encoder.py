@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import Any, Final, TypeVar
+from zoneinfo import ZoneInfo
 
-from pydantic_core import to_json
+from pydantic_core import TzInfo, to_json
 
 from sojourn.codec.checks import check_indexed
 from sojourn.codec.encoding import check_nesting, encode_value, read_back
@@ -40,6 +41,7 @@ _EXACT: Final[dict[str, tuple[type[Any], Callable[[str], Any]]]] = {
     "timedelta": (timedelta, duration_from),
 }  # fmt: skip
 """Scalars that are no text: their types, and how they are read."""
+_ZONES: Final = (timezone, ZoneInfo, TzInfo)
 _TEXT: Final = frozenset({str})
 _JSON_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 _REFUSE: Final = "    raise Doubt"
@@ -161,6 +163,7 @@ def _encoding(each: FieldCodec, shape: Shape, value: str, number: int, known: di
         lines = [
             f"if type({value}) is not t{number}:",
             _REFUSE,
+            *_zoned(kind, value, known),
             *bounds(shape, value, number, known, _REFUSE),
             f"text = e{number}({value})",
             "if len(text) > field_bytes:",
@@ -198,6 +201,14 @@ def _encoding(each: FieldCodec, shape: Shape, value: str, number: int, known: di
             f"    check_indexed({name!r}, text, limits)",
         ]
     return lines
+
+
+def _zoned(kind: str, value: str, known: dict[str, Any]) -> list[str]:
+    """The lines that leave a time to the careful way whose zone runs code of its own."""
+    if kind != "datetime":
+        return []
+    known["zones"] = _ZONES
+    return [f"if type({value}.tzinfo) not in zones:", _REFUSE]
 
 
 def _tells_apart(members: tuple[Any, ...]) -> bool:
