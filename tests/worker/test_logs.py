@@ -307,6 +307,29 @@ sys.exit(supervise(settings, sys.argv[1:]))
 """
 
 
+def test_a_line_from_within_another(processes: Processes, any_redis_url: str) -> None:
+    """A signal's handler that logs while its thread writes a line loses none, though Python refuses to write both."""
+    code = """
+import io, os, signal, sys
+from sojourn_worker import config, logs
+settings = config.from_line(sys.stdin.buffer.readline())
+class Interrupted(io.RawIOBase):
+    def writable(self):
+        return True
+    def write(self, data):
+        if b"outer" in bytes(data):
+            signal.raise_signal(signal.SIGUSR1)
+        return os.write(2, data)
+sys.stderr = io.TextIOWrapper(io.BufferedWriter(Interrupted()), line_buffering=True)
+logs.set_up("listen", settings)
+signal.signal(signal.SIGUSR1, lambda *_: logs.LOG.info("inner"))
+logs.LOG.info("outer")
+"""
+    process = processes.python(code, settings=settings_for(any_redis_url))
+    assert process.popen.wait(30) == 0
+    assert [each["event"] for each in process.lines] == ["inner", "outer"]
+
+
 def test_a_crash_is_a_line(processes: Processes, any_redis_url: str) -> None:
     """What nobody caught, in any thread, and a warning of Python's come as JSON, without what they say."""
     code = f"""

@@ -49,8 +49,11 @@ class _Handler(logging.StreamHandler[TextIO]):
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """Tell where a line comes from that cannot be written; logging would show all that it holds."""
-        error = sys.exc_info()[0]
-        if not isinstance(error, type) or not issubclass(error, OSError):  # else there is nowhere to write to
+        error = sys.exc_info()[1]
+        if isinstance(error, RuntimeError) and str(error).startswith("reentrant call"):
+            # A signal's handler logs in the midst of a line of its thread, which goes out whole behind this one.
+            os.write(2, f"{self.format(record)}{self.terminator}".encode(errors="replace"))
+        elif not isinstance(error, OSError):  # else there is nowhere to write to
             place = f"{record.name}, {record.filename} line {record.lineno}"
             os.write(2, f"sojourn: a log line of {place} cannot be written\n".encode(errors="replace"))
 
