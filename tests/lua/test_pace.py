@@ -29,6 +29,9 @@ CLOCKS = {
     "TIME stands still, and more is allowed": (
         "local redis = { call = function() return { '1790000000', '5' } end }\n", "10, 80", 80,
     ),
+    "TIME stands still, five at a look": (
+        "local redis = { call = function() return { '1790000000', '5' } end }\n", "10, 50, 5", 10,
+    ),
     "so many in any case": (
         "local s = 0\nlocal _G = { os = { clock = function() s = s + 0.0005 return s end } }\n", "10", 12,
     ),

@@ -33,9 +33,9 @@ S = TypeVar("S", bound=Session)
 Encoder = Callable[[dict[str, Any], dict[str, Any], Any, Limits, Sealer | None], tuple[S, dict[str, str]]]
 """Takes the fields that were given, what else is known of the session, its status, and what seals its secrets.
 
-An error, of whatever class: it is in doubt."""
+An error of those that the writer takes for doubt: it is in doubt."""
 FieldEncoder = Callable[[Any, Limits], str | None]
-"""A value's text, or None for one that is told by absence. An error, of whatever class: it is in doubt."""
+"""A value's text, or None for one that is told by absence. Errors as above."""
 _EXACT: Final[dict[str, tuple[type[Any], Callable[[str], Any]]]] = {
     "int": (int, int), "bool": (bool, bool_from), "float": (float, finite_from), "datetime": (datetime, moment_from),
     "timedelta": (timedelta, duration_from),

@@ -155,7 +155,7 @@ class Writer(Declared[S]):
         return found or self._changes_carefully(changes, limits, sealer)
 
     def _changes_quickly(self, changes: Mapping[str, Any], limits: Limits) -> Changes:
-        """The same, field by field. An error, of whatever class: it is in doubt."""
+        """The same, field by field. One of `_DOUBT`: it is in doubt."""
         found, encoders = Changes(), self._encoders
         for name, value in changes.items():
             if name == "status":

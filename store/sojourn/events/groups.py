@@ -192,26 +192,24 @@ def take_over(
 
 def acknowledge(taken: Sequence[tuple[PartitionKeys, Event]], group: str) -> Operation[None]:
     """The group is done with these events."""
-    ids: dict[str, list[str]] = {}
-    for partition, event in taken:
-        ids.setdefault(partition.events, []).append(event.id.partition("-")[2])
-
-    def parse(replies: list[Any]) -> None:
-        for reply in replies:
-            raise_for(reply, "-", "-")
-
-    return Operation(tuple(("XACK", stream, group, *each) for stream, each in ids.items()), parse)
+    return Operation(tuple(("XACK", stream, group, *ids) for stream, ids in _by_stream(taken)), _check)
 
 
 def hand_back(taken: Taken, group: str, consumer: str) -> Operation[None]:
     """Let the next one who looks take these over at once, as if they had been waiting for a day."""
+    idle = ("IDLE", 86_400_000, "JUSTID")
+    commands: list[Command] = [("XCLAIM", stream, group, consumer, 0, *ids, *idle) for stream, ids in _by_stream(taken)]
+    return Operation(tuple(commands), _check)
+
+
+def _by_stream(taken: Iterable[tuple[PartitionKeys, Event]]) -> Iterable[tuple[str, list[str]]]:
+    """The ids of entries, by the stream that they are in."""
     ids: dict[str, list[str]] = {}
     for partition, event in taken:
         ids.setdefault(partition.events, []).append(event.id.partition("-")[2])
+    return ids.items()
 
-    def parse(replies: list[Any]) -> None:
-        for reply in replies:
-            raise_for(reply, "-", "-")
 
-    idle = ("IDLE", 86_400_000, "JUSTID")
-    return Operation(tuple(("XCLAIM", stream, group, consumer, 0, *each, *idle) for stream, each in ids.items()), parse)
+def _check(replies: list[Any]) -> None:
+    for reply in replies:
+        raise_for(reply, "-", "-")

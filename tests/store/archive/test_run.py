@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Callable
 from datetime import timedelta
@@ -460,3 +461,15 @@ def test_expired_sessions_are_archived_as_such(settings: Settings, raw: redis.Re
         assert found.ended_at == found.expires_at
         with pytest.raises(SessionNotFound):
             store.get(session.id)
+
+
+def test_collections_go_on_behind_runs_that_overlap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that found them off, as another one's batch was under way, does not turn them off once that has ended."""
+    monkeypatch.setattr(gc, "isenabled", lambda: False)
+    with run._without_collections():
+        pass
+    monkeypatch.undo()
+    assert gc.isenabled()
+    with run._without_collections():
+        assert not gc.isenabled()
+    assert gc.isenabled()
