@@ -415,11 +415,10 @@ class Facade(Generic[S, T]):
         return token_operations.refresh(self._context, self.model, token, fingerprint)
 
     def _verify_token(self, token: str, fingerprint: str | None) -> Operation[S]:
-        pace, now_s = self._pace, time.monotonic()
-        operation = token_operations.verify(self._context, self.model, token, fingerprint, counts=pace.counts)
-        operation = quotas.paced(self._context, operation, "-", pace, now_s, spends=False)
-        operation = self._seeing(operation)
-        known = self._shared.homes.get(self._context.keys.tenant)
+        context, pace, now_s = self._context, self._pace, time.monotonic()
+        operation = token_operations.verify(context, self.model, token, fingerprint, counts=pace.counts)
+        operation = self._seeing(quotas.paced(context, operation, "-", pace, now_s, spends=False))
+        known = self._shared.homes.get(context.keys.tenant)
         return operation if known is not None and known.is_fresh_at(now_s) else self._locating(operation)
 
     def _locating(self, operation: Operation[R]) -> Operation[R]:

@@ -46,6 +46,7 @@ from tests.store.secrets.examples import FIRST, VaultSession
 from sojourn import DocumentationSession, Limits, McpSession, Session, SessionCorrupt
 from sojourn.codec import Codec, codec_for
 from sojourn.codec.json_texts import json_object
+from sojourn.codec.shapes import shapes_of
 from sojourn.models import UnknownSession
 from sojourn.sealing import Keyring, Sealer, Unreadable, parse_keys
 
@@ -109,6 +110,10 @@ class UsualSession(Session):
     """Its validator asks for the default."""
 
     number: Annotated[int, BeforeValidator(_usual)] = 7
+
+
+class NamedSecret(SecretStr):
+    """A secret of a class of its own."""
 
 
 class BeforeSession(Session):
@@ -428,9 +433,22 @@ def test_which_models_are_decoded_quickly() -> None:
     for model in QUICK:
         decode = codec_for(model)._decode_sound
         assert decode is not None, model
-        assert decode(_encodable(codec_for(model)), ID, TENANT, _SEALER) is not None
+        assert decode(_encodable(codec_for(model)), ID, TENANT, KEYRING) is not None
     for model in CAREFUL:
         assert codec_for(model)._decode_sound is None, model
+
+
+def test_a_plain_secret_text_needs_no_validator() -> None:
+    """One with a bound, or of a class of its own, does."""
+
+    def kind_of(annotation: Any) -> str:
+        shapes = shapes_of(field_model(annotation, ...))
+        assert shapes is not None
+        return shapes["field"].kind
+
+    assert kind_of(SecretStr) == kind_of(SecretStr | None) == "secret_text"
+    for annotation in (Annotated[SecretStr, Field(max_length=9)], SecretBytes, Secret[int], NamedSecret):
+        assert kind_of(annotation) == ""
 
 
 @pytest.mark.parametrize("model", [Session, McpSession, VaultSession, FactorySession])

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final, TypeVar
 
+from pydantic import SecretStr
 from pydantic_core import SchemaError, from_json
 
 from sojourn.codec.checks import is_unicode
@@ -24,13 +25,13 @@ from sojourn.codec.source import bounds, compiled, default, instance
 from sojourn.codec.texts import EXACT_AS_FLOAT_MS, bool_from, datetime_from, duration_from, finite_from, moment_from
 from sojourn.errors import SecretUnreadable
 from sojourn.models import Session
-from sojourn.sealing import Sealer
+from sojourn.sealing import Keyring, open_sealed
 
 __all__ = ["DOUBT", "Decoder", "compile_decoder"]
 
 S = TypeVar("S", bound=Session)
-Decoder = Callable[[Mapping[str, str], str, str, Sealer | None], S | None]
-"""Takes the hash, the id and tenant that it is to be of, and what opens its secrets; None: in doubt."""
+Decoder = Callable[[Mapping[str, str], str, str, Keyring | None], S | None]
+"""Takes the hash, the id and tenant that it is to be of, and the keys that open its secrets; None: in doubt."""
 DOUBT: Final = (
     SecretUnreadable, ValueError, LookupError, ArithmeticError, TypeError, AttributeError, RecursionError, SchemaError,
 )  # fmt: skip
@@ -106,7 +107,7 @@ def compile_decoder(
     values = {name: f"v{number}" for number, name in enumerate(shapes)}
     lines += instance(model, values, "given", "extra" if extra else "None", known)
     lines.append("return session")
-    decode: Decoder[S] = compiled("stored, session_id, tenant, sealer", lines, f"decoder of {model.__name__}", known)
+    decode: Decoder[S] = compiled("stored, session_id, tenant, keyring", lines, f"decoder of {model.__name__}", known)
     return decode
 
 
@@ -145,7 +146,10 @@ def _decoding(each: FieldCodec, shape: Shape, value: str, number: int, known: di
         check = json_object
     known[f"f{number}"] = check
     if each.secret is not None:
-        return [f"{value} = f{number}(sealer.open({each.stored_as!r}, {value}))"]
+        known["opened"] = open_sealed
+        if shape.kind == "secret_text" and each.decode is SecretStr:
+            known[f"f{number}"] = SecretStr
+        return [f"{value} = f{number}(opened(keyring, tenant, session_id, {each.stored_as!r}, {value}))"]
     return [f"{value} = f{number}({value})"]
 
 

@@ -41,9 +41,8 @@ class Reader(Declared[S]):
             SessionCorrupt: a field cannot be read.
         """
         if self._decode_sound is not None:
-            sealer = self.sealer(keyring, tenant, session_id) if self._secrets else None
             try:
-                session = self._decode_sound(stored, session_id, tenant, sealer)
+                session = self._decode_sound(stored, session_id, tenant, keyring)
             except DOUBT:
                 session = None
             if session is not None:

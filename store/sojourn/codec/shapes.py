@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, cast
 
+from pydantic import SecretStr, TypeAdapter
 from pydantic_core import CoreConfig, CoreSchema, SchemaError, SchemaValidator
 
 from sojourn.models import Session
@@ -196,6 +197,8 @@ def _kind(schema: Any, named: Mapping[str, Any]) -> str:
         return kind if keys <= {"cls", "members", "sub_type", "missing"} else ""
     if "serialization" in schema:  # JSON is written as that says
         return ""
+    if kind == "lax-or-strict" and _bare(schema) == _SECRET_TEXT:
+        return "secret_text"
     if kind == "tuple" and keys == {"items_schema", "variadic_item_index"} and schema["variadic_item_index"] == 0:
         items = schema["items_schema"]
         return "texts" if len(items) == 1 and _is_any_text(items[0], named) else ""
@@ -204,6 +207,16 @@ def _kind(schema: Any, named: Mapping[str, Any]) -> str:
         is_json = values["type"] == "definition-ref" and values["schema_ref"].startswith("pydantic.types.JsonValue:")
         return "json_object" if is_json and _is_any_text(schema["keys_schema"], named) else ""
     return ""
+
+
+def _bare(schema: Any) -> Any:
+    """A schema without its metadata, which hold functions of their own for each field."""
+    if isinstance(schema, dict):
+        return {key: _bare(value) for key, value in schema.items() if key != "metadata"}
+    return [_bare(each) for each in schema] if isinstance(schema, list) else schema
+
+
+_SECRET_TEXT: Final = _bare(TypeAdapter(SecretStr).core_schema)
 
 
 def _is_any_text(schema: Any, named: Mapping[str, Any]) -> bool:

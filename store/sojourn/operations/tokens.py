@@ -6,7 +6,6 @@ import hashlib
 import re
 import secrets
 from collections.abc import Callable, Generator, Mapping
-from functools import partial
 from typing import Any, Final, TypeVar
 
 from sojourn.codec import Codec, datetime_from
@@ -14,7 +13,16 @@ from sojourn.errors import InvalidField, SessionNotFound, TokenInvalid
 from sojourn.keys import FIRST_ISOLATED, check_id
 from sojourn.models import LIVE, Session
 from sojourn.operations import listing
-from sojourn.operations.core import Context, Operation, call, is_of_another_type, new_operation_id, pairs, raise_for
+from sojourn.operations.core import (
+    CLOCK,
+    Context,
+    Operation,
+    call,
+    is_of_another_type,
+    new_operation_id,
+    pairs,
+    raise_for,
+)
 from sojourn.operations.record import decode_readable, now_ms
 from sojourn.operations.write import _kinds
 from sojourn.tokens.form import Token, make_token, parse_token, token_hash
@@ -70,31 +78,25 @@ def verify(
             context.slide_gain if context.sliding else "", context.grace_ms, int(context.tells_touches), context.actor,
             context.trace,
         )  # fmt: skip
-        parse = partial(_of_script, context, model, bound, parsed.session_id)
+
+        def parse(reply: Any) -> S:
+            raise_for(reply, "-", context.tenant)
+            return _opened(context, model, bound, parsed.session_id, *reply)
+
         return call("verify_counted", [keys.token(parsed.session_id)], args, parse)
     session_id = parsed.session_id
+
+    def parse_plain(replies: list[Any]) -> S:
+        record, found, time = replies
+        if isinstance(found, Exception):
+            if not is_of_another_type(found):
+                raise_for(found, session_id, context.tenant)
+            found = None  # other hands wrote it
+        return _opened(context, model, bound, session_id, found, record, time)
+
     return Operation(
-        (
-            ("HGETALL", keys.session(session_id)),
-            ("HGET", keys.token(session_id), parsed.hash),
-            ("TIME",),
-        ),
-        partial(_of_commands, context, model, bound, session_id),
+        (("HGETALL", keys.session(session_id)), ("HGET", keys.token(session_id), parsed.hash), CLOCK), parse_plain
     )
-
-
-def _of_script(context: Context, model: type[S], bound: str, session_id: str, reply: Any) -> S:
-    raise_for(reply, "-", context.tenant)
-    return _opened(context, model, bound, session_id, *reply)
-
-
-def _of_commands(context: Context, model: type[S], bound: str, session_id: str, replies: list[Any]) -> S:
-    record, found, time = replies
-    if isinstance(found, Exception):
-        if not is_of_another_type(found):
-            raise_for(found, session_id, context.tenant)
-        found = None  # other hands wrote it
-    return _opened(context, model, bound, session_id, found, record, time)
 
 
 def _opened(
@@ -104,8 +106,9 @@ def _opened(
     known = _TOKEN.fullmatch(found or "")
     if known is None:
         raise TokenInvalid(context.tenant)
-    raise_for(time, session_id, context.tenant)
-    kind, _, over_ms, print_ = known.groups()
+    if type(time) is not list:
+        raise_for(time, session_id, context.tenant)
+    kind, over_ms, print_ = known.group(1, 3, 4)
     now = now_ms(time)
     if int(over_ms) <= now:
         raise TokenInvalid(context.tenant)

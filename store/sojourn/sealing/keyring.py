@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -15,10 +15,12 @@ from sojourn.errors import SettingsError
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-__all__ = ["KEY_ID", "Key", "Keyring", "new_key", "parse_keys", "read_keys"]
+__all__ = ["KEY_ID", "PREFIX", "Key", "Keyring", "new_key", "parse_keys", "read_keys"]
 
 KEY_ID: Final = "[A-Za-z0-9][A-Za-z0-9_.-]{0,31}"
 """What a key is called: it stands in every text that the key sealed."""
+PREFIX: Final = "sealed:1:"
+"""How every sealed text begins, before the id of its key; the number is the version of the form."""
 _KEY: Final = re.compile(rf"({KEY_ID}):([A-Za-z0-9+/]{{43}}=)")
 _KEY_BYTES: Final = 32
 _FORM: Final = "a key is written <id>:<base64 of 32 bytes>, as 'sojourn secrets keygen' prints it"
@@ -92,6 +94,10 @@ class Keyring:
         self._keys = tuple(keys)
         self.ciphers: dict[str, AESGCM] = {each.id: AESGCM(each.material) for each in known.values()}
         """By the ids of their keys."""
+        self.decrypts: dict[str, Callable[[bytes, bytes, bytes], bytes]] = {
+            PREFIX + id_: cipher.decrypt for id_, cipher in self.ciphers.items()
+        }
+        """What opens a sealed text, by all of the text before its last colon."""
         self.newest: str = keys[-1].id
         """The id of the key that seals."""
 

@@ -12,13 +12,10 @@ import secrets
 from typing import Final, NamedTuple
 
 from sojourn.errors import SecretUnreadable, SettingsError
-from sojourn.sealing.keyring import KEY_ID, Keyring
+from sojourn.sealing.keyring import KEY_ID, PREFIX, Keyring
 
-__all__ = ["PREFIX", "Sealer", "key_of"]
+__all__ = ["PREFIX", "Sealer", "key_of", "open_sealed"]
 
-PREFIX: Final = "sealed:1:"
-"""How every sealed text begins; the number is the version of the form."""
-_PREFIX_LENGTH: Final = len(PREFIX)
 _NONCE_BYTES: Final = 12
 _SEALED: Final = re.compile(rf"{PREFIX}({KEY_ID}):[A-Za-z0-9+/]{{38,}}={{0,2}}")
 
@@ -54,29 +51,36 @@ class Sealer(NamedTuple):
                 "what it prints into the setting secret_keys, or into a file that secret_keys_file names"
             )
         nonce = secrets.token_bytes(_NONCE_BYTES)
-        sealed = keyring.ciphers[keyring.newest].encrypt(nonce, clear.encode(), self._bound_to(field))
+        bound = _binding(self.tenant, self.session_id, field)
+        sealed = keyring.ciphers[keyring.newest].encrypt(nonce, clear.encode(), bound)
         return f"{PREFIX}{keyring.newest}:{binascii.b2a_base64(nonce + sealed, newline=False).decode()}"
 
     def open(self, field: str, text: str) -> str:
-        """What was sealed.
+        """What was sealed; see `open_sealed`."""
+        return open_sealed(self.keyring, self.tenant, self.session_id, field, text)
 
-        Raises:
-            SecretUnreadable: the key is missing, or this was not sealed for this field of this session.
-        """
-        # Each read does this, so it takes the text apart in as few steps as there can be.
-        key, _, body = text.rpartition(":")
-        cipher = self.keyring.ciphers.get(key[_PREFIX_LENGTH:]) if self.keyring else None
-        if cipher is not None and key.startswith(PREFIX) and len(body) % 4 == 0:
-            try:
-                raw = binascii.a2b_base64(body, strict_mode=True)
-                return cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], self._bound_to(field)).decode()
-            except (ValueError, _invalid_tag()):
-                pass  # told below, without what led there
-        raise SecretUnreadable(self.session_id, self.tenant, field)
 
-    def _bound_to(self, field: str) -> bytes:
-        """None of the names can contain a NUL, so no other place is told by the same bytes."""
-        return f"sojourn\0secret\0{self.tenant}\0{self.session_id}\0{field}".encode(errors="surrogatepass")
+def open_sealed(keyring: Keyring | None, tenant: str, session_id: str, field: str, text: str) -> str:
+    """What was sealed for a field of a session.
+
+    Raises:
+        SecretUnreadable: the key is missing, or this was not sealed for this field of this session.
+    """
+    # Each read does this, so it takes the text apart in as few steps as there can be.
+    head, _, body = text.rpartition(":")
+    decrypt = keyring.decrypts.get(head) if keyring is not None else None
+    if decrypt is not None and len(body) % 4 == 0:
+        try:
+            raw = binascii.a2b_base64(body, strict_mode=True)
+            return decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], _binding(tenant, session_id, field)).decode()
+        except (ValueError, _invalid_tag()):
+            pass  # told below, without what led there
+    raise SecretUnreadable(session_id, tenant, field)
+
+
+def _binding(tenant: str, session_id: str, field: str) -> bytes:
+    """None of the names can contain a NUL, so no other place is told by the same bytes."""
+    return f"sojourn\0secret\0{tenant}\0{session_id}\0{field}".encode("utf-8", "surrogatepass")
 
 
 def _invalid_tag() -> type[Exception]:

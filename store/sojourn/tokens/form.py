@@ -21,13 +21,17 @@ TOKEN_PATTERN: Final = r"\bsjt_[0-9]{2,6}_[0-9a-f]{32}[0-9A-Za-z]{43}_[0-9a-f]{8
 """A regular expression that finds tokens in other text, for secret scanners."""
 
 _DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_TOKEN: Final = re.compile(r"sjt_([0-9]{2}|[1-9][0-9]{2,5})_([0-9a-f]{32})[0-9A-Za-z]{43}_([0-9a-f]{8})")
+_TOKEN: Final = re.compile(
+    r"sjt_([0-9]{2}|[1-9][0-9]{2,5})_([0-9a-f]{8})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{12})"
+    r"[0-9A-Za-z]{43}_([0-9a-f]{8})"
+)
 _LOOKS_SO: Final = re.compile(r"sjt_[0-9A-Za-z_]+")
 """Wider than a token, so that one with a typing error, or a part of one, is not shown either."""
 _BLANK: Final = hashlib.sha256()
 """To copy it takes two thirds of the time that a new one does, and each verification hashes once."""
 _LONGEST: Final = 95
 _RANDOM_DIGITS: Final = 43
+_new: Final = tuple.__new__  # a third of the time that a named tuple's own takes
 _CHECK_DIGITS: Final = 8
 
 
@@ -66,11 +70,10 @@ def parse_token(text: object, tenant: str = "-") -> Token:
     if type(text) is str and len(text) <= _LONGEST:
         match = _TOKEN.fullmatch(text)
         if match is not None:
-            partition, place, checksum = match.groups()
+            partition, first, second, third, fourth, fifth, checksum = match.groups()
             found = token_hash(text)
-            if found.startswith(checksum):
-                session_id = f"{place[:8]}-{place[8:12]}-{place[12:16]}-{place[16:20]}-{place[20:]}"
-                return Token(int(partition), session_id, found)
+            if found[:_CHECK_DIGITS] == checksum:
+                return _new(Token, (int(partition), f"{first}-{second}-{third}-{fourth}-{fifth}", found))
     raise TokenInvalid(tenant, "malformed")
 
 

@@ -122,9 +122,12 @@ def pack(commands: Sequence[Command]) -> bytes:
     """Commands as they go over the wire."""
     if len(commands) == 1:
         return _pack(commands[0])
-    if len(commands) == 2 and commands[1] is CLOCK:  # a plain read
-        return _pack(commands[0]) + _PACKED_CLOCK
-    return b"".join(map(_pack, commands))
+    if 2 <= len(commands) <= 3 and commands[-1] is CLOCK:  # a plain read, or a token's verification
+        packed = _pack(commands[0])
+        if len(commands) == 3:
+            packed += _pack(commands[1])
+        return packed + _PACKED_CLOCK
+    return b"".join([_pack(each) for each in commands])
 
 
 def batches(operations: Sequence[Operation[Any]]) -> Iterable[Sequence[Operation[Any]]]:
