@@ -22,14 +22,16 @@ local limit, scan, score, last = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6], 
 local grace, retention = tonumber(ARGV[8]), tonumber(ARGV[9])
 
 local now = now_ms()
-local repeated = repeated_count(session_keys(prefix, tenant, ''), operation)
+local own = session_keys(prefix, tenant, '')
+local repeated = repeated_count(own, operation)
 if repeated then
   return { repeated, 0, 0, score, last, 0, {} }
 end
 local counts, book = { expired = 0, lost = 0, damaged = 0 }, {}
-local found, behind, at, complete = due_of(deadlines, tenant, now, score, last, limit, scan)
+local found, behind, at, complete, alone = due_of(deadlines, tenant, now, score, last, limit, scan)
+local placeless = redis.call('EXISTS', own.places) == 0
 local failures, stopped = each_of(deadlines, prefix, found, function(k)
-  local outcome, core = claim(k, now, grace, retention)
+  local outcome, core = claim(k, now, grace, retention, nil, placeless)
   if outcome == 'expired' then
     book_end(book, k, 'expired', core, core.expires)
     book_claim(book, k, 'call', core, now)
@@ -40,9 +42,8 @@ local failures, stopped = each_of(deadlines, prefix, found, function(k)
 end)
 write_book(book)
 if counts.expired > 0 then
-  remember_count(session_keys(prefix, tenant, ''), operation, now, counts.expired)
+  remember_count(own, operation, now, counts.expired)
 end
-if stopped then
-  at, behind, complete = stopped[1], stopped[2], false
-end
+behind, at = place_after(score == '', alone, failures, stopped, behind, at)
+complete = complete and not stopped
 return { counts.expired, counts.lost, counts.damaged, behind, at, complete and 1 or 0, failures }

@@ -27,7 +27,7 @@ local repeated = repeated_count(own, operation)
 if repeated then
   return { repeated, score, last, 0, {} }
 end
-local found, behind, at, complete = due_of(removals, tenant, now, score, last, limit, scan)
+local found, behind, at, complete, alone = due_of(removals, tenant, now, score, last, limit, scan)
 archived = archived or (#found > 0 and has_group(own.events, group))
 local removed = 0
 local failures, stopped = each_of(removals, prefix, found, function(k)
@@ -36,7 +36,6 @@ end)
 if removed > 0 then
   remember_count(own, operation, now, removed)
 end
-if stopped then
-  at, behind, complete = stopped[1], stopped[2], false
-end
+behind, at = place_after(score == '', alone, failures, stopped, behind, at)
+complete = complete and not stopped
 return { removed, behind, at, complete and 1 or 0, failures }

@@ -4,7 +4,8 @@
 -- Walks what is due in a sorted set of the partition, earliest first, and picks what is one tenant's: others' entries
 -- are passed over, and nothing of them leaves the script. `score` and `last` name the entry to go on behind; both are
 -- '' at the start. Where that entry has gone since, the walk begins at its score again: it may meet some twice, and
--- misses none. Returns {member, score} of each, and where the walk is; it ends at the end, or after `scan` entries.
+-- misses none. It ends at the end, or after `scan` entries. Returns {member, score} of each, where the walk is, whether
+-- that is the end, and whether none were passed over.
 local STEP = 100
 
 local function place_behind(key, score, last)
@@ -25,9 +26,9 @@ local function due_of(key, tenant, now, score, last, limit, scan)
     for i = 1, #flat, 2 do
       local is_own = string.sub(flat[i], 1, #own) == own
       if tonumber(flat[i + 1]) > now then
-        return found, score, last, true
+        return found, score, last, true, looked_at == #found
       elseif is_own and #found == limit then
-        return found, score, last, false
+        return found, score, last, false, looked_at == #found
       end
       if is_own then
         found[#found + 1] = { flat[i], flat[i + 1] }
@@ -36,10 +37,21 @@ local function due_of(key, tenant, now, score, last, limit, scan)
       looked_at = looked_at + 1
     end
     if #flat < 2 * wanted then
-      return found, score, last, true
+      return found, score, last, true, looked_at == #found
     end
   end
-  return found, score, last, false
+  return found, score, last, false, looked_at == #found
+end
+
+-- Where the next step goes on. Behind what was all dealt with, and so is due no more, it begins anew: to find the place
+-- of an entry that has gone takes Redis two commands.
+local function place_after(starts, alone, failures, stopped, score, last)
+  if starts and alone and #failures == 0 then
+    return '', ''
+  elseif stopped then
+    return stopped[2], stopped[1]
+  end
+  return score, last
 end
 
 -- What `act` makes of each one's keys; one that fails stops none of the others. Failures are told as id and error. Also

@@ -17,6 +17,12 @@ _HEADER = re.compile(r"^-- @include (\S+)\n", re.MULTILINE)
 _INNER = re.compile(r"(?:^( +)-- @include \S+\n)+", re.MULTILINE)
 _STATEMENT = re.compile(r"^(?=local )", re.MULTILINE)
 _NAMES = re.compile(r"local (?:function )?([\w, ]+)")
+_LITERAL = re.compile(r"\d[\d.]*|'[^'\n]*'")
+_CONSTANTS = re.compile(
+    rf"^ *local ([A-Z][A-Z_]*(?:, [A-Z][A-Z_]*)*) = ((?:{_LITERAL.pattern})(?:, (?:{_LITERAL.pattern}))*)\s*\n",
+    re.MULTILINE,
+)
+_NAME_OR_STRING = re.compile(r"'[^'\n]*'|(?<![\w.])[A-Z][A-Z_]*(?!\w)")
 _COMMENT = re.compile(r"--.*")
 _WORD = re.compile(r"\w+")
 _TABLE = re.compile(r"(?<=return \{\n)(?: +\w+ = .*,\n)+")
@@ -38,7 +44,8 @@ def assembled(name: str, read: Callable[[str], str]) -> str:
     seen: set[str] = set()
     body = read(name)
     includes = "".join(_included(each, read, seen) for each in _HEADER.findall(body))
-    return _without_unnamed(without_unused(includes, _expanded(_HEADER.sub("", body), read, seen)))
+    used = without_unused(includes, _expanded(_HEADER.sub("", body), read, seen))
+    return with_constants(_without_unnamed(used))
 
 
 def _included(name: str, read: Callable[[str], str], seen: set[str]) -> str:
@@ -84,6 +91,27 @@ def without_unused(includes: str, body: str) -> str:
             used.update(_WORD.findall(statement))
             kept.append(re.sub(r"\n\s*\n", "\n", statement))
     return "".join(reversed(kept))
+
+
+def with_constants(text: str) -> str:
+    r"""A text with its constants, which are numbers and strings with names in capitals, where they are used.
+
+    A function that uses one by its name holds it in an object of its own, made at each call of the script.
+
+    Example:
+        >>> with_constants("local MOST, NONE = 60, '-'\nreturn f(MOST, 'MOST', NONE)\n")
+        "return f(60, 'MOST', '-')\n"
+    """
+    known: dict[str, str] = {}
+
+    def noted(statement: re.Match[str]) -> str:
+        for name, value in zip(statement[1].split(", "), _LITERAL.findall(statement[2]), strict=True):
+            if known.setdefault(name, value) != value:
+                raise ValueError(f"a script has two constants with the name {name}: {known[name]} and {value}")
+        return ""
+
+    rest = _CONSTANTS.sub(noted, text)
+    return _NAME_OR_STRING.sub(lambda found: known.get(found[0], found[0]), rest)
 
 
 def _without_unnamed(text: str) -> str:

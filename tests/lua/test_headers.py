@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sojourn.assembly import assembled, without_unused
+from sojourn.assembly import assembled, with_constants, without_unused
 from sojourn.errors import BY_CODE
 from sojourn.scripts import lua_folder, script
 
@@ -204,6 +204,18 @@ def test_what_is_used_stays() -> None:
         == "local C = {\n  1,\n}\nlocal function b()\n  return C\nend\nreturn b()\n"
     )
     assert without_unused(includes, "return 1\n") == "return 1\n"
+
+
+def test_constants_stand_where_they_are_used() -> None:
+    """Numbers and strings; not in other strings, as fields or as a part of a name. One name means one thing."""
+    text = (
+        "local A, B = 1.5, 'x-A'\nlocal T = { 1 }\nif y then\n  local C_D = 7\n  f(A, 'A', t.A, A_B, B, T, C_D)\nend\n"
+    )
+    expected = "local T = { 1 }\nif y then\n  f(1.5, 'A', t.A, A_B, 'x-A', T, 7)\nend\n"
+    assert with_constants(text) == expected
+    assert with_constants(text + "local A = 1.5\n") == expected
+    with pytest.raises(ValueError, match=r"two constants with the name A: 1\.5 and 2"):
+        with_constants(text + "local A = 2\n")
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
