@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import os
 import socket
+import struct
 import threading
 import time
 import weakref
@@ -31,8 +32,9 @@ _LOOK_S: Final = 1.0
 class _Line:
     """A connection and the parser of its replies."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, timeout_s: float) -> None:
         self.connection = connection
+        self._timeout_s = timeout_s
         self._reader = policy.reply_reader()
         self._is_plain = True
         self._in_step = True
@@ -46,23 +48,25 @@ class _Line:
             if sock is None or not self._in_step:
                 sock = self._connect()
             self._in_step = False  # should a signal's handler raise while the connection is being closed below
-            # A socket with a timeout asks first whether it may send. Nothing else is under way on this one, so it may.
-            sent = os.write(sock.fileno(), packed) if self._is_plain else 0
+            plain = sock.fileno() if self._is_plain else None
+            sent = 0 if plain is None else os.write(plain, packed)
             if sent < len(packed):
                 sock.sendall(memoryview(packed)[sent:])
             reader = self._reader
             replies: list[Any] = []
             while len(replies) < count:
-                data = sock.recv(policy.READ_BYTES)
+                data = sock.recv(policy.READ_BYTES) if plain is None else os.read(plain, policy.READ_BYTES)
                 if not data:
                     raise ConnectionResetError("Redis closed the connection")  # noqa: TRY301
                 reader.feed(data)
                 while (reply := reader.gets()) is not policy.MORE:
                     replies.append(reply)
             self._in_step = True
-        except BaseException:
+        except BaseException as error:
             # Replies may be outstanding; the next user of the connection must not read them.
             connection.disconnect()
+            if isinstance(error, BlockingIOError):  # how a socket tells whose timeout the kernel keeps
+                raise TimeoutError("timed out") from None
             raise
         return replies
 
@@ -80,7 +84,21 @@ class _Line:
         self._reader = policy.reply_reader()
         sock = self.connection._sock  # noqa: SLF001
         self._is_plain = type(sock) is socket.socket
+        if self._is_plain:
+            _leave_timeout_to_kernel(sock, self._timeout_s)
         return sock
+
+
+def _leave_timeout_to_kernel(sock: socket.socket, timeout_s: float) -> None:
+    """Python asks in a call of its own, before each one, whether a socket with a timeout is ready; the kernel need not.
+
+    A signal whose handler returns begins the wait for a reply anew.
+    """
+    seconds, rest_s = divmod(timeout_s, 1)
+    timeout = struct.pack("@ll", int(seconds), int(rest_s * 1e6) or (not seconds))
+    sock.settimeout(None)
+    for which in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+        sock.setsockopt(socket.SOL_SOCKET, which, timeout)
 
 
 class _Lines:
@@ -91,9 +109,10 @@ class _Lines:
     back, does not count once it is gone.
     """
 
-    def __init__(self, pool: ConnectionPool, most: int) -> None:
+    def __init__(self, pool: ConnectionPool, most: int, timeout_s: float) -> None:
         self._pool = pool
         self._most = most
+        self._timeout_s = timeout_s
         self.forks = policy.forks()
         self._free: list[_Line] = []
         self._made: weakref.WeakSet[_Line] = weakref.WeakSet()
@@ -115,7 +134,7 @@ class _Lines:
         with self._lock:
             if len(self._made) < self._most:
                 # The pool would count those that are gone, and has a limit of its own.
-                line = _Line(self._pool.connection_class(**self._pool.connection_kwargs))
+                line = _Line(self._pool.connection_class(**self._pool.connection_kwargs), self._timeout_s)
                 self._made.add(line)
                 return line
             is_behind = self._waiting > 0
@@ -173,7 +192,7 @@ class Transport:
         self._lines = self._new_lines()
 
     def _new_lines(self) -> _Lines:
-        return _Lines(self._pool, self._settings.max_connections)
+        return _Lines(self._pool, self._settings.max_connections, self._settings.socket_timeout)
 
     def execute_one(self, operation: Operation[Any]) -> list[Any]:
         """The replies to the operation's commands, error replies among them as values.

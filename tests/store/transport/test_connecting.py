@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
+import signal
 import ssl
 import tempfile
 import threading
@@ -27,6 +28,8 @@ from tests.store.examples import JobSession
 
 from sojourn import AsyncSessionStore, SessionStore, Settings, StoreError, StoreUnavailable
 from sojourn.embedded import RedisServer
+from sojourn.operations.core import Operation
+from sojourn.transport.blocking import Transport
 
 OwnRedis = Callable[..., RedisServer]
 
@@ -158,6 +161,28 @@ def test_frozen(store_kind: str, own_redis: OwnRedis) -> None:
             assert 0.4 < time.monotonic() - started < 2.5
         server.resume()
         assert store.get(made.id) == made
+
+
+def test_one_that_takes_and_answers_nothing(own_redis: OwnRedis) -> None:
+    """Sending more than fits on the way ends in time, too; a handler that returns meanwhile ends nothing."""
+    server = own_redis()
+    transport = Transport(Settings(redis_url=server.url, socket_timeout=0.2, retries=0))
+    handled: list[int] = []
+    before = signal.signal(signal.SIGALRM, lambda number, _: handled.append(number))
+    try:
+        for command in (("PING",), ("SET", "k", b"x" * 2**25)):
+            transport.execute_one(Operation((("PING",),), list))
+            server.pause()
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+            started = time.monotonic()
+            with pytest.raises(StoreUnavailable, match="timed out"):
+                transport.execute_one(Operation((command,), list))
+            assert 0.2 < time.monotonic() - started < 2.5
+            server.resume()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        transport.close()
+    assert len(handled) == 2
 
 
 def named(plain: Any) -> list[dict[str, str]]:
