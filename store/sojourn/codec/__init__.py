@@ -8,6 +8,7 @@ from sojourn.codec.checks import check_indexed, check_log, quoted
 from sojourn.codec.declared import CORE_READ_ONLY
 from sojourn.codec.entries import decode_entry, encode_entry
 from sojourn.codec.fields import FieldCodec
+from sojourn.codec.layouts import Layout
 from sojourn.codec.record import Codec
 from sojourn.codec.registry import Models, codec_for
 from sojourn.codec.texts import datetime_from, ms_from
@@ -18,6 +19,7 @@ __all__ = [
     "Changes",
     "Codec",
     "FieldCodec",
+    "Layout",
     "Models",
     "check_indexed",
     "check_log",

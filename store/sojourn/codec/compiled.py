@@ -8,7 +8,7 @@ written is validated again only where a field's type makes that more than lookin
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -27,11 +27,13 @@ from sojourn.errors import SecretUnreadable
 from sojourn.models import Session
 from sojourn.sealing import Keyring, open_sealed
 
-__all__ = ["DOUBT", "Decoder", "compile_decoder"]
+__all__ = ["DOUBT", "Decoder", "ListDecoder", "compile_decoder"]
 
 S = TypeVar("S", bound=Session)
 Decoder = Callable[[Mapping[str, str], str, str, Keyring | None], S | None]
 """Takes the hash, the id and tenant that it is to be of, and the keys that open its secrets; None: in doubt."""
+ListDecoder = Callable[[Sequence[str], str, str, Keyring | None], S | None]
+"""Takes names and texts in turn, in the order that it was made for, and the same beside them."""
 DOUBT: Final = (
     SecretUnreadable, ValueError, LookupError, ArithmeticError, TypeError, AttributeError, RecursionError, SchemaError,
 )  # fmt: skip
@@ -71,27 +73,41 @@ def _checked(shape: Shape, decode: Callable[[str], Any]) -> Callable[[str], Any]
 
 
 def compile_decoder(
-    model: type[S], fields: Mapping[str, FieldCodec], shapes: Mapping[str, Shape], *, extra: bool
-) -> Decoder[S]:
-    """The model's quick decoder. `extra`: whether fields that it does not have are kept, as texts."""
+    model: type[S], fields: Mapping[str, FieldCodec], shapes: Mapping[str, Shape], *, extra: bool = False,
+    order: Sequence[str] | None = None,
+) -> Any:  # fmt: skip
+    """The model's quick decoder.
+
+    Args:
+        model: the model.
+        fields: its fields.
+        shapes: what comes of them.
+        extra: whether fields that it does not have are kept, as texts.
+        order: the names of a hash's fields in turn, for a decoder of a reply with just these (`ListDecoder`).
+    """
+    places = {name: 2 * number + 1 for number, name in enumerate(order or ())}
     known: dict[str, Any] = {
         "datetime_from": datetime_from, "duration_from": duration_from, "from_timestamp": datetime.fromtimestamp,
         "UTC": UTC, "is_unicode": is_unicode, "isfinite": math.isfinite,
     }  # fmt: skip
-    lines = [
-        "get = stored.get",
-        "told = moment = None",
-        f"given = {{{', '.join(map(repr, shapes))}}}",
-        "lacks = given.discard",
-    ]
+    there = [name for name in shapes if order is None or fields[name].stored_as in places]
+    lines = ["told = moment = None", f"given = {{{', '.join(map(repr, there))}}}"]
+    if order is None:
+        lines += ["get = stored.get", "lacks = given.discard"]
     for number, (name, shape) in enumerate(shapes.items()):
         each = fields[name]
         value = f"v{number}"
         decoding = _decoding(each, shape, value, number, known)
-        if name in ("id", "tenant"):
-            lines += [f"{value} = stored[{name!r}]", f"if {value} != {_ASKED[name]}:", "    return None"]
-        elif shape.required:
-            lines += [f"{value} = stored[{each.stored_as!r}]", *decoding]
+        text = f"stored[{places.get(each.stored_as, each.stored_as)!r}]"
+        if name in _ASKED:
+            lines += [f"{value} = {text}", f"if {value} != {_ASKED[name]}:", "    return None"]
+        elif shape.required or (order is not None and name in there):
+            lines += [f"{value} = {text}", *decoding]
+            if name == "kind" and order is not None:  # by name, it was looked up by its kind
+                known["kind"] = model.kind_name
+                lines += [f"if {value} != kind:", "    return None"]
+        elif order is not None:
+            lines.append(f"{value} = {default(shape, number, known)}")
         else:
             lines += [f"{value} = get({each.stored_as!r})", f"if {value} is None:"]
             lines += [f"    {value} = {default(shape, number, known)}", f"    lacks({name!r})", "else:"]
@@ -107,8 +123,7 @@ def compile_decoder(
     values = {name: f"v{number}" for number, name in enumerate(shapes)}
     lines += instance(model, values, "given", "extra" if extra else "None", known)
     lines.append("return session")
-    decode: Decoder[S] = compiled("stored, session_id, tenant, keyring", lines, f"decoder of {model.__name__}", known)
-    return decode
+    return compiled("stored, session_id, tenant, keyring", lines, f"decoder of {model.__name__}", known)
 
 
 def _decoding(each: FieldCodec, shape: Shape, value: str, number: int, known: dict[str, Any]) -> list[str]:

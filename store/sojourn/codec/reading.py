@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from pydantic import ValidationError
 
 from sojourn.codec.checks import is_unicode
-from sojourn.codec.compiled import DOUBT, compile_decoder
+from sojourn.codec.compiled import DOUBT, Decoder, ListDecoder, compile_decoder
 from sojourn.codec.declared import Declared
+from sojourn.codec.layouts import Layouts
 from sojourn.codec.texts import UNREADABLE
 from sojourn.errors import SecretUnreadable, SessionCorrupt
 from sojourn.models import Session
@@ -19,6 +20,8 @@ from sojourn.sealing import Keyring, Sealer, Unreadable, unreadable
 __all__ = ["Reader"]
 
 S = TypeVar("S", bound=Session)
+_OF_SCRIPTS: Final = frozenset({"_indexes", "_logs"})
+"""Fields of each hash that only scripts read."""
 
 
 class Reader(Declared[S]):
@@ -30,9 +33,21 @@ class Reader(Declared[S]):
             each.stored_as: (each.name, each.decode if each.secret is None else _as_it_is)
             for each in self.fields.values()
         }
-        self._decode_sound = None
+        self._decode_sound: Decoder[S] | None = None
+        self.layouts: Layouts[S] | None = None
+        """The orders in which its records come, if they can be read by their fields' places."""
         if self._shapes is not None:
             self._decode_sound = compile_decoder(model, self.fields, self._shapes, extra=self._allows_extra)
+            if not self._allows_extra:
+                names = {each.stored_as for each in self.fields.values()}
+                self.layouts = Layouts(self._compile_for, names | _OF_SCRIPTS)
+
+    def _compile_for(self, order: Sequence[str]) -> ListDecoder[S] | None:
+        shapes = self._shapes or {}
+        if any(each.required and self.fields[name].stored_as not in order for name, each in shapes.items()):
+            return None
+        decoder: ListDecoder[S] = compile_decoder(self.model, self.fields, shapes, order=order)
+        return decoder
 
     def decode(self, stored: Mapping[str, str], session_id: str, tenant: str, keyring: Keyring | None = None) -> S:
         """A session from its hash. A secret that cannot be opened tells so when its value is asked for.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
-from sojourn.codec import Codec
+from sojourn.codec import Codec, Layout
 from sojourn.errors import SessionCorrupt, SessionNotFound, WrongKind, WrongOwner
 from sojourn.models import LIVE, Session
 from sojourn.operations.core import Context, pairs, raise_for
@@ -31,15 +31,35 @@ def decode_record(context: Context, model: type[S], reply: Any, session_id: str)
     """
     if type(reply) is not list:
         raise_for(reply, session_id, context.tenant)
-    return _decoded(context, model, pairs(reply), session_id)
+    return _decoded(context, model, reply, session_id)
 
 
-def _decoded(
+def _decoded(context: Context, model: type[S], reply: Any, session_id: str, *, written: bool = False) -> S:
+    layout = _layout(context, model, reply, written=written)
+    if layout is not None:
+        found = layout.decode(reply, session_id, context.keys.tenant, context.keyring)
+        if found is not None:
+            return found
+    return _decoded_by_name(context, model, pairs(reply), session_id, written=written)
+
+
+def _decoded_by_name(
     context: Context, model: type[S], stored: Mapping[str, str], session_id: str, *, written: bool = False
 ) -> S:
     codec = check_stored(context, model, stored, session_id, written=written)
     session: S = codec.decode(stored, session_id, context.keys.tenant, context.keyring)
     return session
+
+
+def _layout(context: Context, model: type[S], reply: Any, *, written: bool = False) -> Layout[S] | None:
+    """The layout by which to read a reply, if it can only be a session of that very model that the caller may see."""
+    codec = context.models.codec(model.kind_name)
+    if codec.layouts is None or codec.model is not model or type(reply) is not list:
+        return None
+    layout: Layout[S] | None = codec.layouts.of(reply)
+    if layout is None or not context.owner or written:
+        return layout
+    return layout if layout.owner is not None and reply[layout.owner] == context.owner else None
 
 
 def check_stored(
@@ -69,7 +89,7 @@ def decode_written(context: Context, model: type[S], reply: Any, session_id: str
     if type(reply) is not list:
         raise_for(reply, session_id, context.tenant)
     try:
-        return _decoded(context, model, pairs(reply), session_id, written=True)
+        return _decoded(context, model, reply, session_id, written=True)
     except SessionCorrupt as error:
         raise error.after_the_write() from None
 
@@ -82,9 +102,17 @@ def decode_readable(context: Context, model: type[S], record: Any, at_ms: int, s
     """
     if type(record) is not list:
         raise_for(record, session_id, context.tenant)
-    stored = pairs(record)
-    session = _decoded(context, model, stored, session_id)
-    status, deadline = stored.get("status", "pending"), stored.get("expires_at_ms")  # sound, since they were decoded
+    layout = _layout(context, model, record)
+    found = None if layout is None else layout.decode(record, session_id, context.keys.tenant, context.keyring)
+    if layout is not None and found is not None:
+        session = found
+        status = "pending" if layout.status is None else record[layout.status]
+        deadline = None if layout.deadline is None else record[layout.deadline]
+    else:
+        stored = pairs(record)
+        session = _decoded_by_name(context, model, stored, session_id)
+        status, deadline = stored.get("status", "pending"), stored.get("expires_at_ms")
+    # Both are sound, since they were decoded.
     if status in GONE or (deadline is not None and status in _LIVE and int(deadline) <= at_ms):
         raise SessionNotFound(session_id, context.tenant)
     return session
