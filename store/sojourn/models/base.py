@@ -26,6 +26,8 @@ class Status(StrEnum):
     EXPIRED = "expired"
     DELETED = "deleted"
 
+    __hash__ = str.__hash__  # an Enum's own is in Python, and not that of the text that is equal
+
 
 LIVE = frozenset({Status.PENDING, Status.IN_PROGRESS})
 """The statuses of a session that can still be written to."""
