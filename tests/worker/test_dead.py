@@ -55,7 +55,7 @@ def counted(real):
 with DeadLetters(settings) as letters:
     chosen = list(letters.each())
 redis.connection.Connection.send_packed_command = counted(redis.connection.Connection.send_packed_command)
-blocking._Line.exchange = counted(blocking._Line.exchange)
+blocking.Line.exchange = counted(blocking.Line.exchange)
 replay(settings, chosen)
 """
 

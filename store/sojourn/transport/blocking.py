@@ -23,13 +23,13 @@ from sojourn.settings import Settings
 from sojourn.transport import policy
 from sojourn.transport.stand_in import stand_in_for
 
-__all__ = ["Transport"]
+__all__ = ["Line", "Transport"]
 
 _LOOK_S: Final = 1.0
 """So often who waits for a connection looks himself: who is told may have a handler on top of him that waits, too."""
 
 
-class _Line:
+class Line:
     """A connection and the parser of its replies."""
 
     def __init__(self, connection: Any, timeout_s: float) -> None:
@@ -42,33 +42,58 @@ class _Line:
 
     def exchange(self, packed: bytes, count: int) -> list[Any]:
         """Send commands and read as many replies."""
-        connection = self.connection
         try:
-            sock = connection._sock  # noqa: SLF001
-            if sock is None or not self._in_step:
-                sock = self._connect()
-            self._in_step = False  # should a signal's handler raise while the connection is being closed below
-            plain = sock.fileno() if self._is_plain else None
-            sent = 0 if plain is None else os.write(plain, packed)
-            if sent < len(packed):
-                sock.sendall(memoryview(packed)[sent:])
-            reader = self._reader
-            replies: list[Any] = []
-            while len(replies) < count:
-                data = sock.recv(policy.READ_BYTES) if plain is None else os.read(plain, policy.READ_BYTES)
-                if not data:
-                    raise ConnectionResetError("Redis closed the connection")  # noqa: TRY301
-                reader.feed(data)
-                while (reply := reader.gets()) is not policy.MORE:
-                    replies.append(reply)
-            self._in_step = True
+            self._send(packed)
+            return self._receive(count)
         except BaseException as error:
-            # Replies may be outstanding; the next user of the connection must not read them.
-            connection.disconnect()
-            if isinstance(error, BlockingIOError):  # how a socket tells whose timeout the kernel keeps
-                raise TimeoutError("timed out") from None
+            self._give_up(error)
             raise
+
+    def send(self, packed: bytes) -> None:
+        """Send commands, whose replies `receive` reads before anything else is sent."""
+        try:
+            self._send(packed)
+        except BaseException as error:
+            self._give_up(error)
+            raise
+
+    def receive(self, count: int) -> list[Any]:
+        """Read the replies to what was sent."""
+        try:
+            return self._receive(count)
+        except BaseException as error:
+            self._give_up(error)
+            raise
+
+    def _send(self, packed: bytes) -> None:
+        sock = self.connection._sock  # noqa: SLF001
+        if sock is None or not self._in_step:
+            sock = self._connect()
+        self._in_step = False  # should a signal's handler raise while the connection is being closed
+        sent = os.write(sock.fileno(), packed) if self._is_plain else 0
+        if sent < len(packed):
+            sock.sendall(memoryview(packed)[sent:])
+
+    def _receive(self, count: int) -> list[Any]:
+        sock = self.connection._sock  # noqa: SLF001
+        plain = sock.fileno() if self._is_plain else None
+        reader = self._reader
+        replies: list[Any] = []
+        while len(replies) < count:
+            data = sock.recv(policy.READ_BYTES) if plain is None else os.read(plain, policy.READ_BYTES)
+            if not data:
+                raise ConnectionResetError("Redis closed the connection")
+            reader.feed(data)
+            while (reply := reader.gets()) is not policy.MORE:
+                replies.append(reply)
+        self._in_step = True
         return replies
+
+    def _give_up(self, error: BaseException) -> None:
+        """Close it: replies may be outstanding, which the next user of the connection must not read."""
+        self.connection.disconnect()
+        if isinstance(error, BlockingIOError):  # how a socket tells whose timeout the kernel keeps
+            raise TimeoutError("timed out") from None
 
     def check_is_master(self, replies: list[Any]) -> None:
         """Ask sentinels anew where they are of a Redis that is a replica now; see `policy.check_is_master`."""
@@ -114,13 +139,13 @@ class _Lines:
         self._most = most
         self._timeout_s = timeout_s
         self.forks = policy.forks()
-        self._free: list[_Line] = []
-        self._made: weakref.WeakSet[_Line] = weakref.WeakSet()
+        self._free: list[Line] = []
+        self._made: weakref.WeakSet[Line] = weakref.WeakSet()
         self._waiting = 0
         self._lock = threading.RLock()
         self._returned = threading.Condition(self._lock)
 
-    def borrow(self, timeout_s: float) -> _Line | None:
+    def borrow(self, timeout_s: float) -> Line | None:
         """A connection; None if none was returned in time."""
         if self._waiting:  # they come first
             return self._make_or_wait(timeout_s)
@@ -129,12 +154,12 @@ class _Lines:
         except IndexError:
             return self._make_or_wait(timeout_s)
 
-    def _make_or_wait(self, timeout_s: float) -> _Line | None:
+    def _make_or_wait(self, timeout_s: float) -> Line | None:
         deadline = time.monotonic() + timeout_s
         with self._lock:
             if len(self._made) < self._most:
                 # The pool would count those that are gone, and has a limit of its own.
-                line = _Line(self._pool.connection_class(**self._pool.connection_kwargs), self._timeout_s)
+                line = Line(self._pool.connection_class(**self._pool.connection_kwargs), self._timeout_s)
                 self._made.add(line)
                 return line
             is_behind = self._waiting > 0
@@ -154,7 +179,7 @@ class _Lines:
                 if self._waiting and self._free:
                     self._returned.notify()
 
-    def give_back(self, line: _Line) -> None:
+    def give_back(self, line: Line) -> None:
         """Let others have a connection: who has waited for longest, if anybody does."""
         self._free.append(line)
         if self._waiting:
@@ -241,12 +266,8 @@ class Transport:
     def _exchange(self, packed: bytes, count: int, patience_s: float) -> list[Any]:
         if self._stand_in is not None:
             return self._stand_in.exchange(packed, count)
-        lines = self._lines
-        if lines.forks != policy.forks():  # the parent goes on using these
-            lines = self._lines = self._new_lines()
-        line = lines.borrow(patience_s)
-        if line is None:
-            raise policy.crowded(self._settings, patience_s)
+        lines = self._own_lines()
+        line = self._borrow(lines, patience_s)
         try:
             replies = line.exchange(packed, count)
             if self._by_sentinel:
@@ -254,6 +275,18 @@ class Transport:
             return replies
         finally:
             lines.give_back(line)
+
+    def _own_lines(self) -> _Lines:
+        lines = self._lines
+        if lines.forks != policy.forks():  # the parent goes on using these
+            lines = self._lines = self._new_lines()
+        return lines
+
+    def _borrow(self, lines: _Lines, patience_s: float) -> Line:
+        line = lines.borrow(patience_s)
+        if line is None:
+            raise policy.crowded(self._settings, patience_s)
+        return line
 
     def close(self) -> None:
         """Close the connections that are not in use; the transport opens them again if it is used again."""
