@@ -178,6 +178,21 @@ def test_dead_letters_replay_nothing_of_others(stage: Stage, victim: str) -> Non
     assert dispatched(stage.settings) == []
 
 
+def test_an_odd_index_stops_no_sweep(stage: Stage) -> None:
+    """What is due where an index is of another type is told as a failure; what is due of others is claimed."""
+    keys = TenantKeys("acme", stage.own)
+    with SessionStore(settings=stage.settings, tenant="acme") as store:
+        store.create(ttl=0.001)
+    with SessionStore(settings=stage.settings, tenant="shared") as store:
+        store.create(ttl=0.001)
+    stage.hostile.delete(keys.status_index("session", "pending"))
+    stage.hostile.set(keys.status_index("session", "pending"), "x")
+    link = RedisLink(stage.settings)
+    eventually(lambda: Sweeper(stage.settings, link).sweep().expired == 1)
+    link.close()
+    assert int(stage.admin.hget(stage.own.sweeps, "failures")) == 1
+
+
 def test_odd_keys_stop_nobody_else(stage: Stage) -> None:
     """Keys of another type, and numbers and moments that are none, in one partition: the others are served as ever."""
     own = stage.own

@@ -12,7 +12,7 @@ from typing import Any, Final
 from redis.exceptions import ResponseError
 
 from sojourn.codec import Models
-from sojourn.errors import ArchiveError, StoreError, StoreUnavailable
+from sojourn.errors import ArchiveError, SojournError, StoreError, StoreUnavailable
 from sojourn.events import ARCHIVE_GROUP, dispatch_group
 from sojourn.keys import Homes, PartitionKeys
 from sojourn.metrics.notes import seen_note
@@ -198,7 +198,7 @@ class Sweeper:
             swept = result()
         except StoreUnavailable:
             raise
-        except StoreError as error:
+        except SojournError as error:
             self._complain(f"partition {partition.number}", error)
             self._link.run(note_failed_sweep(partition))
             return Swept(0, 0, 0, more=False)
