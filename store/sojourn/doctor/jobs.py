@@ -13,6 +13,7 @@ from sojourn.doctor.look import Look
 __all__ = ["agreement", "dead_letters", "jobs", "lost", "restored", "workers"]
 
 _SHOWN: Final = 3
+_LONGEST: Final = 64
 _OTHERS: Final = {
     "queue": "queue_url (by digest; two names of one server differ, too)",
     "archive": "archive_url (by digest; two names of one server differ, too)",
@@ -96,7 +97,7 @@ def _ours(look: Look) -> list[Client]:
 
 
 def workers(look: Look) -> Iterator[Finding]:
-    """Whether each role is there."""
+    """Whether each role is there, and each worker at one queue."""
     settings, metrics = look.settings, look.metrics
     there = Counter(each.role for each in _ours(look))
     for kind in (
@@ -117,7 +118,17 @@ def workers(look: Look) -> Iterator[Finding]:
             "start them", *(["sojourn worker"] if len(missing) == len(needed) else [
                 f"sojourn worker --role {role.removeprefix('jobs:')}" for role in missing]),
         )  # fmt: skip
-    else:
+    greedy = {} if look.queues is None else look.queues.greedy
+    if greedy:
+        told = "; ".join(
+            f"'{name[:_LONGEST]}' takes from {' and '.join(each[:_LONGEST] for each in queues[:_SHOWN])}"
+            for name, queues in sorted(greedy.items())[:_SHOWN]
+        )
+        yield error(
+            f"{len(greedy)} workers take jobs from several queues: {told}: one that dies as it takes a job loses it",
+            "end them, and start Sojourn's own: each of its processes takes from one queue", "sojourn worker",
+        )  # fmt: skip
+    if not (missing or greedy):
         yield ok("there are " + ", ".join(f"{there[role]} {role}" for role in needed))
 
 
