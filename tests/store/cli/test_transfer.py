@@ -72,7 +72,9 @@ def test_filters_and_standard_output(run: Run, here: str) -> None:
     assert run("archive", "export", "--kind", "other").out == ""
     events = run("archive", "export", "-", "--table", "events", "--owner", "bob").json_lines
     assert [each["type"] for each in events] == ["created"]
-    assert run("archive", "export", "--format", "csv", "--table", "entries").out.startswith("tenant,session_id,log,")
+    for named in (("--format", "csv"), ("--output", "csv")):
+        assert run("archive", "export", *named, "--table", "entries").out.startswith("tenant,session_id,log,")
+    assert run("archive", "export", "--format", "jsonl", "--output", "csv").out.startswith("{")
 
 
 @pytest.mark.parametrize("form", sorted(FORMATS))
