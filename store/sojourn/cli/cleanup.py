@@ -16,6 +16,7 @@ from sojourn.cli.progress import bar
 from sojourn.cli.shapes import Document
 from sojourn.cli.shared import Command, State, pass_state
 from sojourn.cli.telling import tell
+from sojourn.cli.words import duration
 from sojourn.models import LIVE
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ def cleanup(
     ends: dict[str, Any] = {"status": status, "kind": kind, "reason": reason or "inactive"}
     if inactive is not None and not dry_run and not yes:
         found = _inactive(state, inactive, ends, dry_run=True)
-        confirm(f"End {found.ended} sessions of tenant '{state.store.tenant}' that nobody used for {inactive}", yes=yes)
+        what = f"{found.ended} {'session' if found.ended == 1 else 'sessions'} of tenant '{state.store.tenant}'"
+        confirm(f"End {what} that nobody used for {duration(inactive)}", yes=yes)
     if dry_run:
         hint("nothing is changed")
         would = _due(state, limit) if due else None

@@ -86,7 +86,9 @@ def test_a_dry_run_where_the_archive_waits(run: Run, store: Any, raw: Any, archi
 def test_what_is_inactive(run: Run, store: Any, raw: Any) -> None:
     """It ends, for the reason that is given, if --yes says so."""
     old = aged(store, raw, 10)
-    assert "--yes" in run("cleanup", "--inactive", "7d", code=2).err
+    asked = run("cleanup", "--inactive", "7d", code=2).err
+    assert "End 1 session of tenant 'default' that nobody used for 7d? " in asked
+    assert "--yes" in asked
     assert store.get(old).is_live
     found = run("cleanup", "--due", "--inactive", "7d", "--reason", "spring", "--yes", "--json").json
     assert (found["ended"], found["ids"]) == (1, [old])
