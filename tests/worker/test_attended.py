@@ -19,9 +19,9 @@ def _jobs(settings: Settings) -> Finding:
     return next(each for each in examine(settings) if each.check == "jobs")
 
 
-def _workers(settings: Settings) -> list[str]:
+def _greedy(settings: Settings) -> list[Finding]:
     found = examine(settings, only=["workers"])
-    return [each.found for each in found if each.check == "workers" and "several queues" in each.found]
+    return [each for each in found if each.check == "workers" and "several queues" in each.found]
 
 
 def test_jobs_wait_until_a_worker_comes(any_redis_url: str, processes: Processes) -> None:
@@ -50,10 +50,12 @@ def test_a_worker_at_several_queues(any_redis_url: str) -> None:
         single: Any = Worker(queues[:1], connection=client)
         greedy: Any = Worker(queues, connection=client, name="greedy")
         single.register_birth()
-        assert _workers(settings) == []
+        assert _greedy(settings) == []
         greedy.register_birth()
-        (found,) = _workers(settings)
-        assert "1 workers take jobs from several queues: 'greedy' takes from sojourn-hooks and other" in found
+        (found,) = _greedy(settings)
+        assert "1 workers take jobs from several queues: 'greedy' takes from sojourn-hooks and other" in found.found
+        look = "redis-cli -u $SOJOURN_REDIS_URL HMGET rq:worker:greedy hostname pid"
+        assert (found.severity, found.commands) == ("error", (look, "sojourn worker"))
         assert read_metrics(settings).workers == {"sojourn-hooks": 2, "sojourn-archive": 0}
         greedy.register_death()
-        assert _workers(settings) == []
+        assert _greedy(settings) == []

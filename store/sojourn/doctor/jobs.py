@@ -71,7 +71,7 @@ def jobs(look: Look) -> Iterator[Finding]:
     if metrics.queue is None:
         yield error(
             "the queues' Redis does not answer", "check queue_url, and start that Redis",
-            "sojourn config", "redis-cli -u $SOJOURN_QUEUE_URL PING",
+            "sojourn config", redis_cli("PING", queues=True),
         )  # fmt: skip
         return
     deserted = {name: n for name, n in metrics.waiting.items() if n and not metrics.workers.get(name)}
@@ -126,7 +126,10 @@ def workers(look: Look) -> Iterator[Finding]:
         )
         yield error(
             f"{len(greedy)} workers take jobs from several queues: {told}: one that dies as it takes a job loses it",
-            "end them, and start Sojourn's own: each of its processes takes from one queue", "sojourn worker",
+            "find them and end them, and start Sojourn's own: each of its processes takes from one queue",
+            *(redis_cli("HMGET", f"rq:worker:{name}", "hostname", "pid", queues=settings.queue_url is not None)
+              for name in sorted(greedy)[:_SHOWN]),
+            "sojourn worker",
         )  # fmt: skip
     if not (missing or greedy):
         yield ok("there are " + ", ".join(f"{there[role]} {role}" for role in needed))
