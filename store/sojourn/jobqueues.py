@@ -23,6 +23,7 @@ SCHEDULER_SEEN: Final = "scheduler_seen_ms"
 """The field beside the counts that says when the scheduler last told that it is there."""
 LONGEST_COUNT: Final = 19
 """Digits of the largest number that Redis counts up to."""
+_WORKER: Final = "rq:worker:"
 _ALIVE_S: Final = 30.0
 """A worker tells every other second that it is there, by the clock of its machine, which need not be Redis's."""
 
@@ -36,6 +37,10 @@ class JobQueues:
     """Jobs in each queue, by the queue's name."""
     workers: Mapping[str, int] = field(default_factory=dict)
     """Workers of each queue that are alive."""
+    greedy: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Those of them that take jobs from several queues, which no worker of ours does: the queues of each, by its name.
+    From one queue RQ moves a job to a list where it is found again; from several it pops it, and a worker that dies
+    then loses it."""
     scheduled_at_s: float | None = None
     """When a scheduler last told that it is there, by that Redis's clock; None: never."""
     odd_keys: tuple[str, ...] = ()
@@ -77,13 +82,16 @@ def _read(client: Any, prefix: str) -> JobQueues:
     ]
     (seconds, _), counts, *replies = _ask(client, asked, odd)
     lengths, registered = replies[: len(names)], replies[len(names) :]
-    beats = [_ask(client, [("HGET", each, "last_heartbeat") for each in sorted(own or ())], odd) for own in registered]
+    keys = sorted(set().union(*(own or () for own in registered)))
+    told = _ask(client, [("HMGET", each, "last_heartbeat", "queues") for each in keys], odd)
+    alive = {key: (both[1] or "").split(",") for key, both in zip(keys, told, strict=True) if _is_alive(both, seconds)}
     numbers = {name: whole(text) for name, text in (counts or {}).items()}
     seen_ms = numbers.pop(SCHEDULER_SEEN, None)
     return JobQueues(
         counts={name: number for name, number in numbers.items() if number is not None},
         waiting={name: length or 0 for name, length in zip(names, lengths, strict=True)},
-        workers={name: sum(_is_alive(each, seconds) for each in own) for name, own in zip(names, beats, strict=True)},
+        workers={name: sum(key in alive for key in own or ()) for name, own in zip(names, registered, strict=True)},
+        greedy={key.removeprefix(_WORKER): tuple(queues) for key, queues in alive.items() if len(queues) > 1},
         scheduled_at_s=None if seen_ms is None else seen_ms / 1000,
         odd_keys=tuple(dict.fromkeys(odd)),
     )
@@ -105,9 +113,10 @@ def _ask(client: Any, commands: Sequence[tuple[str, ...]], odd: list[str]) -> li
     return list(replies)
 
 
-def _is_alive(heartbeat: str | None, now_s: int) -> bool:
+def _is_alive(told: Sequence[str | None] | None, now_s: int) -> bool:
+    """Whether a worker's last sign of life, the first of what was asked of it, is of these seconds."""
     try:
-        last = datetime.fromisoformat(heartbeat or "").replace(tzinfo=UTC)
+        last = datetime.fromisoformat((told or [""])[0] or "").replace(tzinfo=UTC)
     except ValueError:
         return False
     return now_s - last.timestamp() <= _ALIVE_S

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import redis
+from rq import Queue, Worker
 from tests.waiting import eventually
 from tests.worker.processes import Processes, settings_for
 
@@ -15,6 +17,11 @@ from sojourn.settings import Settings
 
 def _jobs(settings: Settings) -> Finding:
     return next(each for each in examine(settings) if each.check == "jobs")
+
+
+def _greedy(settings: Settings) -> list[Finding]:
+    found = examine(settings, only=["workers"])
+    return [each for each in found if each.check == "workers" and "several queues" in each.found]
 
 
 def test_jobs_wait_until_a_worker_comes(any_redis_url: str, processes: Processes) -> None:
@@ -32,3 +39,23 @@ def test_jobs_wait_until_a_worker_comes(any_redis_url: str, processes: Processes
     eventually(lambda: read_metrics(settings).workers == {"sojourn-hooks": 1, "sojourn-archive": 0})
     assert worker.stop() == 0
     assert read_metrics(settings).workers["sojourn-hooks"] == 0
+
+
+def test_a_worker_at_several_queues(any_redis_url: str) -> None:
+    """RQ's own takes as many as it is given: an error that names it and its queues; one for each queue is none."""
+    settings = settings_for(any_redis_url)
+    with SessionStore(settings=settings) as store, redis.Redis.from_url(any_redis_url) as client:
+        store.count()
+        queues = [Queue(name, connection=client) for name in ("sojourn-hooks", "other")]
+        single: Any = Worker(queues[:1], connection=client)
+        greedy: Any = Worker(queues, connection=client, name="greedy")
+        single.register_birth()
+        assert _greedy(settings) == []
+        greedy.register_birth()
+        (found,) = _greedy(settings)
+        assert "1 workers take jobs from several queues: 'greedy' takes from sojourn-hooks and other" in found.found
+        look = "redis-cli -u $SOJOURN_REDIS_URL HMGET rq:worker:greedy hostname pid"
+        assert (found.severity, found.commands) == ("error", (look, "sojourn worker"))
+        assert read_metrics(settings).workers == {"sojourn-hooks": 2, "sojourn-archive": 0}
+        greedy.register_death()
+        assert _greedy(settings) == []

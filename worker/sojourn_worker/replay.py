@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
@@ -38,7 +38,9 @@ class Replayed:
     """These cannot be replayed, for the reason told; they stay."""
 
 
-def replay(settings: Settings, letters: Iterable[DeadLetter]) -> Replayed:
+def replay(
+    settings: Settings, letters: Iterable[DeadLetter], *, progress: Callable[[int], None] | None = None
+) -> Replayed:
     """Have hooks run again on the events that they were given up on.
 
     It may be killed at any point, or run twice at a time: each event is on the list, or in a job, or both; and what is
@@ -47,6 +49,7 @@ def replay(settings: Settings, letters: Iterable[DeadLetter]) -> Replayed:
     Args:
         settings: the settings, which must name the hooks.
         letters: the dead letters, as `sojourn.dead.DeadLetters` gives them.
+        progress: told from time to time how many letters are dealt with.
 
     Raises:
         StoreError: the sessions' Redis is away.
@@ -60,11 +63,15 @@ def replay(settings: Settings, letters: Iterable[DeadLetter]) -> Replayed:
     link, connection = RedisLink(settings), connect(settings)
     queue = open_queue(settings, HOOKS, connection)
     each = iter(letters)
+    seen = 0
     try:
         link.open()
         while some := list(islice(each, _AT_ONCE)):
             for name, hook, batch in _batches(settings, link.homes(), some, outcome):
                 _replay_batch(settings, link, queue, name, hook, batch, outcome)
+            seen += len(some)
+            if progress is not None:
+                progress(seen)
     finally:
         link.close()
         connection.close()

@@ -14,7 +14,7 @@ from sojourn.cli.failures import DAMAGED, NOT_FOUND
 from sojourn.cli.ids import whole_anywhere
 from sojourn.cli.output import Cell, Column, complain, hint
 from sojourn.cli.parameters import CURSOR, moment, options
-from sojourn.cli.progress import bar
+from sojourn.cli.progress import bar, counted
 from sojourn.cli.shapes import Lines, Listing
 from sojourn.cli.shared import Group, State, pass_state
 from sojourn.cli.telling import View, tell_each, tell_list
@@ -106,7 +106,8 @@ def _list(
                 return
 
     view = View(_entry_json, _LIST, _row)
-    tell_list(state, "entries", entries(), view, cursor=lambda: cursor, nothing="nothing in the audit trail")
+    found = counted(entries(), "listing", quiet=not everything)
+    tell_list(state, "entries", found, view, cursor=lambda: cursor, nothing="nothing in the audit trail")
     if cursor is not None and not state.as_json:
         hint(f"there are more: add --all, or --cursor {cursor}")
 

@@ -16,6 +16,7 @@ from sojourn.cli.progress import bar
 from sojourn.cli.shapes import Document
 from sojourn.cli.shared import Command, State, pass_state
 from sojourn.cli.telling import tell
+from sojourn.cli.words import duration
 from sojourn.models import LIVE
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ __all__ = ["cleanup"]
     output=Document("Cleaned"),
     examples=[
         "sojourn cleanup --due",
-        "sojourn cleanup --inactive 7d --dry-run",
+        "sojourn cleanup --due --inactive 7d --dry-run",
         "sojourn cleanup --due --inactive 7d --status pending --yes",
     ],
     epilog="Exit codes: 0 all is clean; 5 damaged sessions, and 3 others, could not be cleaned up and are named.",
@@ -54,15 +55,15 @@ def cleanup(
     """
     if not due and inactive is None:
         raise click.UsageError("say what to clean up: --due, --inactive DURATION, or both")
-    if dry_run and due:
-        raise click.UsageError("--dry-run is for --inactive: what is due has expired already")
     ends: dict[str, Any] = {"status": status, "kind": kind, "reason": reason or "inactive"}
     if inactive is not None and not dry_run and not yes:
         found = _inactive(state, inactive, ends, dry_run=True)
-        confirm(f"End {found.ended} sessions of tenant '{state.store.tenant}' that nobody used for {inactive}", yes=yes)
+        what = f"{found.ended} {'session' if found.ended == 1 else 'sessions'} of tenant '{state.store.tenant}'"
+        confirm(f"End {what} that nobody used for {duration(inactive)}", yes=yes)
     if dry_run:
         hint("nothing is changed")
-        _tell(state, None, _inactive(state, inactive or timedelta(), ends, dry_run=True))
+        would = _due(state, limit) if due else None
+        _tell(state, would, None if inactive is None else _inactive(state, inactive, ends, dry_run=True), dry_run=True)
     asked = {} if inactive is None else {"inactive_s": inactive.total_seconds()}
     with state.telling("session.cleanup", due=due, **asked) as told:
         claimed = ended = None
@@ -73,7 +74,20 @@ def cleanup(
         if inactive is not None:
             ended = _inactive(state, inactive, ends, dry_run=False)
             told |= {"ended": ended.ended, "ids": list(ended.ids)}
-    _tell(state, claimed, ended)
+    _tell(state, claimed, ended, dry_run=False)
+
+
+def _due(state: State, limit: int | None) -> DueReport:
+    """What would be done about what is due, as the report of it."""
+    from sojourn.cleanup import DueReport
+    from sojourn.outlook import would_expire
+
+    found = would_expire(state.store)
+    expired, removed = (each if limit is None else min(limit, each) for each in (found.expired, found.removed))
+    more = expired < found.expired or removed < found.removed
+    return DueReport(
+        expired=expired, lost=0, damaged=0, removed=removed, failed=0, failures=(), more=more, duration_s=0.0
+    )  # fmt: skip
 
 
 def _inactive(state: State, max_age: timedelta, ends: dict[str, Any], *, dry_run: bool) -> CleanupReport:
@@ -81,9 +95,9 @@ def _inactive(state: State, max_age: timedelta, ends: dict[str, Any], *, dry_run
         return state.store.cleanup_inactive(max_age, **ends, dry_run=dry_run, progress=progress)
 
 
-def _tell(state: State, claimed: DueReport | None, ended: CleanupReport | None) -> None:
+def _tell(state: State, claimed: DueReport | None, ended: CleanupReport | None, *, dry_run: bool) -> None:
     failures: list[CleanupFailure] = []
-    document: dict[str, Any] = {"tenant": state.store.tenant, "dry_run": ended is not None and ended.dry_run}
+    document: dict[str, Any] = {"tenant": state.store.tenant, "dry_run": dry_run}
     for name in ("expired", "lost", "damaged", "removed"):
         document[name] = getattr(claimed, name, 0)
     for name in ("looked_at", "ended", "skipped"):

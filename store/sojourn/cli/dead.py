@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +17,7 @@ from sojourn.cli.completing import completes_hook
 from sojourn.cli.extras import needs_worker_extra
 from sojourn.cli.output import Cell, Column, complain, hint, print_json
 from sojourn.cli.parameters import CURSOR, DRY_RUN, YES, options
+from sojourn.cli.progress import bar
 from sojourn.cli.shapes import Document, Lines, Listing
 from sojourn.cli.shared import Group, State, pass_state
 from sojourn.cli.telling import View, pairs, tell, tell_each, tell_list
@@ -133,7 +135,8 @@ def replay(state: State, letter_ids: tuple[str, ...], hook: str | None, everythi
         from sojourn_worker.replay import replay as replay_letters
     with _letters(state) as letters, state.telling("dead.replay", **_told(letter_ids, hook)) as told:
         chosen, missing = _chosen(state, letters, letter_ids, hook)
-        replayed = replay_letters(state.settings, chosen)
+        with bar("replaying", "letters") as progress:
+            replayed = replay_letters(state.settings, chosen, progress=progress and partial(progress, total=None))
         told["replayed"] = len(replayed.enqueued)
 
     def people() -> None:
@@ -178,9 +181,12 @@ def drop(
     with _letters(state) as letters, state.telling("dead.drop", **_told(letter_ids, hook)) as told:
         chosen, missing = _chosen(state, letters, letter_ids, hook)
         each = iter(chosen)
-        while some := list(islice(each, _AT_ONCE)):
-            dropped += letters.drop(some)
-            told["dropped"] = dropped
+        with bar("dropping", "letters") as progress:
+            while some := list(islice(each, _AT_ONCE)):
+                dropped += letters.drop(some)
+                told["dropped"] = dropped
+                if progress is not None:
+                    progress(dropped, None)
     tell(state, {"dropped": dropped, "dry_run": False}, lambda: click.echo(f"dropped {dropped}"))
     if missing:
         _end_not_found()

@@ -75,6 +75,8 @@ def _item(item: Item, now: datetime) -> Iterator[list[Cell]]:
     if item.drift:
         yield [Cell(f"    DRIFT: {item.drift}", "red")]
     yield [Cell(f"    $ {item.command}", _DIM)]
+    if stays and item.ttl_command is not None:
+        yield [Cell(f"    $ {item.ttl_command}", _DIM)]
 
 
 def _brief(value: Any, now: datetime) -> str:

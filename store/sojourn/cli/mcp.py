@@ -11,12 +11,12 @@ from sojourn.cli.extras import needs_worker_extra
 from sojourn.cli.ids import ID, whole, whole_anywhere
 from sojourn.cli.output import Cell, Column, hint, print_table
 from sojourn.cli.pages import show
-from sojourn.cli.parameters import REASON, options
+from sojourn.cli.parameters import DRY_RUN, REASON, options
 from sojourn.cli.shapes import Document, Lines
 from sojourn.cli.shared import Group, State, pass_state
 from sojourn.cli.tables import print_entries
 from sojourn.cli.telling import tell, tell_each
-from sojourn.errors import SessionNotFound
+from sojourn.errors import SessionEnded, SessionNotFound
 
 if TYPE_CHECKING:
     from sojourn.mcp import McpCalls
@@ -116,12 +116,29 @@ def executions(state: State, session_id: str, owner: str | None, start: int, cou
         hint(f"{missing} earlier ones are no longer in Redis, and no archive is set")
 
 
-@mcp.command(output=Document("Session"), examples=["sojourn mcp terminate 0b0e7f --owner ada --reason signed-out"])
-@options(ID, _OWNER, REASON)
+@mcp.command(
+    output=Document("Session"),
+    examples=[
+        "sojourn mcp terminate 0b0e7f --dry-run",
+        "sojourn mcp terminate 0b0e7f --owner ada --reason signed-out",
+    ],
+)
+@options(ID, _OWNER, REASON, DRY_RUN)
 @pass_state
-def terminate(state: State, session_id: str, owner: str | None, reason: str | None) -> None:
+def terminate(state: State, session_id: str, owner: str | None, reason: str | None, dry_run: bool) -> None:
     """End a session as terminated.
 
-    As 'sojourn end --status terminated' does, but only if it is an MCP session, and the owner's.
+    As 'sojourn end --status terminated' does, but only if it is an MCP session, and the owner's. With --dry-run it is
+    shown as it is.
     """
+    if dry_run:
+        from sojourn.models import McpSession
+
+        store = state.store_of(McpSession)
+        session = (store if owner is None else store.owned_by(owner)).get(whole(state, session_id))
+        if not session.is_live:
+            raise SessionEnded(session.id, session.tenant, session.status)
+        show(state, session)
+        hint("nothing was changed")
+        return
     show(state, _calls(state).terminate(whole(state, session_id), owner=owner, reason=reason))

@@ -6,9 +6,10 @@ from typing import Final
 
 import click
 
-from sojourn.cli.output import Cell, print_json, print_line
+from sojourn.cli.output import Cell, print_line
 from sojourn.cli.shapes import Document, Text
 from sojourn.cli.shared import Command, State, pass_state
+from sojourn.cli.telling import tell
 
 __all__ = ["health", "metrics"]
 
@@ -20,7 +21,7 @@ _STYLES: Final = {"healthy": "green", "degraded": "yellow", "unhealthy": "red"}
 
 @click.command(
     cls=Command,
-    output=(Document("Metrics"), Text("the format that Prometheus scrapes", when="without --json")),
+    output=(Document("Metrics"), Text("the format that Prometheus scrapes", when="as a table")),
     examples=["sojourn metrics", "sojourn metrics --json", "sojourn metrics | grep sojourn_sessions_active"],
 )
 @pass_state
@@ -33,8 +34,8 @@ def metrics(state: State) -> None:
     from sojourn.metrics import read_metrics
 
     found = read_metrics(state.settings)
-    if state.as_json:
-        print_json(found.to_json())
+    if state.output != "table":
+        tell(state, found.to_json())
         return
     from sojourn.exposition import exposition
     from sojourn.health import Health, judge
@@ -60,11 +61,12 @@ def health(state: State) -> None:
 
     found = read_health(state.settings)
     name = str(found.state)
-    if state.as_json:
-        print_json(found.to_json())
-    else:
+
+    def people() -> None:
         print_line([Cell(name, _STYLES[name])])
         for each in found.reasons:
             print_line([Cell(f"{each.state:<9}", _STYLES[each.state]), Cell(f"{each.what}:"), Cell(each.told)])
             print_line([Cell(" " * 9), Cell(f"to mend it: {each.mend}")])
+
+    tell(state, found.to_json(), people)
     raise SystemExit(_CODES[name])

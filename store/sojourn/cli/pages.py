@@ -10,6 +10,7 @@ import click
 from sojourn.cli.completing import completes_kind
 from sojourn.cli.output import Cell, complain, hint
 from sojourn.cli.parameters import CURSOR, assignment, moment
+from sojourn.cli.progress import counted
 from sojourn.cli.shared import State
 from sojourn.cli.tables import SESSIONS, print_entries, print_session, session_json
 from sojourn.cli.telling import tell, tell_each, tell_list
@@ -105,11 +106,12 @@ def show_pages(
     if ids and state.output != "table":
         raise click.UsageError(f"--ids and --{'json' if state.as_json else 'output csv'} exclude each other", context)
     pages = _Pages(fetch, limit or 100, cursor, everything)
+    sessions = counted(pages, "listing", "sessions", quiet=not everything)
     if ids:
-        for session in pages:
+        for session in sessions:
             click.echo(session.id)
     else:
-        tell_list(state, "sessions", pages, SESSIONS, cursor=lambda: pages.cursor, nothing="no sessions")
+        tell_list(state, "sessions", sessions, SESSIONS, cursor=lambda: pages.cursor, nothing="no sessions")
     if pages.cursor is not None and not state.as_json:
         hint(f"there are more: add --all, or --cursor {pages.cursor}")
     for each in pages.damaged[1:]:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
-__all__ = ["bar"]
+from sojourn.cli.terminal import into_file
+
+__all__ = ["bar", "counted"]
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -30,3 +35,12 @@ def bar(what: str, unit: str = "rows", *, quiet: bool = False) -> Iterator[Calla
             drawn.update(task, completed=done, total=total, description=stage)
 
         yield tell
+
+
+def counted(items: Iterable[T], what: str, unit: str = "rows", *, quiet: bool = False) -> Iterator[T]:
+    """The same things, with a bar that counts them as they go into a file; elsewhere they tell of themselves."""
+    with bar(what, unit, quiet=quiet or not into_file()) as progress:
+        for count, each in enumerate(items, 1):
+            yield each
+            if progress is not None:
+                progress(count, None)

@@ -11,7 +11,7 @@ from sojourn.cli.failures import CONFLICT, DAMAGED
 from sojourn.cli.output import Cell, Column, hint, print_table
 from sojourn.cli.parameters import DRY_RUN
 from sojourn.cli.progress import bar
-from sojourn.cli.shapes import Document, Text
+from sojourn.cli.shapes import Document
 from sojourn.cli.shared import Group, State, pass_state
 from sojourn.cli.telling import tell
 
@@ -31,16 +31,18 @@ def secrets() -> None:
 
 
 @secrets.command(
-    output=Text("a key"), examples=["sojourn secrets keygen", "(umask 077; sojourn secrets keygen >> keys)"]
+    output=Document("Key"), examples=["sojourn secrets keygen", "(umask 077; sojourn secrets keygen >> keys)"]
 )
-def keygen() -> None:
+@pass_state
+def keygen(state: State) -> None:
     """Print a fresh key.
 
     As the setting secret_keys and the file that secret_keys_file names take it.
     """
     from sojourn.sealing import new_key
 
-    click.echo(new_key())
+    key = new_key()
+    tell(state, {"key": key}, lambda: click.echo(key))
 
 
 @secrets.command(

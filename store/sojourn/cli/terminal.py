@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import sys
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["BEYOND_ASCII", "Cell", "Column", "in_colour", "on_terminal", "plain"]
+__all__ = ["BEYOND_ASCII", "Cell", "Column", "in_colour", "into_file", "on_terminal", "plain"]
 
 BEYOND_ASCII: Final = "\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff"
 """What steers terminals or turns the direction of text, and lone surrogates, which cannot be written at all."""
@@ -53,6 +54,14 @@ def plain(text: str) -> str:
 def on_terminal() -> bool:
     """Whether stdout is a terminal."""
     return sys.stdout.isatty()
+
+
+def into_file() -> bool:
+    """Whether stdout goes into a file: then nothing else of ours is on the terminal, nor of what reads from a pipe."""
+    try:
+        return stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode)
+    except (OSError, ValueError):  # closed, or none at all
+        return False
 
 
 def in_colour() -> bool:

@@ -56,6 +56,8 @@ def export(state: State, /, file: str, all_tenants: bool, status: tuple[str, ...
     if all_tenants and "tenant" in state.arguments:
         raise click.UsageError("--tenant and --all-tenants exclude each other", click.get_current_context())
     to_stdout = file == "-"
+    if to_stdout and choice["file_format"] is None and state.output == "csv":
+        choice["file_format"] = "csv"
     if to_stdout and choice["file_format"] == "parquet" and on_terminal():
         raise click.UsageError("Parquet is not for terminals: name a file", click.get_current_context())
     with needs_worker_extra():

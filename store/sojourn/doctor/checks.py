@@ -129,7 +129,7 @@ CHECKS: Final[tuple[Check, ...]] = (
         "writes to the queues", "error",
     ),
     Check(
-        "workers", jobs.workers, "whether each role of workers is there, and one for each queue",
+        "workers", jobs.workers, "whether each role of workers is there, one for each queue, and each at one queue",
         "without one of them nothing expires in time, no hook runs, or nothing is archived", "error",
     ),
     Check(

@@ -12,11 +12,12 @@ from sojourn.events import ARCHIVE_GROUP, dispatch_group
 from sojourn.keys import PartitionKeys
 from sojourn.operations.core import pairs
 from sojourn.operations.drift import drop_consumers
+from sojourn.operations.record import now_ms
 
 __all__ = ["consumers", "fix_consumers", "groups", "outbox"]
 
 _GONE_MS: Final = 10 * 60 * 1000
-"""A consumer that asked for nothing for so long is gone: dispatchers ask several times a second."""
+"""A consumer that gave no sign of life for so long is gone, if there was something for it meanwhile."""
 _SHOWN: Final = 3
 
 
@@ -76,30 +77,42 @@ class _Consumer:
     name: str
     pending: int
     idle_ms: int
+    passed_over_ms: int
+    """By how much the newest event that its group has taken is later than its last sign of life; below 0: it is not."""
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it is: before 7.2 Redis takes waiting for no sign of life, so silence alone says nothing."""
+        return self.idle_ms > _GONE_MS and (self.pending > 0 or self.passed_over_ms > 0)
 
 
 def _consumers(look: Look) -> list[_Consumer]:
     partitions = look.homes.partitions
     told = look.ask(*(("XINFO", "GROUPS", each.events) for each in partitions))
     asked = [
-        (partition, str(pairs(flat)["name"]))
+        (partition, str(pairs(flat)["name"]), int(str(pairs(flat)["last-delivered-id"]).partition("-")[0]))
         for partition, flats in zip(partitions, told, strict=True)
         for flat in flats or ()
     ]
     found = look.ask(
-        *(("XINFO", "CONSUMERS", each.events, group.encode(errors="surrogateescape")) for each, group in asked)
+        ("TIME",),
+        *(("XINFO", "CONSUMERS", each.events, group.encode(errors="surrogateescape")) for each, group, _ in asked),
     )
+    now = now_ms(found[0])
     made: list[_Consumer] = []
-    for (partition, group), flats in zip(asked, found, strict=True):
+    for (partition, group, last_ms), flats in zip(asked, found[1:], strict=True):
         for flat in flats or ():
             each: dict[str, Any] = pairs(flat)
-            made.append(_Consumer(partition, group, each["name"], int(each["pending"]), int(each["idle"])))
+            idle_ms = int(each["idle"])
+            made.append(
+                _Consumer(partition, group, each["name"], int(each["pending"]), idle_ms, last_ms - (now - idle_ms))
+            )
     return made
 
 
 def consumers(look: Look) -> Iterator[Finding]:
     """Consumers that are gone."""
-    gone = [each for each in _consumers(look) if each.idle_ms > _GONE_MS]
+    gone = [each for each in _consumers(look) if each.is_gone]
     holding = sorted((each for each in gone if each.pending), key=lambda each: -each.pending)
     if holding:
         first = holding[0]
@@ -122,6 +135,6 @@ def consumers(look: Look) -> Iterator[Finding]:
 
 def fix_consumers(look: Look) -> str:
     """Forget those that hold nothing; whether they still do is asked in the script that forgets them."""
-    asked = {(each.partition, each.group) for each in _consumers(look) if each.idle_ms > _GONE_MS and not each.pending}
+    asked = {(each.partition, each.group) for each in _consumers(look) if each.is_gone and not each.pending}
     dropped = look.run_many([drop_consumers(partition, group, _GONE_MS) for partition, group in asked])
     return f"forgot {sum(dropped)} consumers"

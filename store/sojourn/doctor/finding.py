@@ -85,8 +85,8 @@ def error(found: str, mend: str = "", *commands: str, fixable: bool = False) -> 
     return Finding("", "error", found, mend=mend, commands=commands, fixable=fixable)
 
 
-def redis_cli(*words: str) -> str:
-    """A command to type.
+def redis_cli(*words: str, queues: bool = False) -> str:
+    """A command to type, for the sessions' Redis, or for that of the queues.
 
     Example:
         >>> redis_cli("CONFIG", "SET", "save", "")
@@ -94,4 +94,5 @@ def redis_cli(*words: str) -> str:
     """
     import shlex
 
-    return f"{REDIS_CLI} {shlex.join(words)}"
+    reach = REDIS_CLI.replace("REDIS_URL", "QUEUE_URL") if queues else REDIS_CLI
+    return f"{reach} {shlex.join(words)}"

@@ -13,6 +13,7 @@ from sojourn.doctor.look import Look
 __all__ = ["agreement", "dead_letters", "jobs", "lost", "restored", "workers"]
 
 _SHOWN: Final = 3
+_LONGEST: Final = 64
 _OTHERS: Final = {
     "queue": "queue_url (by digest; two names of one server differ, too)",
     "archive": "archive_url (by digest; two names of one server differ, too)",
@@ -70,7 +71,7 @@ def jobs(look: Look) -> Iterator[Finding]:
     if metrics.queue is None:
         yield error(
             "the queues' Redis does not answer", "check queue_url, and start that Redis",
-            "sojourn config", "redis-cli -u $SOJOURN_QUEUE_URL PING",
+            "sojourn config", redis_cli("PING", queues=True),
         )  # fmt: skip
         return
     deserted = {name: n for name, n in metrics.waiting.items() if n and not metrics.workers.get(name)}
@@ -96,7 +97,7 @@ def _ours(look: Look) -> list[Client]:
 
 
 def workers(look: Look) -> Iterator[Finding]:
-    """Whether each role is there."""
+    """Whether each role is there, and each worker at one queue."""
     settings, metrics = look.settings, look.metrics
     there = Counter(each.role for each in _ours(look))
     for kind in (
@@ -117,7 +118,20 @@ def workers(look: Look) -> Iterator[Finding]:
             "start them", *(["sojourn worker"] if len(missing) == len(needed) else [
                 f"sojourn worker --role {role.removeprefix('jobs:')}" for role in missing]),
         )  # fmt: skip
-    else:
+    greedy = {} if look.queues is None else look.queues.greedy
+    if greedy:
+        told = "; ".join(
+            f"'{name[:_LONGEST]}' takes from {' and '.join(each[:_LONGEST] for each in queues[:_SHOWN])}"
+            for name, queues in sorted(greedy.items())[:_SHOWN]
+        )
+        yield error(
+            f"{len(greedy)} workers take jobs from several queues: {told}: one that dies as it takes a job loses it",
+            "find them and end them, and start Sojourn's own: each of its processes takes from one queue",
+            *(redis_cli("HMGET", f"rq:worker:{name}", "hostname", "pid", queues=settings.queue_url is not None)
+              for name in sorted(greedy)[:_SHOWN]),
+            "sojourn worker",
+        )  # fmt: skip
+    if not (missing or greedy):
         yield ok("there are " + ", ".join(f"{there[role]} {role}" for role in needed))
 
 

@@ -12,6 +12,7 @@ from redis.exceptions import ResponseError
 from sojourn.clients import Client, clients
 from sojourn.codec import Models
 from sojourn.errors import SessionCorrupt, StoreError
+from sojourn.jobqueues import JobQueues, read_job_queues
 from sojourn.keys import TENANTS, Homes
 from sojourn.metrics import Metrics, read_metrics
 from sojourn.operations.core import Command, Context, Operation, is_of_another_type, raise_for
@@ -124,6 +125,11 @@ class Look:
             if "may not do that" in str(error):
                 raise NotAllowed("this login may not read what all tenants share") from error
             raise
+
+    @cached_property
+    def queues(self) -> JobQueues | None:
+        """What the queues' Redis tells; None where it does not answer."""
+        return read_job_queues(self.settings)
 
     @cached_property
     def homes(self) -> Homes:

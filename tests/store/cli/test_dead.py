@@ -9,10 +9,12 @@ import pytest
 from tests.store.cli.conftest import Run
 from tests.waiting import eventually
 
+from sojourn.dead import DeadLetters
 from sojourn.events import Event
 from sojourn.settings import Settings, load_settings
 from sojourn_worker.burial import bury_event, bury_unreadable
 from sojourn_worker.redis_link import RedisLink
+from sojourn_worker.replay import replay
 
 HOOKS = {name: {"events": ["created"], "function": "tests.worker.hook_functions:record"} for name in ("mail", "sync")}
 QUEUE = "rq:queue:sojourn-hooks"
@@ -191,3 +193,11 @@ def test_a_key_of_another_type_is_named(run: Run, store: Any, client: Any, key: 
     written(client, json.dumps(EVENT))
     client.set(key, "x")
     assert f"the key {key} is not of the type that it should be" in run("dead", "list", code=4).err
+
+
+def test_replaying_tells_how_far_it_is(settings: Settings, letters: list[str]) -> None:
+    """For the bar: after each thousand, and at the end."""
+    seen: list[int] = []
+    with DeadLetters(settings) as there:
+        assert sorted(replay(settings, there.each(), progress=seen.append).enqueued) == sorted(letters)
+    assert seen == [3]

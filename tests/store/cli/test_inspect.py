@@ -22,6 +22,7 @@ def test_for_people(run: Run, store: Any) -> None:
     assert "\u202e" not in shown
     assert shown.splitlines()[0].split()[:4] == [made.id, "of", "tenant", "default:"]
     assert """$ redis-cli -u "$SOJOURN_REDIS_URL" -n 0 HGETALL 'sojourn:""" in shown
+    assert f"""$ redis-cli -u "$SOJOURN_REDIS_URL" -n 0 PTTL 'sojourn:{{22}}:default:lease:{made.id}'""" in shown
     assert shown.splitlines()[-1].startswith("all ")
     assert run("inspect", made.id[:8]).out.splitlines()[0] == shown.splitlines()[0]
 

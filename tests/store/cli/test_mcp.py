@@ -85,9 +85,14 @@ def test_terminate(run: Run, calls: Any) -> None:
     """It ends, if it is the owner's."""
     session_id = _recorded(calls, 1)
     assert "does not exist" in run("mcp", "terminate", session_id, "--owner", "eve", code=1).err
+    assert "does not exist" in run("mcp", "terminate", session_id, "--owner", "eve", "--dry-run", code=1).err
+    looked = run("mcp", "terminate", session_id, "--owner", "ada", "--dry-run", "--json")
+    assert (looked.json["status"], "nothing was changed" in looked.err) == ("pending", True)
+    assert calls.get(session_id).is_live
     told = run("mcp", "terminate", session_id, "--owner", "ada", "--reason", "bye", "--json").json
     assert (told["status"], told["end_reason"], told["executions"]) == ("terminated", "bye", 1)
     run("mcp", "terminate", session_id, code=3)
+    run("mcp", "terminate", session_id, "--dry-run", code=3)
 
 
 def test_other_sessions(run: Run, store: Any) -> None:

@@ -72,7 +72,9 @@ def test_filters_and_standard_output(run: Run, here: str) -> None:
     assert run("archive", "export", "--kind", "other").out == ""
     events = run("archive", "export", "-", "--table", "events", "--owner", "bob").json_lines
     assert [each["type"] for each in events] == ["created"]
-    assert run("archive", "export", "--format", "csv", "--table", "entries").out.startswith("tenant,session_id,log,")
+    for named in (("--format", "csv"), ("--output", "csv")):
+        assert run("archive", "export", *named, "--table", "entries").out.startswith("tenant,session_id,log,")
+    assert run("archive", "export", "--format", "jsonl", "--output", "csv").out.startswith("{")
 
 
 @pytest.mark.parametrize("form", sorted(FORMATS))
@@ -206,3 +208,18 @@ def test_progress(start: Start, here: str, there: str, tmp_path: Path, monkeypat
     assert "exporting" in shown
     assert (tmp_path / "b.csv").read_text() == Path(file).read_text()
     assert subprocess.run(["grep", "-c", "exporting", file], check=False, capture_output=True).stdout == b"0\n"
+
+
+@pytest.mark.parametrize("command", [["list"], ["list", "--ids"], ["audit"]], ids=" ".join)
+def test_progress_of_lists(
+    start: Start, here: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    """All pages into a file are counted on the terminal; into a pipe, whose reader may write there, they are not."""
+    monkeypatch.setenv("TERM", "xterm")
+    with (tmp_path / "out").open("w") as output:
+        assert "listing" in shown_on_terminal(start, *command, "--all", stdout=output)
+    with (tmp_path / "one").open("w") as output:
+        assert "listing" not in shown_on_terminal(start, *command, stdout=output)
+    assert "listing" not in shown_on_terminal(start, *command, "--all")
+    out, one = ((tmp_path / name).read_text().splitlines() for name in ("out", "one"))
+    assert [line[:36] for line in out] == [line[:36] for line in one] != []

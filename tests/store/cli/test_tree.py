@@ -22,7 +22,7 @@ NODES = list(walk())
 BY_NAME = {node.name.removeprefix("sojourn "): node for node in NODES}
 DRY_RUN = (
     "end", "delete", "dead drop", "token revoke", "tenant delete", "archive retention", "archive import",
-    "archive migrate", "rehydrate", "events", "restore", "secrets reseal", "cleanup",
+    "archive migrate", "rehydrate", "events", "restore", "secrets reseal", "cleanup", "mcp terminate",
 )  # fmt: skip
 """What deletes or ends, or brings back what was."""
 YES = ("dead drop", "token revoke", "tenant delete", "archive migrate", "events", "cleanup")

@@ -11,7 +11,7 @@ import pytest
 from tests.store.doctor.conftest import World
 from tests.waiting import eventually
 
-from sojourn.archive import archive_once, init
+from sojourn.archive import archive_once, init, migrate
 from sojourn.doctor import archive
 from sojourn.errors import ArchiveError
 
@@ -48,6 +48,22 @@ def test_no_tables(any_world: World, postgres_url: str) -> None:
     assert (found.severity, found.commands[0]) == ("error", "sojourn archive init")
     init(postgres_url)
     assert any_world.find("archive") == []
+
+
+def test_tables_of_another_version(archived: World) -> None:
+    """Older ones: an error whose command makes them current; newer ones: one that says so, and leaves them alone."""
+    url = archived.settings.archive_url or ""
+    migrate(url, "0002")
+    (found,) = archived.find("archive")
+    assert (found.severity, "version 0002" in found.found) == ("error", True)
+    assert found.commands[0] == "sojourn archive init"
+    init(url)
+    assert archived.find("archive") == []
+    with _sql(archived) as connection:
+        connection.execute("UPDATE sojourn.alembic_version SET version_num = '9999'")
+        (found,) = archived.find("archive")
+        assert (found.severity, "9999" in found.found) == ("error", True)
+        assert "sojourn archive init" not in found.commands
 
 
 def test_rights(archived: World) -> None:

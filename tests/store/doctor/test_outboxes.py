@@ -53,9 +53,14 @@ def test_groups(any_world: World, group: str, command: str) -> None:
 def test_consumers_that_are_gone(any_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that hold nothing are forgotten by --fix; those that hold events are told, and kept with what they hold."""
     stream, client = any_world.keys.partition.events, any_world.client
-    client.xgroup_create(stream, "default:g", id="0")
+    client.xgroup_create(stream, "default:g", id="$")
     client.xgroup_createconsumer(stream, "default:g", "idle")
+    monkeypatch.setattr(events, "_GONE_MS", 0)
+    eventually(lambda: client.xinfo_consumers(stream, "default:g")[0]["idle"] > 1)
+    assert any_world.find("consumers") == [], "there was nothing for it to take"
+    any_world.store.create_many([{}] * 2)
     client.xreadgroup("default:g", "holding", {stream: ">"}, count=2)
+    monkeypatch.undo()
     assert any_world.find("consumers") == []
     monkeypatch.setattr(events, "_GONE_MS", 0)
     eventually(lambda: all(each["idle"] > 0 for each in client.xinfo_consumers(stream, "default:g")))

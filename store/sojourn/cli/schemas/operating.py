@@ -47,6 +47,12 @@ class CleanedJson(TypedDict):
     ids: Annotated[list[str], D(description="the first 100 of the inactive sessions that ended")]
 
 
+class KeyJson(TypedDict):
+    """A fresh key for secret fields."""
+
+    key: Annotated[str, D(description="as the setting secret_keys takes it; keep it secret")]
+
+
 class SealedJson(TypedDict):
     """What is sealed under which key, and what was moved."""
 
