@@ -19,6 +19,7 @@ from sojourn import (
     InvalidField,
     InvalidInput,
     LimitExceeded,
+    McpSession,
     Rate,
     RateLimited,
     SessionEnded,
@@ -29,12 +30,12 @@ from sojourn import (
     TenantLimits,
     VersionConflict,
 )
-from sojourn.keys import TenantKeys
+from sojourn.keys import PartitionKeys, TenantKeys
 from sojourn.operations.expiry import claim_due
 
 T = TypeVar("T")
 Store = SessionStore[Any]
-KEYS = TenantKeys.of("default", 64)
+KEYS = TenantKeys("default", PartitionKeys(100)) if StoreOpener.confined else TenantKeys.of("default", 64)
 
 
 @pytest.fixture
@@ -129,6 +130,7 @@ def test_a_place_is_given_back(store: Store, raw: Any, ending: str, open_store: 
     assert places(raw) == (1, 1, len("ownerada") + len("tags[]") + len("metadata{}"))
 
 
+@pytest.mark.beyond_one_tenant
 def test_expiry_gives_the_place_back_where_much_is_due(store: Store, open_store: StoreOpener, raw: Any) -> None:
     """With far more due sessions of a neighbour than one call may claim, a place that is due is still found."""
     neighbour = open_store(tenant=_neighbour()).for_tenant(_neighbour())
@@ -394,7 +396,20 @@ CALLS: dict[str, Callable[[Store, str], Any]] = {
     "list": lambda store, one: store.list(),
     "count": lambda store, one: store.count(owner="ada"),
     "create": lambda store, one: store.create(owner="grace"),
+    "create_many": lambda store, one: store.create_many([{}]),
+    "update_many": lambda store, one: raised(store.update_many({one: {"tags": ["a"]}})),
+    "mutate": lambda store, one: store.mutate(one, lambda _: {"tags": ["a"]}),
+    "persist": lambda store, one: store.persist(one),
+    "rotate_id": lambda store, one: store.rotate_id(store.rotate_id(one).id),
+    "tokens.issue": lambda store, one: store.tokens.issue(one),
+    "tokens.list": lambda store, one: store.tokens.list(one),
 }
+
+
+def raised(found: list[Any]) -> None:
+    """Raise what became of a session in a batch."""
+    if isinstance(found[0], Exception):
+        raise found[0]
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -414,7 +429,43 @@ def test_rate_of_operations(open_any_store: StoreOpener, name: str, sliding: boo
     store.set_tenant_limits(operations=None)
     found = store.get_many([session.id])[0]
     assert found is None or found.version <= 2
-    assert found is not None or name == "delete"
+    assert found is not None or name in ("delete", "rotate_id")
+
+
+@pytest.mark.parametrize("sliding", [False, True])
+def test_rate_of_calls_with_tokens(open_any_store: StoreOpener, sliding: bool) -> None:
+    """Presenting one is a call; revoking is always let through."""
+    store = open_any_store(JobSession, sliding=sliding)
+    session = store.create(owner="ada")
+    pair = store.tokens.issue(session.id)
+    store.set_tenant_limits(operations="1/h:1")
+    _forget_pace(store, store._shared.paces if hasattr(store, "_shared") else None)
+    with pytest.raises(RateLimited):
+        _until_refused(lambda: _until_refused(lambda: store.tokens.verify(pair.access)))
+    for call in (lambda: store.tokens.verify(pair.access), lambda: store.tokens.refresh(str(pair.refresh))):
+        with pytest.raises(RateLimited):
+            call()
+    assert store.tokens.revoke(pair.access) == 2
+    assert store.tokens.revoke_session(session.id) == 0
+    assert store.peek_events(limit=1).events
+
+
+def test_rate_of_executions(open_any_store: StoreOpener) -> None:
+    """Each call of an MCP server is one, however many executions it records."""
+    store = open_any_store(McpSession)
+    session = store.create(owner="ada")
+    store.set_tenant_limits(owner_operations="1/h:1")
+    store.mcp.record_tool_executions(session.id, [{"tool": "t", "duration": 1}] * 9)
+    for call in (
+        lambda: store.mcp.record_tool_execution(session.id, tool="t", duration=1),
+        lambda: store.mcp.executions(session.id),
+        lambda: store.mcp.metrics(session.id),
+        lambda: store.mcp.terminate(session.id),
+    ):
+        with pytest.raises(RateLimited):
+            call()
+    store.set_tenant_limits(owner_operations=None)
+    assert store.mcp.metrics(session.id).total == 9
 
 
 def _forget_pace(store: Any, paces: Any) -> None:
