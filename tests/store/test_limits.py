@@ -54,6 +54,7 @@ def places(raw: Any) -> tuple[int, int, int]:
     return raw.zcard(KEYS.live), sum(raw.zcard(each) for each in owners), total
 
 
+@pytest.mark.beyond_one_tenant
 def test_no_limits_cost_no_keys(store: Store, raw: Any) -> None:
     """A tenant without limits has no keys for them."""
     store.create(owner="ada")
@@ -289,10 +290,10 @@ def test_batches_stop_at_the_limit(store: Store) -> None:
 
 
 @pytest.mark.parametrize("policy", ["reject", "evict_lru"])
-def test_a_hundred_clients_at_once(open_store: StoreOpener, policy: str, redis_url: str, raw: Any) -> None:
+def test_a_hundred_clients_at_once(login_url: str, policy: str, redis_url: str, raw: Any) -> None:
     """However many create, end, touch and write at once, there is never one too many."""
-    settings = Settings(redis_url=redis_url)
-    with SessionStore(settings=settings) as setter:
+    settings = Settings(redis_url=login_url)
+    with SessionStore(redis_url) as setter:
         setter.set_tenant_limits(sessions=37, owner_sessions=11, bytes=20_000, policy=policy)
     start = threading.Barrier(101)
     done = threading.Event()
@@ -581,6 +582,7 @@ def test_rates_as_text() -> None:
     assert Rate.parse(str(Rate(per_second=1 / 3, burst=7))).burst == 7
 
 
+@pytest.mark.beyond_one_tenant
 def test_limits_of_new_tenants(open_store: StoreOpener) -> None:
     """The settings' limits are those of tenants that begin; one that is there keeps its own."""
     old = open_store()
