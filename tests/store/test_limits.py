@@ -12,7 +12,9 @@ import pytest
 from tests.census import strays
 from tests.conftest import OwnRedis
 from tests.drivers import StoreOpener, snapshot
+from tests.store import racers
 from tests.store.examples import JobSession
+from tests.store.test_races import WRITERS, run_writers
 from tests.waiting import eventually
 
 from sojourn import (
@@ -346,6 +348,32 @@ def test_a_hundred_clients_at_once(login_url: str, policy: str, redis_url: str, 
     assert max(counts, default=0) > 5
     assert bool(refused) == (policy == "reject") or policy == "evict_lru"
     assert strays(redis_url) == []
+
+
+@pytest.mark.parametrize("policy", ["reject", "evict_lru"])
+def test_a_hundred_clients_of_many_processes(login_url: str, redis_url: str, raw: Any, policy: str) -> None:
+    """Sixteen processes with seven clients each create at once: to the limit, never one over it, and none is lost."""
+    clients, turns, bound = WRITERS * racers.CLIENTS, 4, 37
+    with SessionStore(redis_url, model=JobSession) as setter:
+        setter.set_tenant_limits(sessions=bound, policy=policy)
+        over, counts = threading.Event(), []
+
+        def watch() -> None:
+            while not over.is_set():
+                counts.append(raw.zcard(KEYS.live))
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        found = run_writers(racers.create_at_once, login_url, turns)
+        over.set()
+        watcher.join()
+        made, refused = (sum(each[column] for each in found) for column in (1, 2))
+        assert max(counts) == bound
+        assert (places(raw)[0], setter.count(status="pending")) == (bound, bound)
+        assert made == (bound if policy == "reject" else clients * turns)
+        assert refused == clients * turns - made
+        assert setter.count(status="terminated") == made - bound
+        assert strays(redis_url) == []
 
 
 def test_rate_of_creates(store: Store) -> None:
