@@ -116,8 +116,8 @@ class Deployment:
         try:
             with urllib.request.urlopen(self.http + path, timeout=10) as reply:  # noqa: S310 - our own worker
                 text = reply.read()
-        except urllib.error.HTTPError as error:  # not ready, or degraded
-            text = error.read()
+        except urllib.error.URLError as error:  # not ready, degraded, or not there yet
+            text = error.read() if isinstance(error, urllib.error.HTTPError) else b""
         self.printed[f"{len(self.printed)}: {path}"] = text
         return str(text, "utf-8")
 
@@ -155,7 +155,9 @@ def test_nothing_planted_is_found(
         worker_log = tmp_path / "worker.log"
         eventually(lambda: b"RuntimeError" in worker_log.read_bytes(), deadline_s=60, what="a failing hook")
         eventually(lambda: "failing" in here.run("dead", "list", "--json"), deadline_s=60, what="a dead letter")
-        assert "sojourn_sessions_created_total" in here.fetch("/metrics")
+        eventually(
+            lambda: "sojourn_sessions_created_total" in here.fetch("/metrics"), deadline_s=60, what="the metrics"
+        )  # fmt: skip
         for path in ("/livez", "/readyz", "/health"):
             here.fetch(path)
         for command in ("dead list", "metrics", "doctor", "audit", "audit verify", "secrets status"):
