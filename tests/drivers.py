@@ -6,17 +6,18 @@ import asyncio
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import TracebackType
 from typing import Any, ClassVar, Self, cast
 
 import redis
 
-from sojourn import AsyncSessionStore, Cache, SessionStore, Settings
+from sojourn import AsyncSessionStore, Cache, SessionStore, Settings, TenantLimits
 from sojourn.keys import PartitionKeys
 from sojourn.models import Session
 from sojourn.tenants import confine, new_password
 
-__all__ = ["KINDS", "Blocking", "StoreOpener", "snapshot"]
+__all__ = ["KINDS", "Blocking", "StoreOpener", "snapshot", "store_url"]
 
 KINDS = ("sync", "async")
 _PASSWORD = new_password()
@@ -87,14 +88,22 @@ class StoreOpener:
         if self.cached:
             given.setdefault("cache", Cache())
         chosen = Settings(redis_url=url or self.url, **settings)
-        if self.confined and not url:
-            chosen = _confined(chosen)
+        operators: Settings | None = None
+        if self.confined and "@" not in chosen.redis_url:
+            login = _login(self.url, chosen, caches="cache" in given)
+            operators = chosen.model_copy(update={"redis_url": self.url})
+            chosen = chosen.model_copy(update={"redis_url": chosen.redis_url.replace("://", f"://{login}@", 1)})
         store: Any
-        if self._loop is None:
-            store = SessionStore(model=model, settings=chosen, **given)
-        else:
+        if self._loop is not None:
             twin = AsyncSessionStore(model=model, settings=chosen, **given)
             store = Blocking(twin, self._loop)
+            if operators is not None:
+                store.set_tenant_limits = partial(_set_limits, twin, operators)
+        elif operators is not None:
+            store = _Confined(model=model, settings=chosen, **given)
+            store.operators = operators
+        else:
+            store = SessionStore(model=model, settings=chosen, **given)
         self._stores.append(store)
         return cast("SessionStore[Any]", store)
 
@@ -110,17 +119,40 @@ class StoreOpener:
             self._loop.close()
 
 
-def _confined(settings: Settings) -> Settings:
-    """The same settings, but with the login of a user who is confined to their tenant."""
-    made = confine(settings, settings.tenant, password=_PASSWORD)
-    user, events = made.user, PartitionKeys(made.partition or 0).events
-    with redis.Redis.from_url(settings.redis_url, decode_responses=True) as client:
+class _Confined(SessionStore[Any]):
+    """A store of a confined user, with an operator beside it, who alone sets limits."""
+
+    operators: Settings
+
+    def set_tenant_limits(self, **limits: Any) -> TenantLimits:
+        """Have the operator set them."""
+        return _set_limits(self, self.operators, **limits)
+
+
+def _set_limits(store: Any, operators: Settings, **limits: Any) -> TenantLimits:
+    """Set the limits of a store's tenant in its name, with the login of an operator."""
+    context = store._whole_tenant
+    with SessionStore(settings=operators, tenant=context.tenant, actor=context.actor, trace_id=context.trace) as own:
+        return own.set_tenant_limits(**limits)
+
+
+def store_url(url: str) -> str:
+    """Return the URL that stores of the default tenant take: with --confined it has the login of a confined user."""
+    return url.replace("://", f"://{_login(url, Settings(redis_url=url))}@", 1) if StoreOpener.confined else url
+
+
+def _login(url: str, settings: Settings, *, caches: bool = False) -> str:
+    """The login of a user who is confined to the tenant of these settings, on the Redis of `url`."""
+    user = f"{settings.tenant}-with-caches" if caches else None  # one without them may be open at the same time
+    made = confine(
+        settings.model_copy(update={"redis_url": url}), settings.tenant, user=user, password=_PASSWORD, caches=caches
+    )
+    with redis.Redis.from_url(url, decode_responses=True) as client:
+        events = PartitionKeys(made.partition or 0).events
         for entry, fields in cast("list[Any]", client.xrange(events)):
             if fields["type"] == "administered":  # what was done here is not what the tests look for
                 client.xdel(events, entry)
-    return settings.model_copy(
-        update={"redis_url": settings.redis_url.replace("redis://", f"redis://{user}:{_PASSWORD}@", 1)}
-    )
+    return f"{made.user}:{_PASSWORD}"
 
 
 def snapshot(client: Any) -> dict[str, tuple[bytes, bool]]:

@@ -97,7 +97,8 @@ class TenantLimits(BaseModel):
     owner_creates: Rate | None = None
     """How often one may be created for an owner."""
     operations: Rate | None = None
-    """How often the tenant may call at all; each session of a batch is a call."""
+    """How often the tenant may call at all; each session of a batch is a call. Revoking tokens is never refused, nor is
+    what is no session's: reading events and counts, setting limits, cleaning up."""
     owner_operations: Rate | None = None
     """How often calls on one owner's sessions may be made."""
 

@@ -8,6 +8,8 @@ import os
 import subprocess
 import sys
 import traceback
+import urllib.error
+import urllib.request
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -30,6 +32,7 @@ from sojourn.secrets import new_key
 from sojourn.tokens import TokenPair
 
 PASSWORD: Final = "planted/redis+password-4711"
+LOGIN: Final = "planted/login-of-a-tenant-4711"
 VALUES: Final = tuple(f"planted-{name}-zebra4711" for name in ("first", "second", "refused", "fingerprint", "argument"))
 FIRST, SECOND, REFUSED, FINGERPRINT, ARGUMENT = VALUES
 _CRASH = """
@@ -79,15 +82,16 @@ def test_the_search_finds() -> None:
 class Deployment:
     """Servers with passwords, a worker with careless hooks, and everything that it prints."""
 
-    def __init__(self, folder: Path, redis_url: str, archive_url: str) -> None:
+    def __init__(self, folder: Path, redis_url: str, archive_url: str, port: int) -> None:
         self.folder = folder
+        self.http = f"http://127.0.0.1:{port}"
         self.key = new_key()
         (folder / "keys").write_text(self.key + "\n")
         events = ["created", "updated", "ended", "token_issued", "token_reused", "limited", "administered", "rotated"]
         config = {
             "redis_url": redis_url, "archive_url": archive_url, "archive_interval": 0.3, "log_level": "debug",
-            "secret_keys_file": str(folder / "keys"),
-            "hooks": {
+            "secret_keys_file": str(folder / "keys"), "operation_metrics": True, "tells_settings": True,
+            "http_port": port, "hooks": {
                 "careless": {"events": events, "function": "tests.acceptance.leaky_hooks:careless", "retries": 0},
                 "failing": {"events": ["ended"], "function": "tests.acceptance.leaky_hooks:failing", "retries": 1},
             },
@@ -107,6 +111,16 @@ class Deployment:
         self.printed[f"{len(self.printed)}: {' '.join(arguments)[:40]}"] = f"{done.output}\n{told}".encode()
         return str(done.stdout)
 
+    def fetch(self, path: str) -> str:
+        """Get what a worker serves, and keep it."""
+        try:
+            with urllib.request.urlopen(self.http + path, timeout=10) as reply:  # noqa: S310 - our own worker
+                text = reply.read()
+        except urllib.error.URLError as error:  # not ready, degraded, or not there yet
+            text = error.read() if isinstance(error, urllib.error.HTTPError) else b""
+        self.printed[f"{len(self.printed)}: {path}"] = text
+        return str(text, "utf-8")
+
     def python(self, source: str, stdin: str) -> None:
         """Run a program that fails, and keep its traceback."""
         done = subprocess.run(
@@ -119,11 +133,13 @@ class Deployment:
 
 @pytest.mark.timeout(300)
 def test_nothing_planted_is_found(
-    own_redis: OwnRedis, own_postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    own_redis: OwnRedis, own_postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free_port: int,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
     """Not in Redis's dump and AOF, PostgreSQL's dump, a log, a traceback, a job, a metric, or on the screen."""
+    caplog.set_level("DEBUG")  # of the clients in this process, and of the libraries below them
     server = own_redis({"requirepass": PASSWORD, "appendonly": "yes", "dbfilename": "dump.rdb", "rdbcompression": "no"})
-    here = Deployment(tmp_path, server.url, own_postgres.url)
+    here = Deployment(tmp_path, server.url, own_postgres.url, free_port)
     monkeypatch.setenv("SOJOURN_CONFIG", str(tmp_path / "sojourn.yaml"))
     settings = load_settings()
     here.run("archive", "init")
@@ -139,6 +155,11 @@ def test_nothing_planted_is_found(
         worker_log = tmp_path / "worker.log"
         eventually(lambda: b"RuntimeError" in worker_log.read_bytes(), deadline_s=60, what="a failing hook")
         eventually(lambda: "failing" in here.run("dead", "list", "--json"), deadline_s=60, what="a dead letter")
+        eventually(
+            lambda: "sojourn_sessions_created_total" in here.fetch("/metrics"), deadline_s=60, what="the metrics"
+        )  # fmt: skip
+        for path in ("/livez", "/readyz", "/health"):
+            here.fetch(path)
         for command in ("dead list", "metrics", "doctor", "audit", "audit verify", "secrets status"):
             here.run(*command.split())
             here.run(*command.split(), "--json")
@@ -148,10 +169,13 @@ def test_nothing_planted_is_found(
         worker.terminate()
         assert worker.wait(30) == 0
         log.close()
-    places = here.printed | _left(tmp_path, server.directory, own_postgres)
+    places = here.printed | _left(tmp_path, server.directory, own_postgres) | {"clients.log": caplog.text.encode()}
+    jobs = found_in(["sojourn_worker.jobs.run_hook"], places)
+    assert any("aof" in each for each in jobs), "no job was looked into"
+    assert len(caplog.records) > 10
     assert found_in(["sjt_", "sealed:1:"], {"all": b"".join(here.printed.values())}), "nothing was shown at all"
     issued = {name: text for name, text in places.items() if "token issue" not in name}  # which shows one, once
-    secrets = [*VALUES, PASSWORD, own_postgres.url.split(":")[2].split("@")[0], here.key.split(":")[1]]
+    secrets = [*VALUES, PASSWORD, LOGIN, own_postgres.url.split(":")[2].split("@")[0], here.key.split(":")[1]]
     assert found_in(secrets, places) == []
     assert found_in(tokens, issued) == []
     assert any(b"sealed:1:" in text for name, text in places.items() if "pg_dump" in name)
@@ -227,6 +251,7 @@ def _look(here: Deployment, session_id: str, tokens: list[str]) -> None:
         here.run("token", "verify", text)
         here.run("token", "revoke", stdin=text + "\n")
     here.run("secrets", "reseal")
+    assert "user: app" in here.run("acl", "acme", "--apply", "--password-stdin", "--user", "app", stdin=LOGIN + "\n")
     here.run("archive", "export", str(here.folder / "export.jsonl"), "--all-tenants")
 
 

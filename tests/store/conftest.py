@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import redis
-from tests.drivers import KINDS, StoreOpener
+from tests.drivers import KINDS, StoreOpener, store_url
 from tests.store.examples import JobSession
 
 from sojourn import SessionStore
@@ -31,6 +31,18 @@ def open_any_store(store_kind: str, any_redis_url: str) -> Iterator[StoreOpener]
     """Give the same where one version of Redis suffices."""
     with StoreOpener(store_kind, any_redis_url) as opener:
         yield opener
+
+
+@pytest.fixture
+def login_url(redis_url: str) -> str:
+    """Give the URL of an empty Redis for stores that a test opens by itself."""
+    return store_url(redis_url)
+
+
+@pytest.fixture
+def any_login_url(any_redis_url: str) -> str:
+    """Give the same where one version of Redis suffices."""
+    return store_url(any_redis_url)
 
 
 @pytest.fixture

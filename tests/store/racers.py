@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from tests.store.examples import JobSession
 
-from sojourn import SessionEnded, SessionNotFound, SessionStore, Settings, VersionConflict
+from sojourn import LimitExceeded, SessionEnded, SessionNotFound, SessionStore, Settings, VersionConflict
 
-__all__ = ["end_or_write", "race"]
+__all__ = ["CLIENTS", "create_at_once", "end_or_write", "race"]
+
+CLIENTS = 7
+"""Of each process that creates."""
 
 
 def race(url: str, session_id: str, last: int, me: int, start: Any, results: Any) -> None:
@@ -43,3 +47,27 @@ def end_or_write(url: str, session_id: str, me: int, start: Any, results: Any) -
         except (SessionEnded, SessionNotFound):
             pass
     results.put((me, counted, 0))
+
+
+def create_at_once(url: str, turns: int, me: int, start: Any, results: Any) -> None:
+    """Create by several clients, each a thread with a store of its own; report how many were, and how many not."""
+    made: list[str] = []
+    refused: list[str] = []
+    ready = threading.Barrier(CLIENTS, action=lambda: start.wait(60))
+
+    def create(number: int) -> None:
+        with SessionStore(model=JobSession, settings=Settings(redis_url=url)) as store:
+            store.usage()
+            ready.wait(60)
+            for _ in range(turns):
+                try:
+                    made.append(store.create(owner=f"o{number}").id)
+                except LimitExceeded as error:
+                    refused.append(error.limit)
+
+    threads = [threading.Thread(target=create, args=(number,)) for number in range(CLIENTS)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    results.put((me, len(made), len(refused)))

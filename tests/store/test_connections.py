@@ -16,9 +16,9 @@ from sojourn import SessionStore, Settings, StoreUnavailable
 
 
 @pytest.fixture
-def store(any_redis_url: str) -> Iterator[SessionStore[JobSession]]:
+def store(any_login_url: str) -> Iterator[SessionStore[JobSession]]:
     """Give a store with few connections."""
-    settings = Settings(redis_url=any_redis_url, max_connections=4)
+    settings = Settings(redis_url=any_login_url, max_connections=4)
     with SessionStore(model=JobSession, settings=settings) as opened:
         yield opened
 
@@ -62,9 +62,9 @@ def test_more_threads_than_connections(store: SessionStore[JobSession]) -> None:
     assert store.get(session_id).attempts == 800
 
 
-def test_waiting_for_a_connection_ends(any_redis_url: str) -> None:
+def test_waiting_for_a_connection_ends(any_login_url: str) -> None:
     """Who finds all connections taken for too long is told which setting that is."""
-    with Proxy(any_redis_url) as proxy:
+    with Proxy(any_login_url) as proxy:
         settings = Settings(redis_url=proxy.url, max_connections=1, socket_timeout=0.3, retries=0)
         with SessionStore(model=JobSession, settings=settings) as store:
             session_id = store.create().id

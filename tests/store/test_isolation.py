@@ -274,6 +274,10 @@ COMMANDS = (
     ("restore", "{id}", "--live"), ("restore", "{id}", "--live", "--dry-run"), ("rehydrate", "{id}"),
     ("append", "{id}", "lines", "x"), ("get", "{id:.8}"), ("end", "{id:.8}"), ("archive", "get", "{id:.8}"),
     ("history", "{id:.8}"), ("token", "issue", "{id:.8}"), ("restore", "{id:.8}"), ("rehydrate", "{id:.8}"),
+    ("rotate", "{id}"), ("inspect", "{id}"), ("token", "list", "{id}"), ("token", "issue", "{id}"),
+    ("token", "revoke", "--session", "{id:.8}"), ("mcp", "metrics", "{id}"), ("mcp", "executions", "{id}"),
+    ("mcp", "terminate", "{id}"), ("archive", "get", "{id}"), ("archive", "get", "{id}", "--events"),
+    ("get", "{id}", "--entries", "lines"), ("archive", "get", "{id}", "--entries", "lines"),
 )  # fmt: skip
 
 
@@ -298,6 +302,44 @@ def test_no_command_reaches_another_s(
         assert "secret" not in ran.output
         assert "ada-lovelace" not in ran.output
         assert raw.hgetall(f"{TenantKeys.of(THEIRS, PARTITIONS).session(planted.other)}") == before
+
+
+LISTS = (
+    ("list", "--all"), ("events", "--from", "oldest"), ("events", "--group", "g", "--from", "oldest"),
+    ("archive", "list", "--all"), ("archive", "export"), ("archive", "export", "--table", "events"),
+    ("archive", "export", "--table", "entries"), ("audit", "--all"), ("audit", "--session", "{id}"),
+    ("watch", "--since", "1h", "--limit", "1"), ("dead", "list"), ("cleanup", "--due"),
+    ("cleanup", "--inactive", "1s", "--dry-run"), ("token", "revoke", "--session", "{id}"),
+    ("token", "revoke", "--owner", "eve", "--yes"),
+)  # fmt: skip
+"""`metrics` and `top` are views of the whole deployment, and tell names and numbers of tenants alone."""
+
+
+@pytest.mark.parametrize("command", LISTS, ids=lambda command: " ".join(command))
+def test_no_list_shows_another_s(
+    any_redis_url: str, postgres_url: str, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    """Each command that lists, with --tenant: nothing of another's is in it, and nothing of another's is changed."""
+    init(postgres_url)
+    monkeypatch.setenv("SOJOURN_MODELS", '["tests.store.examples:JobSession"]')
+    with (
+        StoreOpener("sync", any_redis_url) as opener,
+        redis.Redis.from_url(any_redis_url, decode_responses=True) as raw,
+    ):
+        planted = Planted(opener, any_redis_url, postgres_url, PARTITIONS)
+        archive_once(planted.settings)
+        pair = planted.theirs.tokens.issue(planted.other)
+        planted.mine.touch(planted.own)
+        planted.mine.update(planted.own, owner="grace")
+        before = {key: value for key, value in snapshot(raw).items() if f":{THEIRS}:" in key}
+        words = [each.format(id=planted.other) for each in command]
+        given = ["--redis-url", any_redis_url, "--archive-url", postgres_url, "--tenant", MINE, "--json"]
+        ran = CliRunner().invoke(cli, [*words, *given])
+        assert ran.exit_code == 0, ran.output
+        for each in (planted.other, planted.ended, "secret", "eve", THEIRS, pair.access):
+            assert each not in ran.output.replace("revoke", "").replace("event", ""), each
+        assert {key: value for key, value in snapshot(raw).items() if f":{THEIRS}:" in key} == before
+        assert planted.theirs.tokens.verify(pair.access).id == planted.other
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -217,7 +217,7 @@ def test_an_end_that_fails_takes_nothing(jobs: SessionStore[JobSession], raw: An
     keys = keys_of(jobs)
     raw.delete(key := keys.partition.deadlines if broken == "deadlines" else keys.places)
     raw.set(key, "x")
-    with pytest.raises(StoreError):
+    with pytest.raises((StoreError, SessionCorrupt)):  # Redis 7 tells which of them it is
         jobs.complete(made.id)
     assert raw.exists(keys.lease(made.id))
     assert jobs.tokens.verify(pair.access).id == made.id

@@ -12,13 +12,16 @@ import pytest
 from tests.census import strays
 from tests.conftest import OwnRedis
 from tests.drivers import StoreOpener, snapshot
+from tests.store import racers
 from tests.store.examples import JobSession
+from tests.store.test_races import WRITERS, run_writers
 from tests.waiting import eventually
 
 from sojourn import (
     InvalidField,
     InvalidInput,
     LimitExceeded,
+    McpSession,
     Rate,
     RateLimited,
     SessionEnded,
@@ -29,12 +32,12 @@ from sojourn import (
     TenantLimits,
     VersionConflict,
 )
-from sojourn.keys import TenantKeys
+from sojourn.keys import PartitionKeys, TenantKeys
 from sojourn.operations.expiry import claim_due
 
 T = TypeVar("T")
 Store = SessionStore[Any]
-KEYS = TenantKeys.of("default", 64)
+KEYS = TenantKeys("default", PartitionKeys(100)) if StoreOpener.confined else TenantKeys.of("default", 64)
 
 
 @pytest.fixture
@@ -53,6 +56,7 @@ def places(raw: Any) -> tuple[int, int, int]:
     return raw.zcard(KEYS.live), sum(raw.zcard(each) for each in owners), total
 
 
+@pytest.mark.beyond_one_tenant
 def test_no_limits_cost_no_keys(store: Store, raw: Any) -> None:
     """A tenant without limits has no keys for them."""
     store.create(owner="ada")
@@ -129,6 +133,7 @@ def test_a_place_is_given_back(store: Store, raw: Any, ending: str, open_store: 
     assert places(raw) == (1, 1, len("ownerada") + len("tags[]") + len("metadata{}"))
 
 
+@pytest.mark.beyond_one_tenant
 def test_expiry_gives_the_place_back_where_much_is_due(store: Store, open_store: StoreOpener, raw: Any) -> None:
     """With far more due sessions of a neighbour than one call may claim, a place that is due is still found."""
     neighbour = open_store(tenant=_neighbour()).for_tenant(_neighbour())
@@ -287,10 +292,10 @@ def test_batches_stop_at_the_limit(store: Store) -> None:
 
 
 @pytest.mark.parametrize("policy", ["reject", "evict_lru"])
-def test_a_hundred_clients_at_once(open_store: StoreOpener, policy: str, redis_url: str, raw: Any) -> None:
+def test_a_hundred_clients_at_once(login_url: str, policy: str, redis_url: str, raw: Any) -> None:
     """However many create, end, touch and write at once, there is never one too many."""
-    settings = Settings(redis_url=redis_url)
-    with SessionStore(settings=settings) as setter:
+    settings = Settings(redis_url=login_url)
+    with SessionStore(redis_url) as setter:
         setter.set_tenant_limits(sessions=37, owner_sessions=11, bytes=20_000, policy=policy)
     start = threading.Barrier(101)
     done = threading.Event()
@@ -345,6 +350,32 @@ def test_a_hundred_clients_at_once(open_store: StoreOpener, policy: str, redis_u
     assert strays(redis_url) == []
 
 
+@pytest.mark.parametrize("policy", ["reject", "evict_lru"])
+def test_a_hundred_clients_of_many_processes(login_url: str, redis_url: str, raw: Any, policy: str) -> None:
+    """Sixteen processes with seven clients each create at once: to the limit, never one over it, and none is lost."""
+    clients, turns, bound = WRITERS * racers.CLIENTS, 4, 37
+    with SessionStore(redis_url, model=JobSession) as setter:
+        setter.set_tenant_limits(sessions=bound, policy=policy)
+        over, counts = threading.Event(), []
+
+        def watch() -> None:
+            while not over.is_set():
+                counts.append(raw.zcard(KEYS.live))
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        found = run_writers(racers.create_at_once, login_url, turns)
+        over.set()
+        watcher.join()
+        made, refused = (sum(each[column] for each in found) for column in (1, 2))
+        assert max(counts) == bound
+        assert (places(raw)[0], setter.count(status="pending")) == (bound, bound)
+        assert made == (bound if policy == "reject" else clients * turns)
+        assert refused == clients * turns - made
+        assert setter.count(status="terminated") == made - bound
+        assert strays(redis_url) == []
+
+
 def test_rate_of_creates(store: Store) -> None:
     """A burst is let through, then one at a time; `retry_after` tells when, and is right."""
     store.set_tenant_limits(creates=Rate(per_second=5, burst=3))
@@ -394,7 +425,20 @@ CALLS: dict[str, Callable[[Store, str], Any]] = {
     "list": lambda store, one: store.list(),
     "count": lambda store, one: store.count(owner="ada"),
     "create": lambda store, one: store.create(owner="grace"),
+    "create_many": lambda store, one: store.create_many([{}]),
+    "update_many": lambda store, one: raised(store.update_many({one: {"tags": ["a"]}})),
+    "mutate": lambda store, one: store.mutate(one, lambda _: {"tags": ["a"]}),
+    "persist": lambda store, one: store.persist(one),
+    "rotate_id": lambda store, one: store.rotate_id(store.rotate_id(one).id),
+    "tokens.issue": lambda store, one: store.tokens.issue(one),
+    "tokens.list": lambda store, one: store.tokens.list(one),
 }
+
+
+def raised(found: list[Any]) -> None:
+    """Raise what became of a session in a batch."""
+    if isinstance(found[0], Exception):
+        raise found[0]
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -414,7 +458,43 @@ def test_rate_of_operations(open_any_store: StoreOpener, name: str, sliding: boo
     store.set_tenant_limits(operations=None)
     found = store.get_many([session.id])[0]
     assert found is None or found.version <= 2
-    assert found is not None or name == "delete"
+    assert found is not None or name in ("delete", "rotate_id")
+
+
+@pytest.mark.parametrize("sliding", [False, True])
+def test_rate_of_calls_with_tokens(open_any_store: StoreOpener, sliding: bool) -> None:
+    """Presenting one is a call; revoking is always let through."""
+    store = open_any_store(JobSession, sliding=sliding)
+    session = store.create(owner="ada")
+    pair = store.tokens.issue(session.id)
+    store.set_tenant_limits(operations="1/h:1")
+    _forget_pace(store, store._shared.paces if hasattr(store, "_shared") else None)
+    with pytest.raises(RateLimited):
+        _until_refused(lambda: _until_refused(lambda: store.tokens.verify(pair.access)))
+    for call in (lambda: store.tokens.verify(pair.access), lambda: store.tokens.refresh(str(pair.refresh))):
+        with pytest.raises(RateLimited):
+            call()
+    assert store.tokens.revoke(pair.access) == 2
+    assert store.tokens.revoke_session(session.id) == 0
+    assert store.peek_events(limit=1).events
+
+
+def test_rate_of_executions(open_any_store: StoreOpener) -> None:
+    """Each call of an MCP server is one, however many executions it records."""
+    store = open_any_store(McpSession)
+    session = store.create(owner="ada")
+    store.set_tenant_limits(owner_operations="1/h:1")
+    store.mcp.record_tool_executions(session.id, [{"tool": "t", "duration": 1}] * 9)
+    for call in (
+        lambda: store.mcp.record_tool_execution(session.id, tool="t", duration=1),
+        lambda: store.mcp.executions(session.id),
+        lambda: store.mcp.metrics(session.id),
+        lambda: store.mcp.terminate(session.id),
+    ):
+        with pytest.raises(RateLimited):
+            call()
+    store.set_tenant_limits(owner_operations=None)
+    assert store.mcp.metrics(session.id).total == 9
 
 
 def _forget_pace(store: Any, paces: Any) -> None:
@@ -530,6 +610,7 @@ def test_rates_as_text() -> None:
     assert Rate.parse(str(Rate(per_second=1 / 3, burst=7))).burst == 7
 
 
+@pytest.mark.beyond_one_tenant
 def test_limits_of_new_tenants(open_store: StoreOpener) -> None:
     """The settings' limits are those of tenants that begin; one that is there keeps its own."""
     old = open_store()

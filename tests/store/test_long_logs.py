@@ -60,6 +60,7 @@ def test_large_entries(store: SessionStore[LongSession], raw: Any) -> None:
     assert raw.info("commandstats")["cmdstat_evalsha"]["calls"] == 2
 
 
+@pytest.mark.beyond_one_tenant
 def test_a_bounded_log_that_moves_on_meanwhile(store: SessionStore[LongSession]) -> None:
     """What is gone when its step comes is not in the result, which has no gap, and none that came since."""
     session_id = _filled(store)

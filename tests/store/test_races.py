@@ -44,11 +44,11 @@ def run_writers(target: Callable[..., None], *arguments: Any) -> list[tuple[int,
         results.join_thread()
 
 
-def test_one_writer_wins_each_version(redis_url: str) -> None:
+def test_one_writer_wins_each_version(login_url: str) -> None:
     """Of 16 processes that write against each version, exactly one wins it; all others hear of a later one."""
-    with SessionStore(model=JobSession, settings=Settings(redis_url=redis_url)) as store:
+    with SessionStore(model=JobSession, settings=Settings(redis_url=login_url)) as store:
         made = store.create()
-        found = run_writers(racers.race, redis_url, made.id, 150)
+        found = run_writers(racers.race, login_url, made.id, 150)
         won = sorted(version for _, versions, _ in found for version in versions)
         assert won == list(range(1, won[-1] + 1))
         assert won[-1] >= 150
@@ -59,20 +59,20 @@ def test_one_writer_wins_each_version(redis_url: str) -> None:
         assert after.note == str(last)
 
 
-def test_ending_beats_late_writers(redis_url: str) -> None:
+def test_ending_beats_late_writers(login_url: str) -> None:
     """Writers that come after the end change nothing, and every write before it counts."""
-    with SessionStore(model=JobSession, settings=Settings(redis_url=redis_url)) as store:
+    with SessionStore(model=JobSession, settings=Settings(redis_url=login_url)) as store:
         made = store.create()
-        found = run_writers(racers.end_or_write, redis_url, made.id)
+        found = run_writers(racers.end_or_write, login_url, made.id)
         after = store.get(made.id)
         assert after.status == "completed"
         assert after.attempts == sum(counted for _, counted, _ in found)
         assert after.version == 1 + after.attempts + 1
 
 
-def test_threads_share_a_store(redis_url: str) -> None:
+def test_threads_share_a_store(login_url: str) -> None:
     """Threads of one process lose no write, and get their own replies."""
-    with SessionStore(model=JobSession, settings=Settings(redis_url=redis_url)) as store:
+    with SessionStore(model=JobSession, settings=Settings(redis_url=login_url)) as store:
         shared = store.create()
         wrong: list[object] = []
 
@@ -94,9 +94,9 @@ def test_threads_share_a_store(redis_url: str) -> None:
 
 
 @pytest.mark.anyio
-async def test_tasks_share_a_store(redis_url: str) -> None:
+async def test_tasks_share_a_store(login_url: str) -> None:
     """More tasks than connections all get through, each with its own reply."""
-    settings = Settings(redis_url=redis_url, max_connections=5)
+    settings = Settings(redis_url=login_url, max_connections=5)
     async with AsyncSessionStore(model=JobSession, settings=settings) as store:
         shared = await store.create()
 
@@ -116,10 +116,10 @@ async def test_tasks_share_a_store(redis_url: str) -> None:
 
 @pytest.mark.anyio
 async def test_cancellation_hands_no_reply_to_another(
-    any_redis_url: str, proxy_to: Callable[[str], Proxy]
+    any_login_url: str, proxy_to: Callable[[str], Proxy]
 ) -> None:  # fmt: skip
     """Calls cancelled at any moment leave no reply behind that a later call would take for its own."""
-    proxy = proxy_to(any_redis_url)
+    proxy = proxy_to(any_login_url)
     settings = Settings(redis_url=proxy.url, max_connections=4, socket_timeout=5)
     async with AsyncSessionStore(model=JobSession, settings=settings) as store:
         made = await store.create_many([{"limit": number} for number in range(20)])
@@ -131,7 +131,9 @@ async def test_cancellation_hands_no_reply_to_another(
             assert await store.get(session.id) == session
             finished += 1
 
-        for _ in range(25):
+        rounds = 0
+        while rounds < 25 or (min(finished, cancelled) <= 50 and rounds < 500):  # some machines finish few in that time
+            rounds += 1
             tasks = [asyncio.create_task(read(each)) for each in made]
             await asyncio.wait(tasks, timeout=random.uniform(0.0, 0.012))
             for task in random.sample(tasks, 15):
@@ -207,16 +209,16 @@ else:
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-def test_store_survives_a_fork(any_redis_url: str, kind: str) -> None:
+def test_store_survives_a_fork(any_login_url: str, kind: str) -> None:
     """Children use the store that they inherited beside their parent, and nobody reads another's reply."""
-    command = [sys.executable, "-W", "error::ResourceWarning", "-c", FORKED, any_redis_url, kind]
+    command = [sys.executable, "-W", "error::ResourceWarning", "-c", FORKED, any_login_url, kind]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
 
 
-def test_store_in_one_loop_after_another(any_redis_url: str) -> None:
+def test_store_in_one_loop_after_another(any_login_url: str) -> None:
     """An asynchronous store that was closed works in another event loop."""
-    store = AsyncSessionStore(model=JobSession, settings=Settings(redis_url=any_redis_url))
+    store = AsyncSessionStore(model=JobSession, settings=Settings(redis_url=any_login_url))
 
     async def use() -> int:
         made = await store.create()

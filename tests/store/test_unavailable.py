@@ -85,6 +85,7 @@ def test_closed_store_opens_again(open_any_store: StoreOpener) -> None:
     assert store.get(made.id) == made
 
 
+@pytest.mark.beyond_one_tenant
 def test_server_restarts(store_kind: str, own_redis: Callable[..., RedisServer]) -> None:
     """A restarted Redis has lost all scripts; the store sends them again."""
     server = own_redis({"appendonly": "yes", "appendfsync": "always"})
@@ -113,6 +114,7 @@ def test_bad_urls(open_any_store: StoreOpener, url: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.beyond_one_tenant
 def test_wrong_password(store_kind: str, own_redis: Callable[..., RedisServer]) -> None:
     """A refusal is told at once, and without the password."""
     server = own_redis({"requirepass": "right"})

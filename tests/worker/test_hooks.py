@@ -87,6 +87,24 @@ def test_events_reach_the_hook_with_the_session(redis_url: str, client: redis.Re
     assert consumers == [[]] * 4
 
 
+def test_sessions_that_ended_for_room_reach_the_hook(
+    redis_url: str, client: redis.Redis, processes: Processes
+) -> None:  # fmt: skip
+    """Those that a tenant's limit evicts are told as any others that end, once each, with their last state."""
+    settings = settings_for(redis_url, hooks={"watch": _hook("record", events=["ended"])})
+    roles = [processes.role(role, settings) for role in ("dispatch", "jobs:hooks")]
+    with SessionStore(settings=settings) as store:
+        store.set_tenant_limits(sessions=2, policy="evict_lru")
+        made = [store.create(owner=f"owner{number}").id for number in range(5)]
+        gone = [each for each in made if not store.get(each).is_live]
+    eventually(lambda: client.llen("effects") >= 3, deadline_s=60)
+    assert [role.stop() for role in roles] == [0, 0]
+    told = [json.loads(each) for each in client.lrange("effects", 0, -1)]
+    assert len(gone) == 3
+    assert sorted(each["session"] for each in told) == sorted(gone)
+    assert {each["seen"]["status"] for each in told} == {"terminated"}
+
+
 def test_without_hooks_events_are_acknowledged(redis_url: str, client: redis.Redis) -> None:
     """Where no hook is configured, the dispatcher still lets the outbox be trimmed."""
     settings = settings_for(redis_url)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -22,29 +22,31 @@ if TYPE_CHECKING:
 
 __all__ = ["delete", "end", "touch"]
 
+T = TypeVar("T")
 _TOLD: Final = 100
 """Ids that one event tells."""
 _METHODS: Final = {"completed": "complete", "failed": "fail", "terminated": "terminate"}
 
 
-def _end_each(
-    state: State, action: str, ids: Sequence[str], act: Callable[[str], Session], done: str, **detail: str
-) -> None:
-    """Do it to each session, and tell the audit that an operator did: each session's event tells it of that one."""
+def _do_to_each(
+    state: State, action: str, ids: Sequence[str], act: Callable[[str], T], done: str, to_json: Callable[[T], Any],
+    line: Callable[[T], Sequence[Cell]], **detail: str,
+) -> None:  # fmt: skip
+    """Do it to each session, and tell the audit that an operator did."""
     first: list[str] = []
     count = 0
 
-    def act_and_count(session_id: str) -> Session:
+    def act_and_count(session_id: str) -> T:
         nonlocal count
-        session = act(session_id)
+        outcome = act(session_id)
         count += 1
         if count <= _TOLD:
             first.append(session_id)
-        return session
+        return outcome
 
     with state.telling(action, **detail) as told:
         try:
-            code = deal_with_each(state, ids, act_and_count, done=done, to_json=session_json, line=_line)
+            code = deal_with_each(state, ids, act_and_count, done=done, to_json=to_json, line=line)
         finally:
             told |= {"sessions": count, "ids": first}
     click.get_current_context().exit(code)
@@ -94,8 +96,7 @@ def touch(state: State, ids: tuple[str, ...]) -> None:
     def line(touched: tuple[str, datetime | None]) -> list[Cell]:
         return [Cell(touched[0]), Cell("never expires" if touched[1] is None else shown(touched[1]))]
 
-    context = click.get_current_context()
-    context.exit(deal_with_each(state, ids, act, done="kept alive", to_json=to_json, line=line))
+    _do_to_each(state, "session.touch", ids, act, "kept alive", to_json, line)
 
 
 @click.command(
@@ -134,7 +135,7 @@ def end(
     if dry_run:
         _only_look(state, ids, check, status)
     else:
-        _end_each(state, "session.end", ids, act, "ended", status=status)
+        _do_to_each(state, "session.end", ids, act, "ended", session_json, _line, status=status)
 
 
 @click.command(
@@ -159,6 +160,8 @@ def delete(state: State, ids: tuple[str, ...], reason: str | None, dry_run: bool
     if dry_run:
         _only_look(state, ids, lambda _: None, "deleted")
         return
-    _end_each(
-        state, "session.delete", ids, lambda session_id: state.store.delete(session_id, reason=reason), "deleted"
-    )  # fmt: skip
+
+    def act(session_id: str) -> Session:
+        return state.store.delete(session_id, reason=reason)
+
+    _do_to_each(state, "session.delete", ids, act, "deleted", session_json, _line)

@@ -134,6 +134,8 @@ def delete(state: State, name: str, dry_run: bool, yes: bool) -> None:
         _pairs(rest | {f"archived {table}": rows for table, rows in archive.items()})
 
     tell(state, report, people)
+    if report["user"] is None:
+        hint(f"note: this login may not see Redis's users: if one is confined to {name}, remove it with ACL DELUSER")
     if dry_run:
         hint("nothing was removed")
 

@@ -63,8 +63,12 @@ def export(state: State, /, file: str, all_tenants: bool, status: tuple[str, ...
     with needs_worker_extra():
         from sojourn.archive.transfer import export_rows
     archive_url(state)
-    with bar("exporting", "rows", quiet=to_stdout and on_terminal()) as progress:
-        rows = export_rows(
+    # It changes nothing, but takes out all that there is.
+    with (
+        state.telling("archive.export", file=file[-_LONGEST:], table=choice["table"], all_tenants=all_tenants) as told,
+        bar("exporting", "rows", quiet=to_stdout and on_terminal()) as progress,
+    ):
+        told["rows"] = rows = export_rows(
             state.settings, sys.stdout.buffer if to_stdout else Path(file), all_tenants=all_tenants,
             status=status or None, progress=progress, **choice,
         )  # fmt: skip

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from typing import Any, Final
 
 import click
 
@@ -19,6 +21,9 @@ from sojourn.errors import InvalidName
 
 __all__ = ["append", "create", "update"]
 
+_LONGEST: Final = 100
+_TOLD: Final = 100
+"""Names of fields that one event tells."""
 _SET = click.option(
     "--set", "assigned", multiple=True, type=assignment, metavar="FIELD=VALUE",
     help="A field of the model; JSON where the value is JSON, else text; @FILE for what a file holds, - for stdin. May "
@@ -111,16 +116,26 @@ def update(
     session = state.store.get(whole(state, session_id))
     session_id, store = session.id, state.store_of(type(session))
     if add:
-        tell(state, store.increment(session_id, **amounts(add)))
+        counts = amounts(add)
+        with _told(state, session_id, counts):
+            found = store.increment(session_id, **counts)
+        tell(state, found)
         return
     if ttl is not None:
-        session = store.persist(session_id) if ttl.value is None else store.set_ttl(session_id, ttl.value)
+        with _told(state, session_id, ["ttl"]):
+            session = store.persist(session_id) if ttl.value is None else store.set_ttl(session_id, ttl.value)
     else:
         codec = state.models.codec(session.kind)
         check_settable(codec, (*unset, *(each.name for each in assigned)))
         changes = {**defaults(codec, unset), **parsed(codec, assigned), **fields}
-        session = store.update(session_id, version=version, **changes)
+        with _told(state, session_id, changes):
+            session = store.update(session_id, version=version, **changes)
     tell(state, session_json(session), lambda: print_line([Cell(session.id), Cell(f"version {session.version}")]))
+
+
+def _told(state: State, session_id: str, changed: Iterable[str]) -> AbstractContextManager[object]:
+    """Tell the audit which fields an operator changes: of most of them it hears nothing by the session's event."""
+    return state.telling("session.update", id=session_id, changed=[each[:_LONGEST] for each in sorted(changed)[:_TOLD]])
 
 
 @click.command(
@@ -141,6 +156,8 @@ def append(state: State, session_id: str, log: str, entries: tuple[str, ...]) ->
     Each entry is JSON, or text if it is not; - stands for the lines of stdin.
     """
     session = state.store.get(whole(state, session_id))
-    length = state.store.append(session.id, log_named(session, log), *entries_from(entries))
+    own, more = log_named(session, log), entries_from(entries)
+    with state.telling("session.append", id=session.id, log=log[:_LONGEST], entries=len(more)):
+        length = state.store.append(session.id, own, *more)
     entry = "entry" if length == 1 else "entries"
     tell(state, {"log": log, "length": length}, lambda: print_line([Cell(log), Cell(f"{length} {entry}")]))

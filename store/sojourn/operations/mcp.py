@@ -170,7 +170,7 @@ def metrics(context: Context, model: type[McpSession], session_id: str) -> Opera
         )  # fmt: skip
 
     own = keys.session(session_id), keys.log(session_id, _LOG.name)
-    return log_read(keys.tenant, session_id, *own, _LOG.name, parse, count=0, whole=True)
+    return log_read(keys.tenant, session_id, *own, _LOG.name, parse, count=0, whole=True, prefix=keys.partition.prefix)
 
 
 def _figures(field: str, text: str, session_id: str, tenant: str) -> list[int]:

@@ -14,7 +14,7 @@ from sojourn.operations.admin import administered
 from sojourn.redis_urls import url_options
 from sojourn.scripts import lua_folder, script
 from sojourn.settings import Settings
-from sojourn.tenants.grants import command, grants
+from sojourn.tenants.grants import command, grants, seen_grants
 from sojourn.tenants.isolate import isolate
 from sojourn.tenants.link import Link
 
@@ -206,15 +206,18 @@ def confine(
     name = _check_user(check_tenant(tenant), user)
     if len(password) < _SHORTEST:
         raise InvalidInput(f"a password has at least {_SHORTEST} characters")
-    number = isolate(settings, tenant, actor=actor).partition
     digest = hashlib.sha256(password.encode()).hexdigest()
     with Link(settings, actor) as link:
         link.open()
-        keys = TenantKeys(tenant, PartitionKeys(number))
+        # Before the tenant is moved, which cannot be undone.
         if command(link, "ACL", "GETUSER", name) and (name, tenant) not in {
             (each.user, each.tenant) for each in grants(link)
         }:
             raise InvalidInput(f"there is a Redis user '{name}' who is not of tenant '{tenant}': choose another name")
+    number = isolate(settings, tenant, actor=actor).partition
+    with Link(settings, actor) as link:
+        link.open()
+        keys = TenantKeys(tenant, PartitionKeys(number))
         planned = _planned(link, tenant, name, digest, caches=caches)
         command(link, "ACL", "SETUSER", name, *planned.rule)
         persisted = _persist(link, rewrite=rewrite)
@@ -222,9 +225,12 @@ def confine(
     return Confinement(tenant, name, number, planned.rule, planned.weakened, applied=True, persisted=persisted)
 
 
-def drop_user(link: Link, tenant: str, *, dry_run: bool = False) -> tuple[str, ...]:
-    """Remove all Redis users that are confined to a tenant; their names."""
-    names = tuple(each.user for each in grants(link) if each.tenant == tenant)
+def drop_user(link: Link, tenant: str, *, dry_run: bool = False) -> tuple[str, ...] | None:
+    """Remove all Redis users that are confined to a tenant; their names, or None where this login may not see them."""
+    seen = seen_grants(link)
+    if seen is None:
+        return None
+    names = tuple(each.user for each in seen if each.tenant == tenant)
     if names and not dry_run:
         command(link, "ACL", "DELUSER", *names)
         _persist(link, rewrite=False)

@@ -33,6 +33,8 @@ _LONGEST_COUNT: Final = 16
 _WITH_SESSIONS: Final = ("session", "lease", "index", "token", "tokens", "families")
 Entry = tuple[str, dict[str, str]]
 _TABLES: Final = "tables"
+_UNSEEN: Final = 0
+"""Noted in the place of how many users went."""
 
 
 @dataclass
@@ -60,8 +62,8 @@ class DeleteReport:
     groups: int = 0
     """Its own consumer groups."""
     dead_letters: int = 0
-    user: bool = False
-    """Whether there was a Redis user for it."""
+    user: bool | None = False
+    """Whether there was a Redis user for it; None: this login may not see users, and the tenant may have one still."""
     archive: dict[str, int] = field(default_factory=dict)
     """Rows by table."""
     dry_run: bool = False
@@ -132,7 +134,8 @@ class _Deletion:
         for keys in places:
             self._erase_rest(keys)
         if self._dry_run:
-            has_user = bool(drop_user(self._link, self._shared.tenant, dry_run=True))
+            names = drop_user(self._link, self._shared.tenant, dry_run=True)
+            has_user = None if names is None and self._may_have_user else bool(names)
             return self._told(self._found, user=has_user, archive=self._archived())
         return self._finish(places)
 
@@ -149,12 +152,20 @@ class _Deletion:
 
     def _close(self, places: list[TenantKeys]) -> None:
         """Its own login goes first: with it one could go on writing into the tenant's partition."""
-        if drop_user(self._link, self._shared.tenant):
+        names = drop_user(self._link, self._shared.tenant)
+        if names:
             self._link.ask(("HSET", self._shared.limits, ERASED + "user", 1))
+        elif names is None and self._may_have_user:
+            self._link.ask(("HSETNX", self._shared.limits, ERASED + "user", _UNSEEN))
         if self._home != self._shared:
             self._drop_odd()
         for keys in places:
             self._link.ask(("HSETNX", keys.limits, CLOSED, datetime.now(UTC).isoformat(timespec="seconds")))
+
+    @property
+    def _may_have_user(self) -> bool:
+        """Nobody can be confined to a tenant that shares its partition."""
+        return self._home != self._shared
 
     def _drop_odd(self) -> None:
         """What is not of the type that the steps read it as: whoever had the login could write that."""
@@ -308,9 +319,10 @@ class _Deletion:
                 if name.startswith(ERASED) and _is_count(text):
                     kind = name.removeprefix(ERASED)
                     counts[kind] = counts.get(kind, 0) + int(text)
-        return self._told(counts, user=bool(counts.get("user")), archive=archived)
+        user = None if counts.get("user") == _UNSEEN else bool(counts.get("user"))
+        return self._told(counts, user=user, archive=archived)
 
-    def _told(self, counts: dict[str, int], *, user: bool, archive: dict[str, int]) -> DeleteReport:
+    def _told(self, counts: dict[str, int], *, user: bool | None, archive: dict[str, int]) -> DeleteReport:
         report = DeleteReport(self._shared.tenant, user=user, archive=archive, dry_run=self._dry_run)
         for name in _COUNTS:
             setattr(report, name, counts.get(name, 0))

@@ -9,12 +9,12 @@ from typing import Any, Final
 
 from redis.exceptions import ResponseError
 
-from sojourn.errors import StoreError
+from sojourn.errors import StoreError, StoreUnavailable
 from sojourn.keys import partition_note
 from sojourn.operations.core import Operation
 from sojourn.tenants.link import Link
 
-__all__ = ["Grant", "command", "grants"]
+__all__ = ["Grant", "command", "grants", "seen_grants"]
 
 _PREFIX: Final = re.compile(r"~sojourn:\{(\d{3,6})\}:\*")
 _NOTE: Final = re.compile(rf"(?:%R)?~{re.escape(partition_note(''))}(\S+)")
@@ -31,10 +31,17 @@ class Grant:
 
 def grants(link: Link) -> tuple[Grant, ...]:
     """All users that are confined to a tenant; none where that may not be asked."""
+    return seen_grants(link) or ()
+
+
+def seen_grants(link: Link) -> tuple[Grant, ...] | None:
+    """All users that are confined to a tenant; None where that may not be asked."""
     try:
         lines = command(link, "ACL", "LIST")
+    except StoreUnavailable:
+        raise
     except StoreError:
-        return ()
+        return None
     return tuple(_read(lines))
 
 

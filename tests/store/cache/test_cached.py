@@ -280,6 +280,7 @@ def test_owners(cached: Store) -> None:
     assert theirs.get(made.id).owner == "bob"
 
 
+@pytest.mark.beyond_one_tenant
 def test_tenants_with_a_session_of_the_same_id(cached: Store, admin: Any) -> None:
     """Each view finds its own, in turn, and a change of one leaves the other's."""
     beta = tracking(cached.for_tenant("beta"))

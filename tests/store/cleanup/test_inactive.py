@@ -129,8 +129,8 @@ def test_one_owner(open_store: StoreOpener, raw: Any) -> None:
 def test_one_failure_stops_none_of_the_others(open_store: StoreOpener, raw: Any) -> None:
     """Damaged records, and those that their model does not let end so, are told of with their ids."""
     strict = open_store(StrictSession)
-    keys = keys_of(strict)
     good = [aged(strict, raw, 10) for _ in range(30)]
+    keys = keys_of(strict)
     damaged, forbidden = aged(strict, raw, 9), aged(strict, raw, 11)
     raw.hset(keys.session(damaged), "version", "x")
     strict.update(forbidden, status="in_progress")

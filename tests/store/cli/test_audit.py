@@ -11,6 +11,9 @@ from typing import Any
 import psycopg
 import pytest
 from tests.store.cli.conftest import Run
+from tests.store.secrets.examples import FIRST, SECOND
+
+from sojourn.cli.tree import walk
 
 USER = f"cli:{pwd.getpwuid(os.getuid()).pw_name}"
 UNKNOWN_ID = "0b0e7f0e-6c1f-4c6e-9c53-0d4e5d6f7a8b"
@@ -46,7 +49,8 @@ def test_who_what_from_where(run: Run, archive_url: str, monkeypatch: pytest.Mon
     run("delete", made)
     found = [(each["action"], each["actor"], each["trace_id"]) for each in trail(run)]
     assert found == [
-        ("created", USER, ""), ("updated", "ada", "t-1"), ("ended", "eve", "t-2"), ("session.end", "eve", "t-2"),
+        ("created", USER, ""), ("updated", "ada", "t-1"), ("session.update", "ada", "t-1"), ("ended", "eve", "t-2"),
+        ("session.end", "eve", "t-2"),
         ("created", "deployer", "build-7"), ("deleted", "from the file", "build-7"),
         ("session.delete", "from the file", "build-7"),
     ]  # fmt: skip
@@ -126,6 +130,16 @@ def test_what_operators_do(run: Run, client: Any, postgres_url: str, monkeypatch
     run("archive", "init")
     run("archive", "migrate")
     one, other = run("create").out.strip(), run("create").out.strip()
+    document = run("create", "--kind", "documentation", "--set", "workspace_id=w", "--set", "module_name=m").out.strip()
+    run("update", one, "--set", "client_type=web", "--tag", "secret")
+    run("update", one, "--ttl", "1h")
+    run("update", one, "--version", "99", "--tag", "x", code=3)
+    run("update", document, "--add", "processed_files=2")
+    note = {"file_path": "secret.py", "status": "done", "created_at": "2026-01-31T12:00:00Z"}
+    run("append", document, "notes", json.dumps(note))
+    run("touch", one, other)
+    run("touch", UNKNOWN_ID, code=1)
+    run("delete", document)
     run("end", one, "--status", "failed")
     run("end", UNKNOWN_ID, code=1)
     run("delete", other)
@@ -145,28 +159,93 @@ def test_what_operators_do(run: Run, client: Any, postgres_url: str, monkeypatch
     run("archive", "retention", "--dry-run")
     run("events", "--group", "g")
     run("events", "--group", "g", "--forget", "--yes")
+    run("cleanup", "--due", "--inactive", "7d", "--yes")
     told = administered(client)
+    assert "secret" not in json.dumps(told)
     assert {(each.pop("actor"), each.pop("trace")) for each in told} == {("ada", "t-1")}
     assert [(each.pop("action"), each) for each in told] == [
         ("archive.init", {"version": "0003"}),
         ("archive.migrate", {"to": "head", "version": "0003"}),
+        ("session.update", {"id": one, "changed": ["client_type", "tags"]}),
+        ("session.update", {"id": one, "changed": ["ttl"]}),
+        ("session.update", {"id": one, "changed": ["tags"], "failed": "VersionConflict"}),
+        ("session.update", {"id": document, "changed": ["processed_files"]}),
+        ("session.append", {"id": document, "log": "notes", "entries": 1}),
+        ("session.touch", {"sessions": 2, "ids": [one, other]}),
+        ("session.touch", {"sessions": 0, "ids": []}),
+        ("session.delete", {"sessions": 1, "ids": [document]}),
         ("session.end", {"status": "failed", "sessions": 1, "ids": [one]}),
         ("session.end", {"status": "completed", "sessions": 0, "ids": []}),
         ("session.delete", {"sessions": 1, "ids": [other]}),
         ("archive.run", {"again": 0}),
-        ("session.restore", {"id": one, "version": 3}),
+        ("session.restore", {"id": one, "version": 5}),
         ("session.restore", {"id": one, "failed": "VersionNotFound"}),
-        ("session.rehydrate", told[8]),
-        ("session.rehydrate", told[9]),
+        ("session.rehydrate", told[16]),
+        ("session.rehydrate", told[17]),
         ("dead.replay", {"all": True, "replayed": 0}),
         ("dead.drop", {"hook": "mail"}),
-        ("archive.import", {"file": "a.jsonl", "read": 2, "written": 0, "unchanged": 2, "damaged": 0}),
+        ("archive.export", {"file": "a.jsonl", "table": "sessions", "all_tenants": False, "rows": 3}),
+        ("archive.import", {"file": "a.jsonl", "read": 3, "written": 0, "unchanged": 3, "damaged": 0}),
         ("archive.import", {"file": "b.jsonl", "failed": "DamagedFile"}),
         ("archive.retention", {"sessions": 0, "stray_events": 0, "audit_rows": 0}),
         ("events.forget", {"group": "g", "found": True}),
+        ("session.cleanup", told[-1]),
     ]
-    assert (told[8]["all_tenants"], told[8]["loaded"], told[9]["all_tenants"]) == (True, 0, False)
+    assert (told[16]["all_tenants"], told[16]["loaded"], told[17]["all_tenants"]) == (True, 0, False)
+    assert (told[-1]["due"], told[-1]["ended"]) == (True, 0)
     assert [each["action"] for each in trail(run, "--action", "events.forget")] == ["events.forget"]
+
+
+TELLING = {
+    "append", "archive export", "archive import", "archive init", "archive migrate", "archive retention", "archive run",
+    "cleanup", "dead drop", "dead replay", "delete", "doctor", "end", "events", "rehydrate", "restore", "touch",
+    "update",
+}  # fmt: skip
+"""What tells the audit by itself: tried in `test_what_operators_do`, and `doctor` with what it mends."""
+TOLD_BY_LIBRARY = {
+    "acl": "tenant.confine", "create": "created", "mcp terminate": "ended", "rotate": "rotated",
+    "secrets reseal": "secrets.reseal", "tenant delete": "tenant.delete", "tenant isolate": "tenant.isolate",
+    "tenant limits": "tenant.limits", "token issue": "token_issued", "token revoke": "token_revoked",
+}  # fmt: skip
+"""What the library tells of, and as what."""
+LOOKING = {
+    "archive get", "archive list", "archive status", "audit", "audit list", "audit verify", "completion", "config",
+    "dead list", "dead show", "get", "health", "history", "inspect", "list", "mcp executions", "mcp metrics", "metrics",
+    "secrets keygen", "secrets status", "tenant list", "tenant show", "token list", "token verify", "top", "watch",
+}  # fmt: skip
+"""What changes nothing."""
+ALSO_WITHOUT = {"shell", "worker"}
+"""What is done in a shell is told as what it is; workers do what the settings say."""
+
+
+def test_whether_each_command_is_told() -> None:
+    """Whoever adds a command says here who tells the audit of it."""
+    names = {node.name.removeprefix("sojourn ") for node in walk() if node.outputs or not node.is_group}
+    sorts = [TELLING, set(TOLD_BY_LIBRARY), LOOKING, ALSO_WITHOUT]
+    assert names == set().union(*sorts)
+    assert sum(map(len, sorts)) == len(names)
+
+
+def test_what_the_library_tells_of(run: Run, archive_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands that need not tell: each is in the trail by what it did, with who did it and from where."""
+    monkeypatch.setenv("SOJOURN_ACTOR", "ada")
+    monkeypatch.setenv("SOJOURN_TENANT", "acme")
+    monkeypatch.setenv("SOJOURN_SECRET_KEYS", FIRST)
+    Path("secret").write_text('{"a": "b"}')
+    made = run("create", "--kind", "mcp", "--owner", "bob", "--set", "credentials=@secret").out.strip()
+    access = run("token", "issue", made, "--no-refresh").out
+    run("token", "revoke", stdin=access)
+    moved = run("rotate", made).out.strip()
+    run("tenant", "limits", "acme", "--sessions", "9")
+    run("tenant", "isolate", "acme")
+    run("acl", "acme", "--apply")
+    monkeypatch.setenv("SOJOURN_SECRET_KEYS", f"{FIRST} {SECOND}")
+    run("secrets", "reseal")
+    run("mcp", "terminate", moved, "--owner", "bob")
+    run("tenant", "delete", "acme", "--yes")
+    found = {each["action"]: each["actor"] for each in trail(run)}
+    assert found.keys() >= set(TOLD_BY_LIBRARY.values())
+    assert set(found.values()) == {"ada"}
 
 
 def test_rehydrated_by(run: Run, client: Any, archive_url: str) -> None:

@@ -132,6 +132,7 @@ def test_one_who_can_open_replaces_it(open_any_store: StoreOpener, vault: Sessio
     assert revealed(other.get(made.id))[0] == "newer"
 
 
+@pytest.mark.beyond_one_tenant
 def test_swapped_texts(vault: SessionStore[VaultSession], raw: Any) -> None:
     """A text from another field, session or tenant is not opened, whatever was copied where."""
     one, two = vault.create(password="pa", blob=b"pb"), vault.create(password="pc")
@@ -151,6 +152,7 @@ def test_swapped_texts(vault: SessionStore[VaultSession], raw: Any) -> None:
     assert revealed(vault.get(one.id))[:2] == ("pa", b"pb")
 
 
+@pytest.mark.beyond_one_tenant
 def test_same_id_in_another_tenant(vault: SessionStore[VaultSession], raw: Any) -> None:
     """The tenant is bound as well as the id: a whole record that was copied over is not opened there."""
     one = vault.create(password="pa")

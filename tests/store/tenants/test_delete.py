@@ -304,6 +304,20 @@ def test_without_the_archive_nothing_goes(any_redis_url: str, raw_any: Any) -> N
     assert snapshot(raw_any) == before
 
 
+def test_who_may_not_see_users_is_told(any_redis_url: str, raw_any: Any) -> None:
+    """With such a login nobody knows whether the tenant's own is gone; one that shares its partition has none."""
+    settings = Settings(redis_url=any_redis_url)
+    for name in ("acme", "other"):
+        fill(settings, name, 3)
+    user = confine(settings, "acme", password=new_password()).user
+    raw_any.acl_setuser("blind", enabled=True, passwords=["+p"], keys=["*"], commands=["+@all", "-acl"])
+    blind = Settings(redis_url=any_redis_url.replace("redis://", "redis://blind:p@", 1))
+    for name, expected in (("acme", None), ("other", False)):
+        assert delete(blind, name, dry_run=True).user is expected
+        assert delete(blind, name).user is expected
+    assert user in raw_any.acl_users()
+
+
 def test_sessions_with_many_tokens(any_redis_url: str, raw_any: Any) -> None:
     """The report counts them all, and so does a dry run."""
     settings = Settings(redis_url=any_redis_url)

@@ -6,22 +6,16 @@ import asyncio
 import multiprocessing
 import os
 import signal
-import ssl
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from tests.certificates import make_certificate, tls_context
 from tests.drivers import StoreOpener
 from tests.proxy import Proxy
 from tests.store.examples import JobSession
@@ -54,37 +48,14 @@ def exercise(store: SessionStore[JobSession]) -> None:
 @pytest.fixture(scope="module")
 def certificate() -> Iterator[Path]:
     """Give a certificate of 127.0.0.1 with its key, signed by itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
-    signed = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "server.pem"
-        path.write_bytes(
-            signed.public_bytes(serialization.Encoding.PEM)
-            + key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-        )
-        yield path
+        yield make_certificate(Path(folder) / "server.pem")
 
 
 @pytest.fixture
 def tls_proxy(any_redis_url: str, certificate: Path) -> Iterator[Proxy]:
     """Give a proxy before Redis that speaks TLS."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    with Proxy(any_redis_url, tls=context) as proxy:
+    with Proxy(any_redis_url, tls=tls_context(certificate)) as proxy:
         yield proxy
 
 

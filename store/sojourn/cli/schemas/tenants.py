@@ -57,7 +57,9 @@ class DeletedTenantJson(TypedDict):
     events: int
     groups: int
     dead_letters: int
-    user: Annotated[bool, D(description="whether there was a Redis user for it")]
+    user: Annotated[
+        bool | None, D(description="whether there was a Redis user for it; null where this login may not see users")
+    ]
     archive: Annotated[dict[str, int], D(description="rows by table")]
     dry_run: bool
 
