@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import os
 import socket
-import struct
 import threading
 import time
 import weakref
@@ -32,9 +31,8 @@ _LOOK_S: Final = 1.0
 class Line:
     """A connection and the parser of its replies."""
 
-    def __init__(self, connection: Any, timeout_s: float) -> None:
+    def __init__(self, connection: Any) -> None:
         self.connection = connection
-        self._timeout_s = timeout_s
         self._reader = policy.reply_reader()
         self._is_plain = True
         self._in_step = True
@@ -45,24 +43,24 @@ class Line:
         try:
             self._send(packed)
             return self._receive(count)
-        except BaseException as error:
-            self._give_up(error)
+        except BaseException:
+            self._give_up()
             raise
 
     def send(self, packed: bytes) -> None:
         """Send commands, whose replies `receive` reads before anything else is sent."""
         try:
             self._send(packed)
-        except BaseException as error:
-            self._give_up(error)
+        except BaseException:
+            self._give_up()
             raise
 
     def receive(self, count: int) -> list[Any]:
         """Read the replies to what was sent."""
         try:
             return self._receive(count)
-        except BaseException as error:
-            self._give_up(error)
+        except BaseException:
+            self._give_up()
             raise
 
     def _send(self, packed: bytes) -> None:
@@ -70,17 +68,17 @@ class Line:
         if sock is None or not self._in_step:
             sock = self._connect()
         self._in_step = False  # should a signal's handler raise while the connection is being closed
+        # A socket with a timeout asks first whether it may send. Nothing else is under way on this one, so it may.
         sent = os.write(sock.fileno(), packed) if self._is_plain else 0
         if sent < len(packed):
             sock.sendall(memoryview(packed)[sent:])
 
     def _receive(self, count: int) -> list[Any]:
         sock = self.connection._sock  # noqa: SLF001
-        plain = sock.fileno() if self._is_plain else None
         reader = self._reader
         replies: list[Any] = []
         while len(replies) < count:
-            data = sock.recv(policy.READ_BYTES) if plain is None else os.read(plain, policy.READ_BYTES)
+            data = sock.recv(policy.READ_BYTES)
             if not data:
                 raise ConnectionResetError("Redis closed the connection")
             reader.feed(data)
@@ -89,11 +87,9 @@ class Line:
         self._in_step = True
         return replies
 
-    def _give_up(self, error: BaseException) -> None:
+    def _give_up(self) -> None:
         """Close it: replies may be outstanding, which the next user of the connection must not read."""
         self.connection.disconnect()
-        if isinstance(error, BlockingIOError):  # how a socket tells whose timeout the kernel keeps
-            raise TimeoutError("timed out") from None
 
     def check_is_master(self, replies: list[Any]) -> None:
         """Ask sentinels anew where they are of a Redis that is a replica now; see `policy.check_is_master`."""
@@ -109,21 +105,7 @@ class Line:
         self._reader = policy.reply_reader()
         sock = self.connection._sock  # noqa: SLF001
         self._is_plain = type(sock) is socket.socket
-        if self._is_plain:
-            _leave_timeout_to_kernel(sock, self._timeout_s)
         return sock
-
-
-def _leave_timeout_to_kernel(sock: socket.socket, timeout_s: float) -> None:
-    """Python asks in a call of its own, before each one, whether a socket with a timeout is ready; the kernel need not.
-
-    A signal whose handler returns begins the wait for a reply anew.
-    """
-    seconds, rest_s = divmod(timeout_s, 1)
-    timeout = struct.pack("@ll", int(seconds), int(rest_s * 1e6) or (not seconds))
-    sock.settimeout(None)
-    for which in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-        sock.setsockopt(socket.SOL_SOCKET, which, timeout)
 
 
 class _Lines:
@@ -134,10 +116,9 @@ class _Lines:
     back, does not count once it is gone.
     """
 
-    def __init__(self, pool: ConnectionPool, most: int, timeout_s: float) -> None:
+    def __init__(self, pool: ConnectionPool, most: int) -> None:
         self._pool = pool
         self._most = most
-        self._timeout_s = timeout_s
         self.forks = policy.forks()
         self._free: list[Line] = []
         self._made: weakref.WeakSet[Line] = weakref.WeakSet()
@@ -159,7 +140,7 @@ class _Lines:
         with self._lock:
             if len(self._made) < self._most:
                 # The pool would count those that are gone, and has a limit of its own.
-                line = Line(self._pool.connection_class(**self._pool.connection_kwargs), self._timeout_s)
+                line = Line(self._pool.connection_class(**self._pool.connection_kwargs))
                 self._made.add(line)
                 return line
             is_behind = self._waiting > 0
@@ -217,7 +198,7 @@ class Transport:
         self._lines = self._new_lines()
 
     def _new_lines(self) -> _Lines:
-        return _Lines(self._pool, self._settings.max_connections, self._settings.socket_timeout)
+        return _Lines(self._pool, self._settings.max_connections)
 
     def execute_one(self, operation: Operation[Any]) -> list[Any]:
         """The replies to the operation's commands, error replies among them as values.

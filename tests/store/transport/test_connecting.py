@@ -135,7 +135,7 @@ def test_frozen(store_kind: str, own_redis: OwnRedis) -> None:
 
 
 def test_one_that_takes_and_answers_nothing(own_redis: OwnRedis) -> None:
-    """Sending more than fits on the way ends in time, too; a handler that returns meanwhile ends nothing."""
+    """Sending more than fits on the way ends in time, too; so it does under a timer whose signals come more often."""
     server = own_redis()
     transport = Transport(Settings(redis_url=server.url, socket_timeout=0.2, retries=0))
     handled: list[int] = []
@@ -144,16 +144,17 @@ def test_one_that_takes_and_answers_nothing(own_redis: OwnRedis) -> None:
         for command in (("PING",), ("SET", "k", b"x" * 2**25)):
             transport.execute_one(Operation((("PING",),), list))
             server.pause()
-            signal.setitimer(signal.ITIMER_REAL, 0.1)
+            signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
             started = time.monotonic()
             with pytest.raises(StoreUnavailable, match="timed out"):
                 transport.execute_one(Operation((command,), list))
             assert 0.2 < time.monotonic() - started < 2.5
             server.resume()
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
         transport.close()
-    assert len(handled) == 2
+    assert len(handled) > 2
 
 
 def named(plain: Any) -> list[dict[str, str]]:
