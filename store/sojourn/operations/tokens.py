@@ -35,8 +35,9 @@ _FINGERPRINT_BYTES: Final = 1024
 _PAGE: Final = 100
 _LISTED: Final = 200
 """Tokens and families of a session that one step of a list reads, about."""
-_TOKEN: Final = re.compile(r"(access|refresh|used) ([0-9a-f]+) ([0-9]{1,16}) ([0-9a-f]*)")
-"""What Redis knows of a token: its kind and family, when it is over, and what its client's fingerprint must come to."""
+_KINDS: Final = ("access", "refresh", "used")
+_LONGEST_MS: Final = 16
+"""Digits of a moment."""
 _FAMILY: Final = re.compile(r"since ([0-9]{1,16}) issued ([0-9]{1,16}) .*")
 
 
@@ -103,14 +104,14 @@ def _opened(
     context: Context, model: type[S], bound: str, session_id: str, found: str | None, record: Any, time: Any
 ) -> S:
     """The session that a token opens, by what was read of both; all was read whatever the token is."""
-    known = _TOKEN.fullmatch(found or "")
+    known = _known(found)
     if known is None:
         raise TokenInvalid(context.tenant)
     if type(time) is not list:
         raise_for(time, session_id, context.tenant)
-    kind, over_ms, print_ = known.group(1, 3, 4)
+    kind, _, over_ms, print_ = known
     now = now_ms(time)
-    if int(over_ms) <= now:
+    if over_ms <= now:
         raise TokenInvalid(context.tenant)
     if kind != "access":
         raise TokenInvalid(context.tenant, "kind")
@@ -203,19 +204,31 @@ def _list_step(
     return call("list_tokens", [keys.session(session_id)], args, parse)
 
 
+def _known(text: str | None) -> tuple[str, str, int, str] | None:
+    """What Redis knows of a token: kind, family, when it is over, and what its client's fingerprint must come to.
+
+    None: it knows no such token.
+    """
+    parts = text.split(" ") if text else ()
+    if len(parts) == 4 and parts[0] in _KINDS and parts[2].isdecimal() and len(parts[2]) <= _LONGEST_MS:
+        return parts[0], parts[1], int(parts[2]), parts[3]
+    return None
+
+
 def family_named(known: str | None, now: int) -> str | None:
     """The family of a token by what Redis knows of it; None: it is over, or not known."""
-    token = _TOKEN.fullmatch(known or "")
-    return token[2] if token is not None and int(token[3]) > now else None
+    token = _known(known)
+    return token[1] if token is not None and token[2] > now else None
 
 
 def _families(known: Mapping[str, str], now: int) -> list[TokenFamily]:
     """The families that have a token in force, by what Redis knows of each token and family."""
     tokens: dict[str, list[tuple[str, int, str]]] = {}
     for text in known.values():
-        token = _TOKEN.fullmatch(text)
-        if token is not None and int(token[3]) > now:
-            tokens.setdefault(token[2], []).append((token[1], int(token[3]), token[4]))
+        token = _known(text)
+        if token is not None and token[2] > now:
+            kind, name, over_ms, print_ = token
+            tokens.setdefault(name, []).append((kind, over_ms, print_))
     found = []
     for name, own in tokens.items():
         family, in_force = _FAMILY.fullmatch(known.get(name, "")), [each for each in own if each[0] != "used"]
