@@ -58,10 +58,23 @@ def test_only_so_many_are_kept() -> None:
         asked(found, [str(name)], 2)
         asked(found, [f"x{name}"], 2)
         assert len(found._met) <= layouts._WATCHED
-    for name in range(2 * layouts._KNOWN):
+    for name in range(layouts._KNOWN + 1):
         assert asked(found, [str(name)], layouts._OFTEN) is not None
         assert len(found._known) <= layouts._KNOWN
+    assert asked(found, ["1"], 1) is not None
+    assert asked(found, ["0"], 1) is None
     assert not any(order[0].startswith("x") for order in [*found._met, *compiled])
+
+
+@pytest.mark.parametrize("orders", [layouts._KNOWN + 1, 2 * layouts._KNOWN, layouts._WATCHED])
+def test_more_come_often_than_are_kept(orders: int) -> None:
+    """They are not compiled over and over: that would be dearer than to read all of them by name."""
+    compiled: list[tuple[str, ...]] = []
+    found = orders_of(compiled)
+    for _ in range(8 * layouts._OFTEN):
+        for name in range(orders):
+            asked(found, [str(name)], 1)
+    assert layouts._KNOWN < len(compiled) < 2 * orders
 
 
 def test_places() -> None:

@@ -86,3 +86,35 @@ def test_who_stops_looking(any_redis_url: str) -> None:
         break
     assert [link.run(command("ECHO", each)) for each in ("three", "four", "five")] == ["three", "four", "five"]
     link.close()
+
+
+def counted(link: RedisLink, key: str, times: int) -> list[int]:
+    """Return what increments of a key give, one sent ahead of the other."""
+    return [result() for _, result in link.run_ahead(deque((each, command("INCR", key)) for each in range(times)))]
+
+
+def test_a_connection_that_redis_closed_as_idle(own_redis: Callable[..., RedisServer]) -> None:
+    """Only what goes ahead uses the second one, so it may be idle for long; nothing is lost or done twice over it."""
+    server = own_redis()
+    link = link_to(server.url)
+    assert counted(link, "k", 3) == [1, 2, 3]
+    first, second = (each.connection._sock.getsockname() for each in link._lines._free)
+    with redis.Redis.from_url(server.url, decode_responses=True) as plain:
+        plain.client_kill("{}:{}".format(*first))
+    assert counted(link, "k", 3) == [4, 5, 6]
+    assert [each.connection._sock.getsockname() for each in link._lines._free].count(second) == 1
+    link.close()
+
+
+def test_no_room_for_a_second_connection(own_redis: Callable[..., RedisServer]) -> None:
+    """Redis has as many clients as it may have: each operation waits for the one before."""
+    server = own_redis()
+    link = link_to(server.url)
+    link.run(command("PING"))
+    with redis.Redis.from_url(server.url) as plain:
+        plain.config_set("maxclients", 2)
+        assert counted(link, "k", 3) == [1, 2, 3]
+        plain.config_set("maxclients", 100)
+    assert counted(link, "k", 2) == [4, 5]
+    assert len(link._lines._free) == 2
+    link.close()

@@ -76,7 +76,8 @@ class RedisLink(Transport):
     def run_ahead(self, waiting: deque[tuple[K, Operation[T]]]) -> Iterator[tuple[K, Callable[[], T]]]:
         """Execute operations one after another, where Redis works on one while what came of the last is looked at.
 
-        Each goes out on another connection than the one before, so that Redis may serve others between the two.
+        Each goes out on another connection than the one before, so that Redis may serve others between the two. Where
+        there is no other to be had, each waits for the one before.
 
         Args:
             waiting: operations with what they are called; more may be added while these are executed.
@@ -89,15 +90,28 @@ class RedisLink(Transport):
         """
         lines = self._own_lines()
         under_way: deque[tuple[K, Operation[T], Line]] = deque()
+        most = _AHEAD
         try:
             while waiting or under_way:
-                while waiting and len(under_way) < _AHEAD:
-                    line = lines.borrow(0) if under_way else self._borrow(lines, self._longest_s)
+                while waiting and len(under_way) < most:
+                    is_ahead = bool(under_way)
+                    line = lines.borrow(0) if is_ahead else self._borrow(lines, self._longest_s)
                     if line is None:
                         break  # others have all the rest
                     name, operation = waiting.popleft()
                     under_way.append((name, operation, line))
-                    line.send(policy.pack(operation.commands))
+                    try:
+                        if is_ahead:  # it may have been idle for as long as Redis, or what lies between, allows
+                            line.check_is_open()
+                        line.send(policy.pack(operation.commands))
+                    except policy.BROKEN:
+                        if not is_ahead:
+                            raise
+                        # Redis may have no room for one more client; if it is gone, the one under way tells.
+                        most = 1
+                        waiting.appendleft((name, operation))
+                        under_way.pop()
+                        lines.give_back(line)
                 name, operation, line = under_way[0]
                 replies = line.receive(len(operation.commands))
                 if self._by_sentinel:

@@ -19,7 +19,7 @@ __all__ = ["Layout", "Layouts"]
 
 S = TypeVar("S", bound=Session)
 _OFTEN: Final = 100
-"""Compiling takes as long as reading a hundred records by name."""
+"""Compiling takes as long as reading a hundred records by name. So often an order has to come at first."""
 _WATCHED: Final = 256
 """Orders that are counted; where there are more, none comes often enough."""
 _KNOWN: Final = 32
@@ -55,6 +55,7 @@ class Layouts(Generic[S]):
     def __init__(self, compiled: Callable[[Sequence[str]], ListDecoder[S] | None], names: Iterable[str]) -> None:
         self._compiled = compiled
         self._names = frozenset(names)
+        self._often = _OFTEN
         self._met: dict[tuple[str, ...], int] = {}
         self._known: dict[tuple[str, ...], Layout[S] | None] = {}
         self._last: Layout[S] | None = None
@@ -73,17 +74,21 @@ class Layouts(Generic[S]):
         return found
 
     def _comes_often(self, order: tuple[str, ...]) -> bool:
-        if not self._names.issuperset(order):  # other hands wrote it
-            return False
         count = self._met.get(order, 0) + 1
-        if count == 1 and len(self._met) >= _WATCHED:
-            self._met.clear()
+        if count == 1:
+            if not self._names.issuperset(order):  # other hands wrote it
+                return False
+            if len(self._met) >= _WATCHED:
+                self._met.clear()
         self._met[order] = count
-        return count >= _OFTEN
+        return count >= self._often
 
     def _make(self, order: tuple[str, ...]) -> Layout[S] | None:
         if len(self._known) >= _KNOWN:
-            self._known.clear()
+            # Where more come often than are kept, each one is worth it the less, the more had to go.
+            self._often += _OFTEN
+            for oldest in list(self._known)[: 1 - _KNOWN]:  # one, or several where threads met here
+                self._known.pop(oldest, None)
         self._met.pop(order, None)
         self._known[order] = found = self.make(order)
         return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import select
 import socket
 import threading
 import time
@@ -62,6 +63,15 @@ class Line:
         except BaseException:
             self._give_up()
             raise
+
+    def check_is_open(self) -> None:
+        """Close it if Redis has, so that what is sent next goes out on a new one. Nothing may be outstanding."""
+        sock = self.connection._sock  # noqa: SLF001
+        if sock is not None:
+            poll = select.poll()
+            poll.register(sock, select.POLLIN)
+            if poll.poll(0):  # an end, or what nobody asked for
+                self.connection.disconnect()
 
     def _send(self, packed: bytes) -> None:
         sock = self.connection._sock  # noqa: SLF001
