@@ -172,7 +172,7 @@ def test_nothing_planted_is_found(
     places = here.printed | _left(tmp_path, server.directory, own_postgres) | {"clients.log": caplog.text.encode()}
     jobs = found_in(["sojourn_worker.jobs.run_hook"], places)
     assert any("aof" in each for each in jobs), "no job was looked into"
-    assert len(caplog.records) > 10
+    assert caplog.records, "the clients logged nothing"
     assert found_in(["sjt_", "sealed:1:"], {"all": b"".join(here.printed.values())}), "nothing was shown at all"
     issued = {name: text for name, text in places.items() if "token issue" not in name}  # which shows one, once
     secrets = [*VALUES, PASSWORD, LOGIN, own_postgres.url.split(":")[2].split("@")[0], here.key.split(":")[1]]

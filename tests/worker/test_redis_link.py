@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import redis
 
-from sojourn import Settings, StoreError, StoreUnavailable
+from sojourn import SessionCorrupt, Settings, StoreUnavailable
 from sojourn.embedded import RedisServer
 from sojourn.operations.core import Operation, call, raise_for
 from sojourn_worker.redis_link import RedisLink
@@ -40,11 +40,11 @@ def test_each_has_its_own_result(any_redis_url: str, connections: int) -> None:
     for name, result in link.run_ahead(waiting):
         try:
             found.append((name, result()))
-        except StoreError as error:
+        except SessionCorrupt as error:
             found.append((name, type(error).__name__))
         if name == 3:
             waiting.extend([(4, command("INCR", key)), (5, command("INCR", key))])
-    assert found == [(1, 1), (2, "StoreError"), (3, 2), (4, 3), (5, 4)]
+    assert found == [(1, 1), (2, "SessionCorrupt"), (3, 2), (4, 3), (5, 4)]
     link.run(command("DEL", key))
     link.close()
 

@@ -214,7 +214,7 @@ def raise_for(reply: Any, session_id: str, tenant: str) -> None:
     known = from_reply(code, session_id, tenant, detail)
     if known is not None:
         raise known from None
-    if code == "WRONGTYPE" and session_id != "-":
+    if code == "WRONGTYPE":
         raise SessionCorrupt(session_id, tenant, "key") from None
     if code == "NOPERM" or "can't access" in text or "can't run this command" in text:
         shared = tenant == "-"  # what all tenants share
