@@ -55,7 +55,7 @@ def counted(real):
 with DeadLetters(settings) as letters:
     chosen = list(letters.each())
 redis.connection.Connection.send_packed_command = counted(redis.connection.Connection.send_packed_command)
-blocking.Line.exchange = counted(blocking.Line.exchange)
+blocking._Line.exchange = counted(blocking._Line.exchange)
 replay(settings, chosen)
 """
 

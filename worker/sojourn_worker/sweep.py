@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -121,12 +119,16 @@ class Sweeper:
             self._trim_at = now + _TRIM_EVERY_S
             self._look_for_partitions()
         due = self._look()
-        left = self._claim(due.partitions, now + _LOOK_AFTER_S).more
+        waiting = due.partitions
+        while waiting:  # of many a batch each in turn
+            waiting = [each for each in waiting if (swept := self._claim(each)) is not None and swept.more]
+            if time.monotonic() >= now + _LOOK_AFTER_S:
+                break
         if trims:
             self._link.run(all_of((), notes=[seen_note(self._settings.queue_prefix, self._clock_ms)]))
             self._trim()
             self._tell(now)
-        if left:
+        if waiting:
             return 0.0
         interval_s = self._settings.sweep_interval
         return max(_SHORTEST_PAUSE * interval_s, min(interval_s, due.next_s))
@@ -135,7 +137,23 @@ class Sweeper:
         """Claim all that is due now; what was done."""
         self._agree()
         self._look_for_partitions()
-        return self._claim(self._look().partitions, math.inf)
+        total = Swept(0, 0, 0, more=False)
+        waiting = self._look().partitions
+        while waiting:
+            again = []
+            for partition in waiting:
+                swept = self._claim(partition)
+                if swept is not None:
+                    total = Swept(
+                        total.expired + swept.expired,
+                        total.lost + swept.lost,
+                        total.removed + swept.removed,
+                        more=False,
+                    )
+                    if swept.more:
+                        again.append(partition)
+            waiting = again
+        return total
 
     def _look_for_partitions(self) -> None:
         """Some tenants have partitions of their own, and others may get one at any time."""
@@ -170,38 +188,18 @@ class Sweeper:
             return float("inf")
         return float(reply[1]) if reply else float("inf")
 
-    def _claim(self, partitions: Sequence[PartitionKeys], until_s: float) -> Swept:
-        """Claim what is due in these, of many a batch each in turn; `more`: something is left at that time."""
+    def _claim(self, partition: PartitionKeys) -> Swept | None:
         # One script to a write: Redis serves others between them, but not between the scripts of a pipeline.
-        waiting = deque((each, self._claim_batch(each)) for each in partitions)
-        expired = lost = removed = 0
-        left, began, outstanding = False, time.monotonic(), len(waiting)
-        for partition, result in self._link.run_ahead(waiting):
-            swept = self._outcome(partition, result, began)
-            began = time.monotonic()
-            expired, lost, removed = expired + swept.expired, lost + swept.lost, removed + swept.removed
-            outstanding -= 1
-            if swept.more and began >= until_s:
-                left = True
-            elif swept.more:
-                again = 1 if outstanding else 2  # where it is the last one, Redis has the next while this one is told
-                waiting.extend((partition, self._claim_batch(partition)) for _ in range(again))
-                outstanding += again
-        return Swept(expired, lost, removed, more=left)
-
-    def _claim_batch(self, partition: PartitionKeys) -> Operation[Swept]:
-        return claim_due(self._context, partition, self._settings.sweep_batch, archived=self._archived)
-
-    def _outcome(self, partition: PartitionKeys, result: Callable[[], Swept], began_s: float) -> Swept:
-        """What a batch did, told; of one that failed, nothing."""
+        began = time.monotonic()
+        operation = claim_due(self._context, partition, self._settings.sweep_batch, archived=self._archived)
         try:
-            swept = result()
+            swept = self._link.run(operation)
         except StoreUnavailable:
             raise
         except SojournError as error:
             self._complain(f"partition {partition.number}", error)
             self._link.run(note_failed_sweep(partition))
-            return Swept(0, 0, 0, more=False)
+            return None
         self._expired += swept.expired
         self._removed += swept.removed
         if swept.lost:
@@ -209,7 +207,7 @@ class Sweeper:
         if swept.expired or swept.removed:
             LOG.debug(
                 "sessions claimed", partition=partition.number, by="sweep", expired=swept.expired,
-                removed=swept.removed, duration_ms=milliseconds_since(began_s),
+                removed=swept.removed, duration_ms=milliseconds_since(began),
             )  # fmt: skip
         return swept
 

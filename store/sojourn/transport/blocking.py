@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import select
 import socket
 import threading
 import time
@@ -23,13 +22,13 @@ from sojourn.settings import Settings
 from sojourn.transport import policy
 from sojourn.transport.stand_in import stand_in_for
 
-__all__ = ["Line", "Transport"]
+__all__ = ["Transport"]
 
 _LOOK_S: Final = 1.0
 """So often who waits for a connection looks himself: who is told may have a handler on top of him that waits, too."""
 
 
-class Line:
+class _Line:
     """A connection and the parser of its replies."""
 
     def __init__(self, connection: Any) -> None:
@@ -41,65 +40,31 @@ class Line:
 
     def exchange(self, packed: bytes, count: int) -> list[Any]:
         """Send commands and read as many replies."""
+        connection = self.connection
         try:
-            self._send(packed)
-            return self._receive(count)
+            sock = connection._sock  # noqa: SLF001
+            if sock is None or not self._in_step:
+                sock = self._connect()
+            self._in_step = False  # should a signal's handler raise while the connection is being closed below
+            # A socket with a timeout asks first whether it may send. Nothing else is under way on this one, so it may.
+            sent = os.write(sock.fileno(), packed) if self._is_plain else 0
+            if sent < len(packed):
+                sock.sendall(memoryview(packed)[sent:])
+            reader = self._reader
+            replies: list[Any] = []
+            while len(replies) < count:
+                data = sock.recv(policy.READ_BYTES)
+                if not data:
+                    raise ConnectionResetError("Redis closed the connection")  # noqa: TRY301
+                reader.feed(data)
+                while (reply := reader.gets()) is not policy.MORE:
+                    replies.append(reply)
+            self._in_step = True
         except BaseException:
-            self._give_up()
+            # Replies may be outstanding; the next user of the connection must not read them.
+            connection.disconnect()
             raise
-
-    def send(self, packed: bytes) -> None:
-        """Send commands, whose replies `receive` reads before anything else is sent."""
-        try:
-            self._send(packed)
-        except BaseException:
-            self._give_up()
-            raise
-
-    def receive(self, count: int) -> list[Any]:
-        """Read the replies to what was sent."""
-        try:
-            return self._receive(count)
-        except BaseException:
-            self._give_up()
-            raise
-
-    def check_is_open(self) -> None:
-        """Close it if Redis has, so that what is sent next goes out on a new one. Nothing may be outstanding."""
-        sock = self.connection._sock  # noqa: SLF001
-        if sock is not None:
-            poll = select.poll()
-            poll.register(sock, select.POLLIN)
-            if poll.poll(0):  # an end, or what nobody asked for
-                self.connection.disconnect()
-
-    def _send(self, packed: bytes) -> None:
-        sock = self.connection._sock  # noqa: SLF001
-        if sock is None or not self._in_step:
-            sock = self._connect()
-        self._in_step = False  # should a signal's handler raise while the connection is being closed
-        # A socket with a timeout asks first whether it may send. Nothing else is under way on this one, so it may.
-        sent = os.write(sock.fileno(), packed) if self._is_plain else 0
-        if sent < len(packed):
-            sock.sendall(memoryview(packed)[sent:])
-
-    def _receive(self, count: int) -> list[Any]:
-        sock = self.connection._sock  # noqa: SLF001
-        reader = self._reader
-        replies: list[Any] = []
-        while len(replies) < count:
-            data = sock.recv(policy.READ_BYTES)
-            if not data:
-                raise ConnectionResetError("Redis closed the connection")
-            reader.feed(data)
-            while (reply := reader.gets()) is not policy.MORE:
-                replies.append(reply)
-        self._in_step = True
         return replies
-
-    def _give_up(self) -> None:
-        """Close it: replies may be outstanding, which the next user of the connection must not read."""
-        self.connection.disconnect()
 
     def check_is_master(self, replies: list[Any]) -> None:
         """Ask sentinels anew where they are of a Redis that is a replica now; see `policy.check_is_master`."""
@@ -130,13 +95,13 @@ class _Lines:
         self._pool = pool
         self._most = most
         self.forks = policy.forks()
-        self._free: list[Line] = []
-        self._made: weakref.WeakSet[Line] = weakref.WeakSet()
+        self._free: list[_Line] = []
+        self._made: weakref.WeakSet[_Line] = weakref.WeakSet()
         self._waiting = 0
         self._lock = threading.RLock()
         self._returned = threading.Condition(self._lock)
 
-    def borrow(self, timeout_s: float) -> Line | None:
+    def borrow(self, timeout_s: float) -> _Line | None:
         """A connection; None if none was returned in time."""
         if self._waiting:  # they come first
             return self._make_or_wait(timeout_s)
@@ -145,12 +110,12 @@ class _Lines:
         except IndexError:
             return self._make_or_wait(timeout_s)
 
-    def _make_or_wait(self, timeout_s: float) -> Line | None:
+    def _make_or_wait(self, timeout_s: float) -> _Line | None:
         deadline = time.monotonic() + timeout_s
         with self._lock:
             if len(self._made) < self._most:
                 # The pool would count those that are gone, and has a limit of its own.
-                line = Line(self._pool.connection_class(**self._pool.connection_kwargs))
+                line = _Line(self._pool.connection_class(**self._pool.connection_kwargs))
                 self._made.add(line)
                 return line
             is_behind = self._waiting > 0
@@ -170,7 +135,7 @@ class _Lines:
                 if self._waiting and self._free:
                     self._returned.notify()
 
-    def give_back(self, line: Line) -> None:
+    def give_back(self, line: _Line) -> None:
         """Let others have a connection: who has waited for longest, if anybody does."""
         self._free.append(line)
         if self._waiting:
@@ -257,8 +222,12 @@ class Transport:
     def _exchange(self, packed: bytes, count: int, patience_s: float) -> list[Any]:
         if self._stand_in is not None:
             return self._stand_in.exchange(packed, count)
-        lines = self._own_lines()
-        line = self._borrow(lines, patience_s)
+        lines = self._lines
+        if lines.forks != policy.forks():  # the parent goes on using these
+            lines = self._lines = self._new_lines()
+        line = lines.borrow(patience_s)
+        if line is None:
+            raise policy.crowded(self._settings, patience_s)
         try:
             replies = line.exchange(packed, count)
             if self._by_sentinel:
@@ -266,18 +235,6 @@ class Transport:
             return replies
         finally:
             lines.give_back(line)
-
-    def _own_lines(self) -> _Lines:
-        lines = self._lines
-        if lines.forks != policy.forks():  # the parent goes on using these
-            lines = self._lines = self._new_lines()
-        return lines
-
-    def _borrow(self, lines: _Lines, patience_s: float) -> Line:
-        line = lines.borrow(patience_s)
-        if line is None:
-            raise policy.crowded(self._settings, patience_s)
-        return line
 
     def close(self) -> None:
         """Close the connections that are not in use; the transport opens them again if it is used again."""

@@ -75,7 +75,7 @@ def test_redis_goes_away_meanwhile(any_world: World, monkeypatch: pytest.MonkeyP
     for each in examine(settings):
         seen.append(each)
         if each.check == "layout":
-            monkeypatch.setattr("sojourn.transport.blocking.Line.exchange", _broken)
+            monkeypatch.setattr("sojourn.transport.blocking._Line.exchange", _broken)
     assert {each.severity for each in seen if each.check in ("indexes", "overdue", "agreement")} == {"error"}
 
 
