@@ -110,6 +110,7 @@ def world(any_redis_url: str, postgres_url: str, monkeypatch: pytest.MonkeyPatch
     init(postgres_url)
     monkeypatch.setenv("SOJOURN_ARCHIVE_URL", postgres_url)
     monkeypatch.setenv("SOJOURN_SECRET_KEYS", FIRST)
+    monkeypatch.setenv("SOJOURN_SOCKET_TIMEOUT", "20")  # on a busy machine a process may stand still for seconds
     monkeypatch.setenv("SOJOURN_HOOKS", json.dumps(HOOKS))
     made = World(any_redis_url, postgres_url)
     yield made
