@@ -3,7 +3,7 @@
 Redis runs a script's whole text at each call, and each local function of it, called or not, is made anew: 50 of them
 cost as much as some commands. So an include in the header stands in front with what of it is used, and one inside a
 function, for what is seldom needed, is made when that function is called. Likewise a table that a function returns with
-one field a line, as the keys of a session, has only those that the script names.
+one field a line, as the keys of a session, has only those that the script names. Constants stand where they are used.
 """
 
 from __future__ import annotations

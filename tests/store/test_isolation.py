@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -281,11 +281,9 @@ COMMANDS = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: " ".join(command))
-def test_no_command_reaches_another_s(
-    any_redis_url: str, postgres_url: str, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
-) -> None:
-    """Each command that names a session, with --tenant: it fails, tells nothing of it, and changes nothing."""
+@pytest.fixture
+def place(any_redis_url: str, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Planted, Any]]:
+    """Give what was planted, all of it archived, and a plain client."""
     init(postgres_url)
     monkeypatch.setenv("SOJOURN_MODELS", '["tests.store.examples:JobSession"]')
     with (
@@ -294,14 +292,27 @@ def test_no_command_reaches_another_s(
     ):
         planted = Planted(opener, any_redis_url, postgres_url, PARTITIONS)
         archive_once(planted.settings)
-        before = raw.hgetall(f"{TenantKeys.of(THEIRS, PARTITIONS).session(planted.other)}")
-        words = [each.format(id=planted.other) for each in command]
-        given = ["--redis-url", any_redis_url, "--archive-url", postgres_url, "--tenant", MINE, "--json"]
-        ran = CliRunner().invoke(cli, [*words, *given])
-        assert ran.exit_code != 0, ran.output
-        assert "secret" not in ran.output
-        assert "ada-lovelace" not in ran.output
-        assert raw.hgetall(f"{TenantKeys.of(THEIRS, PARTITIONS).session(planted.other)}") == before
+        yield planted, raw
+
+
+def run_as_mine(command: tuple[str, ...], planted: Planted) -> Any:
+    """Run a command for the tenant that is not the session's."""
+    settings = planted.settings
+    words = [each.format(id=planted.other) for each in command]
+    given = ["--redis-url", settings.redis_url, "--archive-url", str(settings.archive_url), "--tenant", MINE, "--json"]
+    return CliRunner().invoke(cli, [*words, *given])
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: " ".join(command))
+def test_no_command_reaches_another_s(place: tuple[Planted, Any], command: tuple[str, ...]) -> None:
+    """Each command that names a session, with --tenant: it fails, tells nothing of it, and changes nothing."""
+    planted, raw = place
+    before = raw.hgetall(f"{TenantKeys.of(THEIRS, PARTITIONS).session(planted.other)}")
+    ran = run_as_mine(command, planted)
+    assert ran.exit_code != 0, ran.output
+    assert "secret" not in ran.output
+    assert "ada-lovelace" not in ran.output
+    assert raw.hgetall(f"{TenantKeys.of(THEIRS, PARTITIONS).session(planted.other)}") == before
 
 
 LISTS = (
@@ -316,30 +327,19 @@ LISTS = (
 
 
 @pytest.mark.parametrize("command", LISTS, ids=lambda command: " ".join(command))
-def test_no_list_shows_another_s(
-    any_redis_url: str, postgres_url: str, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
-) -> None:
+def test_no_list_shows_another_s(place: tuple[Planted, Any], command: tuple[str, ...]) -> None:
     """Each command that lists, with --tenant: nothing of another's is in it, and nothing of another's is changed."""
-    init(postgres_url)
-    monkeypatch.setenv("SOJOURN_MODELS", '["tests.store.examples:JobSession"]')
-    with (
-        StoreOpener("sync", any_redis_url) as opener,
-        redis.Redis.from_url(any_redis_url, decode_responses=True) as raw,
-    ):
-        planted = Planted(opener, any_redis_url, postgres_url, PARTITIONS)
-        archive_once(planted.settings)
-        pair = planted.theirs.tokens.issue(planted.other)
-        planted.mine.touch(planted.own)
-        planted.mine.update(planted.own, owner="grace")
-        before = {key: value for key, value in snapshot(raw).items() if f":{THEIRS}:" in key}
-        words = [each.format(id=planted.other) for each in command]
-        given = ["--redis-url", any_redis_url, "--archive-url", postgres_url, "--tenant", MINE, "--json"]
-        ran = CliRunner().invoke(cli, [*words, *given])
-        assert ran.exit_code == 0, ran.output
-        for each in (planted.other, planted.ended, "secret", "eve", THEIRS, pair.access):
-            assert each not in ran.output.replace("revoke", "").replace("event", ""), each
-        assert {key: value for key, value in snapshot(raw).items() if f":{THEIRS}:" in key} == before
-        assert planted.theirs.tokens.verify(pair.access).id == planted.other
+    planted, raw = place
+    pair = planted.theirs.tokens.issue(planted.other)
+    planted.mine.touch(planted.own)
+    planted.mine.update(planted.own, owner="grace")
+    before = {key: value for key, value in snapshot(raw).items() if f":{THEIRS}:" in key}
+    ran = run_as_mine(command, planted)
+    assert ran.exit_code == 0, ran.output
+    for each in (planted.other, planted.ended, "secret", "eve", THEIRS, pair.access):
+        assert each not in ran.output.replace("revoke", "").replace("event", ""), each
+    assert {key: value for key, value in snapshot(raw).items() if f":{THEIRS}:" in key} == before
+    assert planted.theirs.tokens.verify(pair.access).id == planted.other
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from sojourn.codec import Codec, Layout
 from sojourn.errors import SessionCorrupt, SessionNotFound, WrongKind, WrongOwner
@@ -16,8 +16,6 @@ S = TypeVar("S", bound=Session)
 
 GONE = ("expired", "deleted")
 """Statuses of sessions that a reader no longer finds."""
-_LIVE: Final = tuple(each.value for each in LIVE)
-"""Texts to compare with; a set would ask each status for its hash, in Python."""
 
 
 def decode_record(context: Context, model: type[S], reply: Any, session_id: str) -> S:
@@ -35,11 +33,9 @@ def decode_record(context: Context, model: type[S], reply: Any, session_id: str)
 
 
 def _decoded(context: Context, model: type[S], reply: Any, session_id: str, *, written: bool = False) -> S:
-    layout = _layout(context, model, reply, written=written)
-    if layout is not None:
-        found = layout.decode(reply, session_id, context.keys.tenant, context.keyring)
-        if found is not None:
-            return found
+    placed = _decoded_by_place(context, model, reply, session_id, written=written)
+    if placed is not None:
+        return placed[0]
     return _decoded_by_name(context, model, pairs(reply), session_id, written=written)
 
 
@@ -51,15 +47,20 @@ def _decoded_by_name(
     return session
 
 
-def _layout(context: Context, model: type[S], reply: Any, *, written: bool = False) -> Layout[S] | None:
-    """The layout by which to read a reply, if it can only be a session of that very model that the caller may see."""
+def _decoded_by_place(
+    context: Context, model: type[S], reply: Any, session_id: str, *, written: bool = False
+) -> tuple[S, Layout[S]] | None:
+    """The session and its layout; None where it is in doubt, or not of that very model, or not the caller's."""
     codec = context.models.codec(model.kind_name)
     if codec.layouts is None or codec.model is not model or type(reply) is not list:
         return None
     layout: Layout[S] | None = codec.layouts.of(reply)
-    if layout is None or not context.owner or written:
-        return layout
-    return layout if layout.owner is not None and reply[layout.owner] == context.owner else None
+    if layout is None:
+        return None
+    if context.owner and not written and (layout.owner is None or reply[layout.owner] != context.owner):
+        return None
+    session = layout.decode(reply, session_id, context.keys.tenant, context.keyring)
+    return None if session is None else (session, layout)
 
 
 def check_stored(
@@ -102,10 +103,9 @@ def decode_readable(context: Context, model: type[S], record: Any, at_ms: int, s
     """
     if type(record) is not list:
         raise_for(record, session_id, context.tenant)
-    layout = _layout(context, model, record)
-    found = None if layout is None else layout.decode(record, session_id, context.keys.tenant, context.keyring)
-    if layout is not None and found is not None:
-        session = found
+    placed = _decoded_by_place(context, model, record, session_id)
+    if placed is not None:
+        session, layout = placed
         status = "pending" if layout.status is None else record[layout.status]
         deadline = None if layout.deadline is None else record[layout.deadline]
     else:
@@ -113,7 +113,7 @@ def decode_readable(context: Context, model: type[S], record: Any, at_ms: int, s
         session = _decoded_by_name(context, model, stored, session_id)
         status, deadline = stored.get("status", "pending"), stored.get("expires_at_ms")
     # Both are sound, since they were decoded.
-    if status in GONE or (deadline is not None and status in _LIVE and int(deadline) <= at_ms):
+    if status in GONE or (deadline is not None and status in LIVE and int(deadline) <= at_ms):
         raise SessionNotFound(session_id, context.tenant)
     return session
 
