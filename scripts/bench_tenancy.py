@@ -55,6 +55,14 @@ def pairs(url: str) -> list[Pair]:
         model=SecretSession, settings=Settings(redis_url=url, secret_keys=(SecretStr(new_key()),)), tenant="secret"
     )
     sealed = itertools.cycle([each.id for each in vault.create_many([{**FIELDS, "key": _KEY}] * 500, ttl=3600)])
+
+    def some_sealed(count: int) -> list[str]:
+        return [next(sealed) for _ in range(count)]
+
+    def opened(session_id: str) -> str:
+        key = vault.get(session_id).key
+        return "" if key is None else key.get_secret_value()
+
     tokens = itertools.cycle([store.tokens.issue(each, refresh_ttl=None).access for each in free(500)])
 
     def some_tokens(count: int) -> list[str]:
@@ -71,7 +79,8 @@ def pairs(url: str) -> list[Pair]:
         Pair("create; evicting one", fields, create(store), fields, create(evicting)),
         Pair("verify, of tokens verified before, for a get", free, store.get, some_tokens, store.tokens.verify),
         Pair("verify, of another store's tokens, for a get", free, store.get, new_tokens, store.tokens.verify),
-        Pair("get; a secret more", free, store.get, lambda n: [next(sealed) for _ in range(n)], vault.get),
+        Pair("get; a secret more", free, store.get, some_sealed, vault.get),
+        Pair("get; a secret more, asked for", free, store.get, some_sealed, opened),
         Pair("get; a rate", free, store.get, held, rated.get),
         Pair("update; all limits", free, lambda one: store.update(one, **change),
              all_held, lambda one: bounded.update(one, **change)),

@@ -48,7 +48,7 @@ from sojourn.codec import Codec, Layout, codec_for
 from sojourn.codec.json_texts import json_object
 from sojourn.codec.shapes import shapes_of
 from sojourn.models import UnknownSession
-from sojourn.sealing import Keyring, Sealer, Unreadable, parse_keys
+from sojourn.sealing import Keyring, Sealer, Unreadable, parse_keys, settled
 
 ID, TENANT = "6f0f5be2-94a5-4c2f-8d5e-0e6f3a9c1b77", "acme"
 KEYRING = Keyring(parse_keys([(FIRST, "the key")]))
@@ -301,6 +301,7 @@ def _told(decode: Callable[..., Any], stored: dict[str, str]) -> Any:
 
 def _taken_apart(value: Any) -> Any:
     """A value as types and texts all the way down: NaN is then like itself, and 1 not like True."""
+    value = settled(value)
     kind = type(value).__qualname__
     if isinstance(value, Unreadable):
         return kind, value._told()

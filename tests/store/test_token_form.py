@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import uuid
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from sojourn import TOKEN_PATTERN, TokenInvalid, TokenPair, is_token
 from sojourn.keys import check_id
-from sojourn.tokens.form import make_token, masked_tokens, parse_token
+from sojourn.tokens.form import make_token, mark_of, masked_tokens, parse_marked, parse_token
 
 ID = "6f0f5be2-94a5-4c2f-8d5e-0e6f3a9c1b77"
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_"
@@ -73,6 +74,45 @@ def test_a_changed_character_is_noticed(data: st.DataObject) -> None:
     assert not is_token(made[:at] + other + made[at:])
     swapped = made[:at] + made[at : at + 2][::-1] + made[at + 2 :]
     assert swapped == made or not is_token(swapped)
+
+
+@given(st.integers(0, 999_999), st.uuids(version=4), st.data())
+def test_the_quick_way_tells_the_same(partition: int, session_id: uuid.UUID, data: st.DataObject) -> None:
+    """Of each token with that mark; what it passes over is for the other way to judge."""
+    made = make_token(partition, str(session_id))
+    parsed = parse_token(made)
+    assert parse_marked(made, mark_of(partition)) == (parsed.session_id, parsed.hash)
+    assert parse_marked(made, mark_of(partition + 1)) is None
+    at = data.draw(st.integers(0, len(made) - 1))
+    other = data.draw(st.characters().filter(lambda each: each != made[at]))
+    for text in (made[:at] + other + made[at + 1 :], made[:at] + made[at + 1 :], made + other, other + made):
+        assert parse_marked(text, mark_of(partition)) is None
+
+
+@given(st.text(st.characters(codec="ascii"), min_size=75, max_size=75) | st.text(min_size=75, max_size=75))
+@example("g" * 75)
+@example("A" * 32 + "a" * 43)
+@example("a" * 31 + "_" + "a" * 43)
+@example("a" * 32 + ":" * 43)
+def test_a_checksum_alone_is_no_proof(middle: str) -> None:
+    """Of a text that was made to have the right one, no more is believed than an id, in the form of one."""
+    begun = f"sjt_07_{middle}_"
+    text = begun + hashlib.sha256(begun.encode(errors="surrogatepass")).hexdigest()[:8]
+    found = parse_marked(text, "sjt_07_")
+    assert found is None or (check_form(found[0]) and re.fullmatch("[0-9a-f]{64}", found[1]))
+    if is_token(text):
+        assert found is not None
+
+
+def check_form(session_id: str) -> bool:
+    """Return whether a text can be a part of a key and reach no other."""
+    return re.fullmatch("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", session_id) is not None
+
+
+@pytest.mark.parametrize("value", [None, 1, b"sjt_07_", [], object(), type("S", (str,), {})("sjt_07_" + "x" * 84)])
+def test_the_quick_way_passes_over_other_things(value: Any) -> None:
+    """Whatever they are."""
+    assert parse_marked(value, "sjt_07_") is None
 
 
 @pytest.mark.parametrize("end", ["\n", " ", "\x00", "٣"])

@@ -9,13 +9,14 @@ from typing import Any, Final, NoReturn, TypeVar
 from pydantic import BaseModel
 
 from sojourn.models import Session
+from sojourn.sealing import Deferred
 
 __all__ = ["ReadOnlyDict", "ReadOnlyList", "ReadOnlySet", "shareable"]
 
 S = TypeVar("S", bound=Session)
 _Found = list[tuple[dict[str, Any], str, Any]]
 """What is to be put in the place of what: a dict of fields, the field's name, its read-only value."""
-_AS_THEY_ARE: Final = frozenset({str, int, float, bool, bytes, type(None)})
+_AS_THEY_ARE: Final = frozenset({str, int, float, bool, bytes, type(None), Deferred})  # to hash the last would open it
 _BY_IDENTITY: Final[Any] = object.__hash__
 _TOLD: Final = "what is read through a cache is shared, and cannot be changed in place: change a copy, or use editing()"
 

@@ -36,9 +36,9 @@ def shown(value: Any) -> str:
     """
     from pydantic_core import to_jsonable_python
 
-    from sojourn.sealing import Unreadable
+    from sojourn.sealing import Unreadable, settled
 
-    if isinstance(value, Unreadable):
+    if isinstance(settled(value), Unreadable):
         return "(cannot be opened)"
     if value is None or value == () or value == []:
         return "-"

@@ -25,7 +25,7 @@ from sojourn.codec.source import bounds, compiled, default, instance
 from sojourn.codec.texts import EXACT_AS_FLOAT_MS, bool_from, datetime_from, duration_from, finite_from, moment_from
 from sojourn.errors import SecretUnreadable
 from sojourn.models import Session
-from sojourn.sealing import Keyring, open_sealed
+from sojourn.sealing import Keyring, deferred, open_sealed
 
 __all__ = ["DOUBT", "Decoder", "ListDecoder", "compile_decoder"]
 
@@ -161,9 +161,10 @@ def _decoding(each: FieldCodec, shape: Shape, value: str, number: int, known: di
         check = json_object
     known[f"f{number}"] = check
     if each.secret is not None:
+        if shape.kind == "secret_text" and each.decode is SecretStr:  # nothing but its reader looks at its value
+            known["deferred"] = deferred
+            return [f"{value} = deferred(keyring, tenant, session_id, {each.stored_as!r}, {value})"]
         known["opened"] = open_sealed
-        if shape.kind == "secret_text" and each.decode is SecretStr:
-            known[f"f{number}"] = SecretStr
         return [f"{value} = f{number}(opened(keyring, tenant, session_id, {each.stored_as!r}, {value}))"]
     return [f"{value} = f{number}({value})"]
 

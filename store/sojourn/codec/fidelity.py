@@ -7,6 +7,8 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
+from sojourn.sealing import settled
+
 __all__ = ["same"]
 
 _MISSING: Final = object()
@@ -26,7 +28,9 @@ def same(one: Any, other: Any) -> bool:
     while pairs:
         left, right = pairs.pop()
         if type(left) is not type(right):
-            return False
+            left, right = settled(left), settled(right)
+            if type(left) is not type(right):
+                return False
         if isinstance(left, BaseModel):
             pairs += ((left.__dict__.get(name, _MISSING), right.__dict__.get(name, _MISSING))
                       for name in type(left).model_fields)  # fmt: skip

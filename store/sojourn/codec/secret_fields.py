@@ -13,7 +13,7 @@ from sojourn.codec.fidelity import same
 from sojourn.codec.json_texts import json_text, json_value
 from sojourn.errors import InvalidModel
 from sojourn.models import Session
-from sojourn.sealing import holds_secret, secret_value_type
+from sojourn.sealing import holds_secret, secret_value_type, settled
 
 __all__ = ["secret_coder"]
 
@@ -45,7 +45,7 @@ def secret_coder(
         encode, decode = _or_none(encode, decode)
 
     def agrees(value: Any, found: Any) -> bool:
-        again = adapter.validate_python(found, by_alias=True, by_name=True)
+        value, again = settled(value), adapter.validate_python(found, by_alias=True, by_name=True)
         return type(value) is type(found) is type(again) and all(
             same(_revealed(value), _revealed(each)) for each in (found, again)
         )

@@ -20,7 +20,7 @@ from sojourn.codec.fields import FieldCodec
 from sojourn.errors import InvalidField, SecretUnreadable, SojournError
 from sojourn.limits import Limits
 from sojourn.models import LIVE, Session, Status
-from sojourn.sealing import Keyring, Sealer, Unreadable
+from sojourn.sealing import Keyring, Sealer, Unreadable, settled
 
 __all__ = ["Changes", "Writer"]
 
@@ -227,6 +227,9 @@ class Writer(Declared[S]):
         if name not in self._secret_names:
             return False
         held = getattr(session, name)
+        if held is value:
+            return True
+        held, value = settled(held), settled(value)
         if isinstance(held, Unreadable) or isinstance(value, Unreadable) or held is None or value is None:
             return bool(held == value)
         return type(held) is type(value) and same(held.get_secret_value(), value.get_secret_value())

@@ -19,6 +19,7 @@ from sojourn.limits import Limits
 from sojourn.models import Session
 from sojourn.scripts import script
 from sojourn.sealing import Keyring
+from sojourn.tokens.form import mark_of
 
 __all__ = [
     "CLOCK",
@@ -90,6 +91,11 @@ class Context:
     def tenant(self) -> str:
         """The tenant."""
         return self.keys.tenant
+
+    @cached_property
+    def token_mark(self) -> str:
+        """What its tokens begin with."""
+        return mark_of(self.keys.partition.number)
 
     @property
     def trace(self) -> str:

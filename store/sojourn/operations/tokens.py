@@ -25,7 +25,7 @@ from sojourn.operations.core import (
 )
 from sojourn.operations.record import decode_readable, now_ms
 from sojourn.operations.write import _kinds
-from sojourn.tokens.form import Token, make_token, parse_token, token_hash
+from sojourn.tokens.form import make_token, parse_marked, parse_token, token_hash
 from sojourn.tokens.model import TokenFamily, TokenPair
 
 __all__ = ["family_named", "issue", "list_flow", "refresh", "revoke", "revoke_owner_flow", "revoke_session", "verify"]
@@ -71,71 +71,62 @@ def verify(
     of its whole text decides. The record is read before that, so what the token opens is told as it was while it was
     valid.
     """
-    parsed, keys = _own(context, token), context.keys
+    (session_id, hash_), keys = _own(context, token), context.keys
     bound = "" if fingerprint is None else _bound(token, fingerprint)
+
+    def opened(replies: list[Any]) -> S:  # all was read, whatever the token is
+        record, found, time = replies
+        if isinstance(found, Exception):
+            if not is_of_another_type(found):
+                raise_for(found, session_id, context.tenant)
+            found = None  # other hands wrote it
+        known = _known(found)
+        if known is None:
+            raise TokenInvalid(context.tenant)
+        if type(time) is not list:
+            raise_for(time, session_id, context.tenant)
+        kind, _, over_ms, print_ = known
+        now = now_ms(time)
+        if over_ms <= now:
+            raise TokenInvalid(context.tenant)
+        if kind != "access":
+            raise TokenInvalid(context.tenant, "kind")
+        if print_ and print_ != bound:
+            raise TokenInvalid(context.tenant, "fingerprint")
+        try:
+            session = decode_readable(context, model, record, now, session_id)
+        except SessionNotFound:
+            raise TokenInvalid(context.tenant) from None
+        if not session.is_live:
+            raise TokenInvalid(context.tenant)
+        return session
+
     if context.sliding or counts:
         args = (
-            keys.partition.prefix, keys.tenant, parsed.session_id, _kinds(context, model), parsed.hash, bound,
+            keys.partition.prefix, keys.tenant, session_id, _kinds(context, model), hash_, bound,
             context.slide_gain if context.sliding else "", context.grace_ms, int(context.tells_touches), context.actor,
             context.trace,
         )  # fmt: skip
 
         def parse(reply: Any) -> S:
             raise_for(reply, "-", context.tenant)
-            return _opened(context, model, bound, parsed.session_id, *reply)
+            found, record, time = reply
+            return opened([record, found, time])
 
-        return call("verify_counted", [keys.token(parsed.session_id)], args, parse)
-    session_id = parsed.session_id
-
-    def parse_plain(replies: list[Any]) -> S:
-        record, found, time = replies
-        if isinstance(found, Exception):
-            if not is_of_another_type(found):
-                raise_for(found, session_id, context.tenant)
-            found = None  # other hands wrote it
-        return _opened(context, model, bound, session_id, found, record, time)
-
-    return Operation(
-        (("HGETALL", keys.session(session_id)), ("HGET", keys.token(session_id), parsed.hash), CLOCK), parse_plain
-    )
-
-
-def _opened(
-    context: Context, model: type[S], bound: str, session_id: str, found: str | None, record: Any, time: Any
-) -> S:
-    """The session that a token opens, by what was read of both; all was read whatever the token is."""
-    known = _known(found)
-    if known is None:
-        raise TokenInvalid(context.tenant)
-    if type(time) is not list:
-        raise_for(time, session_id, context.tenant)
-    kind, _, over_ms, print_ = known
-    now = now_ms(time)
-    if over_ms <= now:
-        raise TokenInvalid(context.tenant)
-    if kind != "access":
-        raise TokenInvalid(context.tenant, "kind")
-    if print_ and print_ != bound:
-        raise TokenInvalid(context.tenant, "fingerprint")
-    try:
-        session = decode_readable(context, model, record, now, session_id)
-    except SessionNotFound:
-        raise TokenInvalid(context.tenant) from None
-    if not session.is_live:
-        raise TokenInvalid(context.tenant)
-    return session
+        return call("verify_counted", [keys.token(session_id)], args, parse)
+    return Operation((("HGETALL", keys.session(session_id)), ("HGET", keys.token(session_id), hash_), CLOCK), opened)
 
 
 def refresh(context: Context, model: type[Session], token: str, fingerprint: str | None) -> Operation[TokenPair]:
     """A new pair for a refresh token."""
-    parsed, keys = _own(context, token), context.keys
-    access, renewed = (make_token(keys.partition.number, parsed.session_id) for _ in range(2))
+    (session_id, hash_), keys = _own(context, token), context.keys
+    access, renewed = (make_token(keys.partition.number, session_id) for _ in range(2))
     args = (
-        keys.partition.prefix, keys.tenant, parsed.session_id, new_operation_id(), _kinds(context, model), parsed.hash,
+        keys.partition.prefix, keys.tenant, session_id, new_operation_id(), _kinds(context, model), hash_,
         _bound(token, fingerprint), context.limits.tokens, context.actor, context.trace,
         token_hash(access), _bound(access, fingerprint), token_hash(renewed), _bound(renewed, fingerprint),
     )  # fmt: skip
-    return call("refresh_tokens", [keys.token(parsed.session_id)], args, _pair(context, access, renewed))
+    return call("refresh_tokens", [keys.token(session_id)], args, _pair(context, access, renewed))
 
 
 def revoke(context: Context, model: type[Session], token: str) -> Operation[int]:
@@ -244,16 +235,19 @@ def _families(known: Mapping[str, str], now: int) -> list[TokenFamily]:
     return sorted(found, key=lambda each: (each.issued_at, each.id), reverse=True)
 
 
-def _own(context: Context, token: str) -> Token:
-    """What a token tells of itself, if it may be this tenant's: nobody else's needs a question to Redis.
+def _own(context: Context, token: str) -> tuple[str, str]:
+    """The session id and the hash of a token that may be this tenant's: nobody else's needs a question to Redis.
 
     A tenant with a partition of its own may have tokens from before it had that, and who asks may not know yet that it
     has one.
     """
+    usual = parse_marked(token, context.token_mark)
+    if usual is not None:
+        return usual
     parsed, partition = parse_token(token, context.tenant), context.keys.partition
     if parsed.partition != partition.number and not (partition.is_isolated or parsed.partition >= FIRST_ISOLATED):
         raise TokenInvalid(context.tenant)
-    return parsed
+    return parsed.session_id, parsed.hash
 
 
 def _bound(token: str, fingerprint: str | None) -> str:

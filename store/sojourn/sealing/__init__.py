@@ -3,12 +3,14 @@
 from sojourn.sealing.keyring import Keyring, new_key, parse_keys, read_keys
 from sojourn.sealing.sealer import Sealer, key_of, open_sealed
 from sojourn.sealing.types import holds_secret, secret_type, secret_value_type
-from sojourn.sealing.unreadable import Unreadable, unreadable
+from sojourn.sealing.unopened import Deferred, Unreadable, deferred, settled, unreadable
 
 __all__ = [
+    "Deferred",
     "Keyring",
     "Sealer",
     "Unreadable",
+    "deferred",
     "holds_secret",
     "key_of",
     "new_key",
@@ -17,5 +19,6 @@ __all__ = [
     "read_keys",
     "secret_type",
     "secret_value_type",
+    "settled",
     "unreadable",
 ]

@@ -27,6 +27,8 @@ class AsyncTokens(Generic[S]):
         >>> pair = await store.tokens.issue(session.id)  # doctest: +SKIP
     """
 
+    __slots__ = ("_store",)
+
     def __init__(self, store: AsyncSessionStore[S]) -> None:
         self._store = store
 

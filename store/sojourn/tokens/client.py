@@ -33,6 +33,8 @@ class Tokens(Generic[S]):
         True
     """
 
+    __slots__ = ("_store",)  # one is made for each call
+
     def __init__(self, store: SessionStore[S]) -> None:
         self._store = store
 
