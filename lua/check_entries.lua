@@ -16,6 +16,7 @@
 local index = KEYS[1]
 local prefix, tenant, mends = ARGV[1], ARGV[2], ARGV[3] == '1'
 
+start_clock()
 local own = session_keys(prefix, tenant, '')
 local is_live_set = string.sub(index, 1, #own.live) == own.live
 local owner = is_live_set and string.sub(index, #own.live + 2) or ''

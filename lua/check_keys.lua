@@ -16,6 +16,8 @@
 local limits = KEYS[1]
 local prefix, tenant, mends = ARGV[1], ARGV[2], ARGV[3] == '1'
 
+start_clock()
+
 local function fields(session, ...)
   local raw = redis.pcall('HMGET', session, ...)
   return not raw.err and raw or nil -- what is damaged is left to a person

@@ -19,6 +19,7 @@ local limits = KEYS[1]
 local prefix, tenant, mends = ARGV[1], ARGV[2], ARGV[3] == '1'
 local grace, retention = tonumber(ARGV[4]), tonumber(ARGV[5])
 
+start_clock()
 local now = now_ms()
 local places = redis.pcall('HGET', limits, 'places')
 places = type(places) == 'string' and places or nil

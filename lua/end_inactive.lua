@@ -27,9 +27,8 @@
 -- @include include/record
 -- @include include/kind
 -- @include include/transition
--- @include include/failure
 -- @include include/finish
--- @include include/book
+-- @include include/tally
 -- @include include/index
 -- @include include/walk
 -- @include include/pace
@@ -41,9 +40,9 @@ local grace, retention, actor, trace, changes = tonumber(ARGV[14]), tonumber(ARG
 local WALKED_AT_ONCE = 50
 local LOOKS_PER_END = 4 -- what looking at a session and leaving it costs Redis, against ending it
 
-local own = session_keys(prefix, tenant, '')
+local k = session_keys(prefix, tenant, '')
 local now = now_ms()
-local repeated = repeated_count(own, operation)
+local repeated = repeated_count(k, operation)
 if repeated then
   return { 0, 0, newest, after, 0, repeated, {} }
 end
@@ -57,11 +56,11 @@ for status in string.gmatch(statuses, '[^,]+') do
   wanted_status[status] = true
 end
 if owner then
-  driver[1] = index_key(own, 'owner', owner)
+  driver[1] = index_key(k, 'owner', owner)
 else
   local function drive(kind)
     for status in pairs(wanted_status) do
-      driver[#driver + 1] = status_index(own, kind, status)
+      driver[#driver + 1] = status_index(k, kind, status)
     end
   end
   if kinds == '' then
@@ -80,19 +79,15 @@ for _, key in ipairs(starts and driver or {}) do
   candidates = candidates + redis.call('ZCOUNT', key, '-inf', text(newest))
 end
 
-local function idle(core)
-  return now - math.max(core.accessed, core.updated) - math.floor(gain * (core.ttl or 0))
-end
-
-local ended, failures, skipped, book = {}, {}, 0, {}
+local ended, failures, skipped = {}, {}, 0
 local function fail(id, failure)
+  -- @include include/failure
   failures[#failures + 1] = id
   failures[#failures + 1] = failure_text(failure)
 end
 
 local function look_at(id)
-  local k = session_keys(prefix, tenant, id)
-  local core, damage = load_core(k)
+  local core, damage = load_core(rekey(k, id))
   if damage then
     fail(id, damage)
     return
@@ -102,7 +97,8 @@ local function look_at(id)
     return
   end
   local refusal = transition_error(core, 'terminated', allowed)
-  if idle(core) < max_age then
+  local idle = now - math.max(core.accessed, core.updated) - math.floor(gain * (core.ttl or 0))
+  if idle < max_age then
     skipped = skipped + 1
   elseif refusal then
     fail(id, refusal)
@@ -110,7 +106,7 @@ local function look_at(id)
     if not dry then
       finish(k, core, now, grace, retention, { status = 'terminated', at = now, reason = reason, event = 'ended',
         actor = actor, trace = trace, changes = changes })
-      book_end(book, k, 'terminated', core, now)
+      count_end(k, 'terminated', core, now)
     end
     ended[#ended + 1] = id
   end
@@ -133,11 +129,10 @@ while not complete and spent < scan and not is_over do
     end
     spent = spent + (#ended > before and LOOKS_PER_END or 1)
     newest, after = entry.score, entry.id
-    is_over = is_late(AT_LEAST)
+    is_over = scan >= AT_LEAST and is_late(AT_LEAST)
   end
 end
-write_book(book)
 if #ended > 0 and not dry then
-  remember_count(own, operation, now, #ended)
+  remember_count(k, operation, now, #ended)
 end
 return { candidates, skipped, text(newest), after, complete and 1 or 0, ended, failures }

@@ -20,6 +20,7 @@ local prefix, tenant, what = ARGV[1], ARGV[2], ARGV[3]
 local place, name = ARGV[4], ARGV[5]
 local FIRST = 6
 
+start_clock()
 if redis.call('HEXISTS', limits, 'closed') == 0 then
   return { -1, 0 }
 end

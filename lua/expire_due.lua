@@ -14,7 +14,7 @@
 -- @include include/keys
 -- @include include/operation
 -- @include include/claim
--- @include include/book
+-- @include include/tally
 -- @include include/due
 local deadlines = KEYS[1]
 local prefix, tenant, operation = ARGV[1], ARGV[2], ARGV[3]
@@ -27,20 +27,19 @@ local repeated = repeated_count(own, operation)
 if repeated then
   return { repeated, 0, 0, score, last, 0, {} }
 end
-local counts, book = { expired = 0, lost = 0, damaged = 0 }, {}
+local counts = { expired = 0, lost = 0, damaged = 0 }
 local found, behind, at, complete, alone = due_of(deadlines, tenant, now, score, last, limit, scan)
 local placeless = redis.call('EXISTS', own.places) == 0
-local failures, stopped = each_of(deadlines, prefix, found, function(k)
+local failures, stopped = each_of(deadlines, own, found, function(k)
   local outcome, core = claim(k, now, grace, retention, nil, placeless)
   if outcome == 'expired' then
-    book_end(book, k, 'expired', core, core.expires)
-    book_claim(book, k, 'call', core, now)
+    count_end(k, 'expired', core, core.expires)
+    count_claim(k, 'call', core, now)
   end
   if counts[outcome] then
     counts[outcome] = counts[outcome] + 1
   end
 end)
-write_book(book)
 if counts.expired > 0 then
   remember_count(own, operation, now, counts.expired)
 end

@@ -15,6 +15,7 @@
 local limits = KEYS[1]
 local from, to, tenant = ARGV[1], ARGV[2], ARGV[3]
 
+start_clock()
 if redis.call('HEXISTS', limits, 'moved') == 0 then
   return { -1, 0 }
 end

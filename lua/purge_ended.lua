@@ -30,7 +30,7 @@ end
 local found, behind, at, complete, alone = due_of(removals, tenant, now, score, last, limit, scan)
 archived = archived or (#found > 0 and has_group(own.events, group))
 local removed = 0
-local failures, stopped = each_of(removals, prefix, found, function(k)
+local failures, stopped = each_of(removals, own, found, function(k)
   removed = removed + (purge(k, now, grace, archived) and 1 or 0)
 end)
 if removed > 0 then

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -132,19 +131,18 @@ def _drop_consumers(world: World) -> Act:
     return lambda: world.run(drift.drop_consumers(world.keys.partition, "many", -1))
 
 
-def _stepwise(step: Callable[[World], Callable[[tuple[str, str]], Any]]) -> Callable[[World], None]:
-    def run(world: World) -> None:
-        behind: tuple[str, str] | None = ("", "")
+def _walk(world: World, step: cleanup.Steps) -> Act:
+    def run() -> None:
+        behind: cleanup.Place | None = ("", "")
         while behind is not None:
-            behind = world.run(step(world)(behind)).behind
+            behind = world.run(step(behind, _BATCH)).behind
 
     return run
 
 
 def _expire_due(world: World) -> Act:
     world.overdue(world.sessions(_BATCH))
-    run = _stepwise(lambda world: lambda behind: cleanup.expire_due(world.context, behind, _BATCH, 250))
-    return lambda: run(world)
+    return _walk(world, cleanup.expire_due(world.context, 250))
 
 
 def _purge_ended(world: World) -> Act:
@@ -153,27 +151,21 @@ def _purge_ended(world: World) -> Act:
         world.store.append(each, LINES, "a line")
         world.store.complete(each)
         world.link.ask(("ZADD", world.keys.partition.removals, 1, world.keys.member(each)))
-    run = _stepwise(
-        lambda world: lambda behind: cleanup.purge_ended(world.context, behind, _BATCH, 250, archived=False)
-    )
-    return lambda: run(world)
+    return _walk(world, cleanup.purge_ended(world.context, 250, archived=False))
 
 
 def _end_inactive(world: World) -> Act:
     for each in world.sessions(_BATCH):
         world.link.ask(("HSET", world.keys.session(each), "accessed_at_ms", 1, "updated_at_ms", 1))
     inactive = inactive_sessions(world.context, world.store._codec, 0.001, None, None, "bench", dry_run=False)  # noqa: SLF001
-    model = world.store.model
-    run = _stepwise(lambda world: lambda behind: cleanup.end_inactive(world.context, model, inactive, behind, _BATCH))
-    return lambda: run(world)
+    return _walk(world, cleanup.end_inactive(world.context, world.store.model, inactive))
 
 
 def _others_due(world: World) -> Act:
     """Due sessions of another tenant of the partition are passed over."""
     members = [part for n in range(1_000) for part in (1, "other/" + _NOBODY.format(n))]
     world.link.ask(("ZADD", world.keys.partition.deadlines, *members))
-    run = _stepwise(lambda world: lambda behind: cleanup.expire_due(world.context, behind, _BATCH, 250))
-    return lambda: run(world)
+    return _walk(world, cleanup.expire_due(world.context, 250))
 
 
 def _many_clients(world: World) -> Act:

@@ -8,17 +8,22 @@ local BETWEEN_LOOKS = 5 -- at the clock: a look costs as much as a write
 
 local function claim_due(prefix, now, limit, grace, retention, by)
   local due = redis.call('ZRANGEBYSCORE', prefix .. 'deadlines', '-inf', text(now), 'LIMIT', 0, limit)
-  local looked_at, expired, lost, book, later, placeless, failure = #due, 0, 0, {}, {}, {}, nil
+  local looked_at, expired, lost, book, later, keys, placeless, failure = #due, 0, 0, {}, {}, {}, {}, nil
+  if #due > BETWEEN_LOOKS then
+    start_clock()
+  end
   local put = putting_off(later)
   for i, member in ipairs(due) do
-    local k = member_keys(prefix, member)
-    if not k then
+    local tenant, id = member_names(member)
+    if not tenant then
       redis.call('ZREM', prefix .. 'deadlines', member)
     else
-      if placeless[k.tenant] == nil then
-        placeless[k.tenant] = redis.call('EXISTS', k.places) == 0
+      local k = keys[tenant]
+      if not k then
+        k = session_keys(prefix, tenant, id)
+        keys[tenant], placeless[tenant] = k, redis.call('EXISTS', k.places) == 0
       end
-      local ok, outcome, core = pcall(claim, k, now, grace, retention, put, placeless[k.tenant])
+      local ok, outcome, core = pcall(claim, rekey(k, id), now, grace, retention, put, placeless[tenant])
       if not ok then
         failure = outcome
         break

@@ -1,5 +1,5 @@
 -- @include include/clock
--- @include include/failure
+-- @include include/keys
 -- @include include/pace
 -- Walks what is due in a sorted set of the partition, earliest first, and picks what is one tenant's: others' entries
 -- are passed over, and nothing of them leaves the script. `score` and `last` name the entry to go on behind; both are
@@ -54,23 +54,24 @@ local function place_after(starts, alone, failures, stopped, score, last)
   return score, last
 end
 
--- What `act` makes of each one's keys; one that fails stops none of the others. Failures are told as id and error. Also
--- returns the one to go on behind, if it stopped there, being late; else nil. A member that names no
--- session is nobody's, and goes.
-local function each_of(key, prefix, found, act)
+-- What `act` makes of each one's keys, which are put into `k`, the tenant's; one that fails stops none of the others.
+-- Failures are told as id and error. Also returns the one to go on behind, if it stopped there, being late; else nil.
+-- A member that names no session is nobody's, and goes.
+local function each_of(key, k, found, act)
   local failures = {}
   for i, each in ipairs(found) do
-    local k = member_keys(prefix, each[1])
-    if k then
-      local ok, failure = pcall(act, k)
+    local id = string.sub(each[1], #k.tenant + 2)
+    if id ~= '' then
+      local ok, failure = pcall(act, rekey(k, id))
       if not ok then
-        failures[#failures + 1] = k.id
+        -- @include include/failure
+        failures[#failures + 1] = id
         failures[#failures + 1] = failure_text(failure)
       end
     else
       redis.call('ZREM', key, each[1])
     end
-    if is_late(AT_LEAST) and i < #found then
+    if i < #found and is_late(AT_LEAST) then
       return failures, each
     end
   end

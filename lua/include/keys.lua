@@ -36,9 +36,27 @@ local function session_keys(prefix, tenant, id)
   }
 end
 
--- The same from a member of a partition's sorted set, "<tenant>/<id>".
+-- Those of another session of the tenant, in the same table: most of what is in it stays.
+local function rekey(k, id)
+  k.id = id
+  k.member = k.tenant .. '/' .. id
+  k.session = k.own .. 'session:' .. id
+  k.lease = k.own .. 'lease:' .. id
+  k.log = k.own .. 'log:' .. id .. ':'
+  k.token = k.own .. 'token:' .. id
+  k.tokens = k.own .. 'tokens:' .. id
+  k.families = k.own .. 'families:' .. id
+  return k
+end
+
+-- Tenant and id of a member of a partition's sorted set, "<tenant>/<id>"; nil where it is none.
+local function member_names(member)
+  return string.match(member, '^([^/]+)/(.+)$')
+end
+
+-- The keys of the session that such a member names.
 local function member_keys(prefix, member)
-  local tenant, id = string.match(member, '^([^/]+)/(.+)$')
+  local tenant, id = member_names(member)
   if not tenant then
     return nil
   end

@@ -32,7 +32,7 @@ local function walk(keys, score, id, lowest, count)
   for _, key in ipairs(keys) do
     below(key, score, id, lowest, count, entries)
   end
-  if #keys > 1 then
+  if #keys > 1 and #entries > 1 then
     table.sort(entries, function(a, b)
       return a.score > b.score or (a.score == b.score and a.id > b.id)
     end)

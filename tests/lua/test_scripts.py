@@ -62,6 +62,21 @@ def test_keys_are_those_of_python(raw: Any, tenant: str) -> None:
     assert all(key.startswith(partition.prefix) for key in found[3:])
 
 
+def test_keys_of_another_session(raw: Any) -> None:
+    """Put into a table that another one's were in, they are the same, all of them."""
+    differing = """
+        local own, other = session_keys('p', 't', ARGV[1]), rekey(session_keys('p', 't', 'another'), ARGV[1])
+        local found = {}
+        for name, key in pairs(own) do
+          if other[name] ~= key then
+            found[#found + 1] = name
+          end
+        end
+        return { found, own.member, other.session }"""
+    found = raw.eval((lua_folder() / "include" / "keys.lua").read_text() + differing, 0, ID)
+    assert found == [[], f"t/{ID}", f"pt:session:{ID}"]
+
+
 def test_one_eval_per_unknown_script(open_store: StoreOpener, raw: Any) -> None:
     """A script is sent once, when Redis says that it does not know it, and again after a flush."""
     store = open_store(DocumentationSession)

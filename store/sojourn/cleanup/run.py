@@ -20,22 +20,18 @@ from sojourn.operations.listing import filters
 
 __all__ = ["BATCH", "Run", "inactive_sessions"]
 
-BATCH: Final = 2
-"""Sessions that one script ends or removes; why so few, docs/adr/0019-cleanup-in-small-steps.md tells."""
-_CLAIMED: Final = 1
-"""The same of those that it claims."""
+BATCH: Final = 1
+"""Sessions that one script deals with; why so few, docs/adr/0019-cleanup-in-small-steps.md tells."""
 _MOST: Final = 100
 _SCAN: Final = 250
 """Entries of the partition's index that one script looks at for those of its tenant."""
-_SESSION_S: Final = 0.0009
-"""From the beginning of one step to that of the next, for each of its sessions: a thousand take 0.9 s.
+_STEP_S: Final = 0.0009
+"""From the beginning of one step to that of the next: a thousand sessions take 0.9 s.
 
-A step that is asked for more than `BATCH` goes on as soon as one of `BATCH`.
+A step that is asked for more than `BATCH` goes on as soon.
 """
 _LATE_S: Final = 0.024
 """A run that is late, for the machine is busy, catches up on so much of it, and then rests again."""
-
-Steps = Generator[Operation[Step] | Pause, Any, None]
 
 
 @dataclass(frozen=True)
@@ -59,44 +55,36 @@ class Run:
         if self.progress is not None and not callable(self.progress):
             raise InvalidInput(f"progress is a function, not {type(self.progress).__name__}")
 
-    def flow(self, context: Context, codec: Codec[Any], tally: Tally) -> Steps:
+    def flow(self, context: Context, codec: Codec[Any], tally: Tally) -> Generator[Operation[Step] | Pause, Any, None]:
         """The steps, for a tenant whose keys are in one place."""
         if self.due:
+            yield from self._walk(tally, ("expired", "lost", "damaged"), cleanup.expire_due(context, _SCAN))
             yield from self._walk(
-                tally, ("expired", "lost", "damaged"), _CLAIMED,
-                lambda behind, size: cleanup.expire_due(context, behind, size, _SCAN),
-            )  # fmt: skip
-            yield from self._walk(
-                tally, ("removed",), self.batch,
-                lambda behind, size: cleanup.purge_ended(context, behind, size, _SCAN, archived=self.archived),
+                tally, ("removed",), cleanup.purge_ended(context, _SCAN, archived=self.archived)
             )  # fmt: skip
         inactive = self.inactive
         if inactive is not None:
-            yield from self._walk(
-                tally, ("ended",), self.batch,
-                lambda behind, size: cleanup.end_inactive(context, codec.model, inactive, behind, size),
-            )  # fmt: skip
+            yield from self._walk(tally, ("ended",), cleanup.end_inactive(context, codec.model, inactive))
 
     def _walk(
-        self, tally: Tally, limited: tuple[str, ...], batch: int,
-        step: Callable[[tuple[str, str], int], Operation[Step]],
-    ) -> Steps:  # fmt: skip
-        behind: tuple[str, str] | None = ("", "")
+        self, tally: Tally, limited: tuple[str, ...], step: cleanup.Steps
+    ) -> Generator[Operation[Step] | Pause, Any, None]:
+        behind: cleanup.Place | None = ("", "")
         total: int | None = None
         due_s = time.monotonic()
         while behind is not None:
-            left = batch if self.limit is None else self.limit - sum(tally[name] for name in limited)
+            left = self.batch if self.limit is None else self.limit - sum(tally[name] for name in limited)
             if left <= 0 or self.stopping():
                 tally.more = True
                 return
-            done: Step = yield step(behind, min(batch, left))
+            done: Step = yield step(behind, min(self.batch, left))
             tally.add(**done.counts)
             tally.note(done.ids, (CleanupFailure(*each) for each in done.failures))
             behind, total = done.behind, total or done.candidates or None
             if self.progress is not None:
                 self.progress(tally.done, total)
             now_s = time.monotonic()
-            due_s = max(due_s + min(batch, BATCH) * _SESSION_S, now_s - _LATE_S)
+            due_s = max(due_s + _STEP_S, now_s - _LATE_S)
             if behind is not None and due_s > now_s:
                 yield Pause(due_s - now_s)
 

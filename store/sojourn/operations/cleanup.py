@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,8 @@ from sojourn.operations.write import ending
 __all__ = ["Inactive", "Step", "add_counts", "end_inactive", "expire_due", "purge_ended"]
 
 Failures = Sequence[tuple[str, SojournError]]
+Place = tuple[str, str]
+"""Where a walk goes on; two empty texts at the start."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,11 @@ class Step:
     ids: Sequence[str]
     failures: Failures
     candidates: int
-    behind: tuple[str, str] | None
+    behind: Place | None
+
+
+Steps = Callable[[Place, int], Operation[Step]]
+"""Makes the step that goes on behind a place, and deals with so many sessions at most."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +47,9 @@ class Inactive:
     dry_run: bool
 
 
-def expire_due(context: Context, behind: tuple[str, str], limit: int, scan: int) -> Operation[Step]:
-    """Claim up to `limit` overdue sessions of the tenant, from behind a place on."""
+def expire_due(context: Context, scan: int) -> Steps:
+    """Claim overdue sessions of the tenant, each time among so many entries of the partition."""
+    keys = context.keys
 
     def parse(reply: Any) -> Step:
         raise_for(reply, "-", context.tenant)
@@ -50,54 +57,58 @@ def expire_due(context: Context, behind: tuple[str, str], limit: int, scan: int)
         counts = {"expired": round(expired), "lost": lost, "damaged": damaged}
         return Step(counts, (), _failures(context, failures), 0, None if complete else (score, last))
 
+    def step(behind: Place, limit: int) -> Operation[Step]:
+        args = (
+            keys.partition.prefix, keys.tenant, new_operation_id(), limit, scan, *behind, context.grace_ms,
+            context.retention_ms,
+        )  # fmt: skip
+        return call("expire_due", [keys.partition.deadlines], args, parse)
+
+    return step
+
+
+def purge_ended(context: Context, scan: int, *, archived: bool) -> Steps:
+    """Remove ended sessions of the tenant whose time is up, each time among so many entries of the partition."""
     keys = context.keys
-    args = (
-        keys.partition.prefix, keys.tenant, new_operation_id(), limit, scan, *behind, context.grace_ms,
-        context.retention_ms,
-    )  # fmt: skip
-    return call("expire_due", [keys.partition.deadlines], args, parse)
-
-
-def purge_ended(context: Context, behind: tuple[str, str], limit: int, scan: int, *, archived: bool) -> Operation[Step]:
-    """Remove up to `limit` ended sessions of the tenant whose time is up, from behind a place on."""
 
     def parse(reply: Any) -> Step:
         raise_for(reply, "-", context.tenant)
         removed, score, last, complete, failures = reply
         return Step({"removed": removed}, (), _failures(context, failures), 0, None if complete else (score, last))
 
-    keys = context.keys
-    args = (
-        keys.partition.prefix, keys.tenant, new_operation_id(), limit, scan, *behind, context.grace_ms, int(archived),
-        ARCHIVE_GROUP,
-    )  # fmt: skip
-    return call("purge_ended", [keys.partition.removals], args, parse)
+    def step(behind: Place, limit: int) -> Operation[Step]:
+        args = (
+            keys.partition.prefix, keys.tenant, new_operation_id(), limit, scan, *behind, context.grace_ms,
+            int(archived), ARCHIVE_GROUP,
+        )  # fmt: skip
+        return call("purge_ended", [keys.partition.removals], args, parse)
+
+    return step
 
 
-def end_inactive(
-    context: Context, model: type[Session], inactive: Inactive, behind: tuple[str, str], limit: int
-) -> Operation[Step]:
-    """End up to `limit` sessions that were not used for so long, from behind a place on."""
+def end_inactive(context: Context, model: type[Session], inactive: Inactive) -> Steps:
+    """End sessions that were not used for so long."""
+    keys, wanted = context.keys, inactive.wanted
+    kinds, statuses = ",".join(wanted.kinds), ",".join(wanted.statuses)
+    expects = f"{kinds}\n{context.owner}" if context.owner else kinds
+    allowed, reason, told = ending(context, model, Status.TERMINATED, inactive.reason)
 
     def parse(reply: Any) -> Step:
         raise_for(reply, "-", context.tenant)
         candidates, skipped, newest, after, complete, ended, failures = reply
         ids = ended if isinstance(ended, list) else []  # of a step that was sent again it is only known how many
         counts = {"ended": len(ids) if isinstance(ended, list) else ended, "skipped": skipped}
-        return Step(
-            counts, ids, _failures(context, failures), candidates, None if complete else (newest, after)
-        )  # fmt: skip
+        return Step(counts, ids, _failures(context, failures), candidates, None if complete else (newest, after))
 
-    keys, wanted = context.keys, inactive.wanted
-    kinds = ",".join(wanted.kinds)
-    allowed, reason, told = ending(context, model, Status.TERMINATED, inactive.reason)
-    args: list[Argument] = [
-        keys.partition.prefix, keys.tenant, new_operation_id(), f"{kinds}\n{context.owner}" if context.owner else kinds,
-        ",".join(wanted.statuses), inactive.max_age_ms, context.slide_gain if context.sliding else 0, *behind, limit,
-        int(inactive.dry_run), allowed, reason, context.grace_ms, context.retention_ms, context.actor, context.trace,
-        told,
-    ]  # fmt: skip
-    return call("end_inactive", [keys.kinds], args, parse)
+    def step(behind: Place, limit: int) -> Operation[Step]:
+        args = (
+            keys.partition.prefix, keys.tenant, new_operation_id(), expects, statuses, inactive.max_age_ms,
+            context.slide_gain if context.sliding else 0, *behind, limit, int(inactive.dry_run), allowed, reason,
+            context.grace_ms, context.retention_ms, context.actor, context.trace, told,
+        )  # fmt: skip
+        return call("end_inactive", [keys.kinds], args, parse)
+
+    return step
 
 
 def _failures(context: Context, flat: Sequence[str]) -> Failures:
