@@ -10,9 +10,10 @@ end
 
 -- Appends up to `count` entries of one set that come after (score, id).
 local function below(key, score, id, lowest, count, into)
-  local offset, taken = 0, 0
+  local offset, taken, most = 0, 0, text(count)
   while taken < count do
-    local flat = redis.call('ZREVRANGEBYSCORE', key, text(score), lowest, 'WITHSCORES', 'LIMIT', offset, count)
+    local first = offset == 0 and '0' or text(offset)
+    local flat = redis.call('ZREVRANGEBYSCORE', key, text(score), lowest, 'WITHSCORES', 'LIMIT', first, most)
     for i = 1, #flat, 2 do
       local each = tonumber(flat[i + 1])
       if taken < count and (id == '' or each < score or flat[i] < id) then
