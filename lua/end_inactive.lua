@@ -86,6 +86,9 @@ local function fail(id, failure)
   failures[#failures + 1] = failure_text(failure)
 end
 
+local ending = { status = 'terminated', reason = reason, event = 'ended', actor = actor, trace = trace,
+  changes = changes }
+
 local function look_at(id)
   local core, damage = load_core(rekey(k, id))
   if damage then
@@ -104,8 +107,7 @@ local function look_at(id)
     fail(id, refusal)
   else
     if not dry then
-      finish(k, core, now, grace, retention, { status = 'terminated', at = now, reason = reason, event = 'ended',
-        actor = actor, trace = trace, changes = changes })
+      finish(k, core, now, grace, retention, ending)
       count_end(k, 'terminated', core, now)
     end
     ended[#ended + 1] = id

@@ -59,7 +59,7 @@ if limited or refusal then
   return limited or refusal
 end
 
-patch(core, finish(k, core, now, grace, retention, { status = status, at = now, reason = reason,
+patch(core, finish(k, core, now, grace, retention, { status = status, reason = reason,
   event = status == 'deleted' and 'deleted' or 'ended', actor = actor, trace = trace, changes = changes }))
 if core.live then
   count_end(k, status, core, now)

@@ -82,7 +82,7 @@ redis.call('HSET', session, '_rotated_to', new_id) -- by which it is told from o
 redis.call('HDEL', session, unpack(of_old_logs))
 core.logs = ''
 local bytes, owner = place_of(k)
-finish(k, core, now, grace, retention, { status = 'deleted', at = now, reason = 'rotated', event = 'rotated',
+finish(k, core, now, grace, retention, { status = 'deleted', reason = 'rotated', event = 'rotated',
   actor = actor, trace = trace,
   changes = cjson.encode({ status = 'deleted', end_reason = 'rotated', rotated_to = new_id }) })
 if bytes then

@@ -16,7 +16,7 @@ local function evict(k, now, prefix, grace, retention, owner)
   local one = session_keys(prefix, k.tenant, id)
   local core = load_core(one)
   if core and core.live then
-    finish(one, core, now, grace, retention, { status = 'terminated', at = now, reason = 'evicted', event = 'ended',
+    finish(one, core, now, grace, retention, { status = 'terminated', reason = 'evicted', event = 'ended',
       actor = 'sojourn', trace = '', changes = '{"status":"terminated","end_reason":"evicted"}' })
     count_end(one, 'terminated', core, now)
     ended_for_room = ended_for_room + 1

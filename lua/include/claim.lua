@@ -1,5 +1,8 @@
 -- @include include/record
 -- @include include/finish
+local expiry = { status = 'expired', reason = 'deadline', event = 'expired', actor = 'sojourn', trace = '',
+  changes = '{"status":"expired","end_reason":"deadline"}' }
+
 -- Turns one session past its deadline into `expired`. The hash's own deadline decides; an index that says otherwise is
 -- repaired. Returns 'expired', 'lost' (the hash is gone: evicted, or deleted by hand), 'damaged', 'moved' or 'ended',
 -- and behind the first what the caller counts it by: see tally.lua. `put` and `placeless`: see finish.lua.
@@ -19,8 +22,6 @@ local function claim(k, now, grace, retention, put, placeless)
     place_deadline(k, core.expires, grace, core.logs)
     return 'moved'
   end
-  finish(k, core, now, grace, retention, { status = 'expired', at = core.expires, reason = 'deadline',
-    event = 'expired', actor = 'sojourn', trace = '', put = put, placeless = placeless,
-    changes = '{"status":"expired","end_reason":"deadline"}' })
+  finish(k, core, now, grace, retention, expiry, core.more[EXPIRES], put, placeless)
   return 'expired', core
 end

@@ -7,10 +7,11 @@
 -- Ends a record that was read and checked. Shrinking writes come first: a server out of memory refuses a script whose
 -- first write may grow, and ends and claims must go through then as well.
 -- Returns the fields that it wrote, name and value in turn. The caller counts the end: see tally.lua.
--- ending: status, at (ms), reason ('' for none), event, actor, trace, changes (JSON), put (what changes sorted sets,
--- where many share a command: see later.lua), placeless (that the tenant's sessions are known to take no places).
-local function finish(k, core, now, grace, retention, ending)
-  local put = ending.put or redis.call
+-- ending: status, reason ('' for none), event, actor, trace, changes (JSON). `at`: when it ended, as a text; nil: now.
+-- `put`: what changes sorted sets, where many share a command: see later.lua. `placeless`: the tenant's sessions are
+-- known to take no places.
+local function finish(k, core, now, grace, retention, ending, at, put, placeless)
+  put = put or redis.call
   local before = '{"status":"' .. core.status .. '","ended_at_ms":null,"end_reason":null}'
   if not core.live then
     -- @include include/told
@@ -18,7 +19,7 @@ local function finish(k, core, now, grace, retention, ending)
     before = told({ status = core.status, ended_at_ms = ended[1], end_reason = ended[2] })
   end
   put('ZREM', k.deadlines, k.member)
-  if not ending.placeless then
+  if not placeless then
     free_place(k)
   end
   redis.call('UNLINK', k.lease, k.token, k.tokens, k.families)
@@ -26,7 +27,7 @@ local function finish(k, core, now, grace, retention, ending)
   core.version = core.version + 1
   local version = text(core.version)
   local write = { 'status', ending.status, 'version', version, 'updated_at_ms', stamp(core, now),
-    'ended_at_ms', text(ending.at) }
+    'ended_at_ms', at or text(now) }
   if ending.reason ~= '' then
     write[9], write[10] = 'end_reason', ending.reason
   end

@@ -37,8 +37,8 @@ local function core_of(k, status, version, created, expires, ttl, max_lifetime, 
 end
 
 -- Returns the core of the record, or nil where there is none, or nil and an error reply where it is damaged. `names`:
--- further fields, whose texts are then in `more`, behind CORE.
-local CORE = 14
+-- further fields, whose texts are then in `more`, behind CORE; the deadline's is there at EXPIRES.
+local CORE, EXPIRES = 14, 4
 
 local function load_core(k, names)
   local raw = redis.pcall('HMGET', k.session, 'status', 'version', 'created_at_ms', 'expires_at_ms', 'ttl_ms',
