@@ -754,7 +754,7 @@ class SessionStore(Facade[S, Transport]):
 
     def _perform(self, build: Callable[[], Operation[R]]) -> R:
         """Execute the operation that `build` makes once it is known where the tenant's keys are."""
-        if not self._ready:
+        if self._opened_at != self._shared.moves:
             build()  # what is not acceptable is told without asking anybody
             self._open()
         looked_in = self._context.keys
@@ -815,7 +815,7 @@ class SessionStore(Facade[S, Transport]):
 
     def _execute(self, operation: Operation[R]) -> R:
         replies = self._shared.transport.execute_one(operation)
-        if quotas.needs_room(replies):
+        if operation.source is not None and quotas.needs_room(replies):
             operation, replies = self._in_room(operation, replies)
         return operation.parse(replies)
 

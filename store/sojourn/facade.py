@@ -365,8 +365,12 @@ class Facade(Generic[S, T]):
         return replace(operation, parse=parse)
 
     def _get(self, session_id: str) -> Operation[S]:
-        operation = self._paced(read.get(self._context, self.model, session_id), session_id)
-        near = self._shared.near
+        context, shared = self._context, self._shared
+        operation = read.get(context, self._codec.model, session_id)
+        pace = shared.paces.get(context.tenant)
+        if pace is None or time.monotonic() >= pace.plain_until_s:
+            operation = self._paced(operation, session_id)
+        near = shared.near
         return operation if near is None or not self._ready else near.loading(self._context, operation, session_id)
 
     def _paced(self, operation: Operation[R], session_id: str) -> Operation[R]:
@@ -416,8 +420,10 @@ class Facade(Generic[S, T]):
 
     def _verify_token(self, token: str, fingerprint: str | None) -> Operation[S]:
         context, pace, now_s = self._context, self._pace, time.monotonic()
-        operation = token_operations.verify(context, self.model, token, fingerprint, counts=pace.counts)
-        operation = self._seeing(quotas.paced(context, operation, "-", pace, now_s, spends=False))
+        operation = token_operations.verify(context, self._codec.model, token, fingerprint, counts=pace.counts)
+        if now_s >= pace.plain_until_s:
+            operation = quotas.paced(context, operation, "-", pace, now_s, spends=False)
+        operation = self._seeing(operation)
         known = self._shared.homes.get(context.keys.tenant)
         return operation if known is not None and known.is_fresh_at(now_s) else self._locating(operation)
 

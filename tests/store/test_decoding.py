@@ -44,7 +44,7 @@ from tests.store.examples import Colour, JobSession, Level, RangeSession, Right,
 from tests.store.secrets.examples import FIRST, VaultSession
 
 from sojourn import DocumentationSession, Limits, McpSession, Session, SessionCorrupt
-from sojourn.codec import Codec, Layout, codec_for
+from sojourn.codec import DOUBT, Codec, Layout, codec_for
 from sojourn.codec.json_texts import json_object
 from sojourn.codec.shapes import shapes_of
 from sojourn.models import UnknownSession
@@ -318,6 +318,13 @@ def _taken_apart(value: Any) -> Any:
     return kind, repr(value)
 
 
+def _placed(layout: Layout[Any], flat: list[str]) -> Any:
+    try:
+        return layout.decoder(flat, ID, TENANT, KEYRING)
+    except DOUBT:
+        return None
+
+
 def assert_alike(codec: Codec[Any], stored: dict[str, str]) -> None:
     """All ways tell the same; what is read by its place may be left to the others."""
     quick, careful = _told(codec.decode, stored), _told(codec.decode_carefully, stored)
@@ -325,7 +332,7 @@ def assert_alike(codec: Codec[Any], stored: dict[str, str]) -> None:
     placed = _layout(codec, tuple(stored))
     if placed is not None:
         own = {**stored, "kind": codec.kind if stored["kind"] == "k" else stored["kind"]}
-        found = placed.decode(_flat(own), ID, TENANT, KEYRING)
+        found = _placed(placed, _flat(own))
         assert found is None or _taken_apart(_told(lambda *_: found, own)) == _taken_apart(_told(codec.decode, own))
         assert found is None or own["kind"] == codec.kind
 
@@ -457,7 +464,7 @@ def test_which_models_are_decoded_quickly() -> None:
         if layouts is not None:
             layout = layouts.make(list(stored))
             assert layout is not None
-            assert layout.decode(_flat(stored), ID, TENANT, KEYRING) is not None
+            assert layout.decoder(_flat(stored), ID, TENANT, KEYRING) is not None
     for model in CAREFUL:
         assert codec_for(model)._decode_sound is None, model
 

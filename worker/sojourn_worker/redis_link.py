@@ -10,7 +10,6 @@ from sojourn.operations.core import Operation
 from sojourn.operations.homes import homes
 from sojourn.operations.read import open_layout
 from sojourn.settings import Settings
-from sojourn.transport import policy
 from sojourn.transport.blocking import Transport
 
 __all__ = ["RedisLink"]
@@ -75,7 +74,4 @@ class RedisLink(Transport):
         Raises:
             StoreUnavailable: no reply.
         """
-        try:
-            return self._exchange(packed, count, self._longest_s)
-        except policy.BROKEN as error:
-            raise policy.unavailable(self._settings, error, 1) from error
+        return self._send(packed, count)

@@ -5,6 +5,7 @@ name ends in ``_ms``, everything else as JSON. A field that is None is absent.
 """
 
 from sojourn.codec.checks import check_indexed, check_log, quoted
+from sojourn.codec.compiled import DOUBT
 from sojourn.codec.declared import CORE_READ_ONLY
 from sojourn.codec.entries import decode_entry, encode_entry
 from sojourn.codec.fields import FieldCodec
@@ -16,6 +17,7 @@ from sojourn.codec.writing import Changes
 
 __all__ = [
     "CORE_READ_ONLY",
+    "DOUBT",
     "Changes",
     "Codec",
     "FieldCodec",

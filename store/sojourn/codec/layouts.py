@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
-from sojourn.codec.compiled import DOUBT, ListDecoder
+from sojourn.codec.compiled import ListDecoder
 from sojourn.models import Session
-from sojourn.sealing import Keyring
 
 __all__ = ["Layout", "Layouts"]
 
@@ -31,17 +30,11 @@ class Layout(Generic[S]):
 
     names: list[str]
     decoder: ListDecoder[S]
+    """Makes a session of names and texts in turn. None, or one of `DOUBT` raised: they are to be read by name."""
     status: int | None
     """Where in a reply the text of this field is; None where it is not there."""
     deadline: int | None
     owner: int | None
-
-    def decode(self, flat: Sequence[str], session_id: str, tenant: str, keyring: Keyring | None) -> S | None:
-        """The session in a reply of names and texts in turn, in this order; None: in doubt."""
-        try:
-            return self.decoder(flat, session_id, tenant, keyring)
-        except DOUBT:
-            return None
 
 
 class Layouts(Generic[S]):

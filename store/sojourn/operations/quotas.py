@@ -50,8 +50,11 @@ _TRIES: Final = 1_000
 class Pace:
     """What a client knows of whether a tenant's plain reads are counted; looked up along with one of them."""
 
-    looked_at_s: float = float("-inf")
     counts: bool = False
+    until_s: float = float("-inf")
+    """When to look again; monotonic."""
+    plain_until_s: float = float("-inf")
+    """Until then reads are neither counted nor to look."""
 
 
 def paced(
@@ -71,7 +74,7 @@ def paced(
     """
     if operation.source is not None and spends:
         return operation
-    looks = now_s - pace.looked_at_s >= _LOOK_AGAIN_S
+    looks = now_s >= pace.until_s
     spends = spends and pace.counts
     if not looks and not spends:
         return operation
@@ -85,7 +88,8 @@ def paced(
         if looks:
             raise_for(replies[0], session_id, context.tenant)
             pace.counts = replies[0] != [None, None]
-            pace.looked_at_s = now_s
+            pace.until_s = now_s + _LOOK_AGAIN_S
+            pace.plain_until_s = float("-inf") if pace.counts else pace.until_s
 
     if not spends:
 

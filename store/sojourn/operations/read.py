@@ -70,7 +70,7 @@ def get(context: Context, model: type[S], session_id: str) -> Operation[S]:
         return decode_readable(context, model, record, now_ms(time), session_id)
 
     # Redis runs the two in a row; its clock is read last, so what it calls live was so after the record was read.
-    return Operation((("HGETALL", keys.session(session_id)), CLOCK), parse)
+    return Operation((("HGETALL", keys.sessions + session_id), CLOCK), parse)
 
 
 def check_stretch(start: int, count: int | None) -> None:

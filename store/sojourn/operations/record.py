@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from sojourn.codec import Codec, Layout
+from sojourn.codec import DOUBT, Codec, Layout
 from sojourn.errors import SessionCorrupt, SessionNotFound, WrongKind, WrongOwner
 from sojourn.models import LIVE, Session
 from sojourn.operations.core import Context, pairs, raise_for
@@ -59,7 +59,10 @@ def _decoded_by_place(
         return None
     if context.owner and not written and (layout.owner is None or reply[layout.owner] != context.owner):
         return None
-    session = layout.decode(reply, session_id, context.keys.tenant, context.keyring)
+    try:
+        session = layout.decoder(reply, session_id, context.keys.tenant, context.keyring)
+    except DOUBT:
+        return None
     return None if session is None else (session, layout)
 
 

@@ -45,7 +45,7 @@ class AsyncTransport:
             self._pool.connection_class(**self._pool.connection_kwargs)  # it checks its options; connects to nothing
         except (ValueError, TypeError):
             raise policy.invalid_url(settings) from None
-        self._forks = policy.forks()
+        self._forks = policy.FORKS.count
         self._inherited: list[Any] = []
         self._start_anew(None)
 
@@ -143,9 +143,9 @@ class AsyncTransport:
 
     def _enter_loop(self) -> None:
         """Connections belong to an event loop: start anew in another one, as after a fork."""
-        if self._forks != policy.forks():  # to close the connections would disturb the parent's
+        if self._forks != policy.FORKS.count:  # to close the connections would disturb the parent's
             self._inherited += [*self._free, self._shared, self._opening]
-            self._forks = policy.forks()
+            self._forks = policy.FORKS.count
         if self._by_sentinel:
             self._pool = self._new_pool()  # its connections to sentinels are of the loop before
         self._start_anew(asyncio.get_running_loop())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import socket
 import threading
@@ -34,7 +33,9 @@ class _Line:
     def __init__(self, connection: Any) -> None:
         self.connection = connection
         self._reader = policy.reply_reader()
-        self._is_plain = True
+        self._sock: Any = None
+        self._number = -1
+        """Of the socket, where the bytes on it are as they are sent; else -1."""
         self._in_step = True
         """Whether no replies are outstanding, as far as is certain."""
 
@@ -43,11 +44,11 @@ class _Line:
         connection = self.connection
         try:
             sock = connection._sock  # noqa: SLF001
-            if sock is None or not self._in_step:
+            if sock is not self._sock or sock is None or not self._in_step:
                 sock = self._connect()
             self._in_step = False  # should a signal's handler raise while the connection is being closed below
             # A socket with a timeout asks first whether it may send. Nothing else is under way on this one, so it may.
-            sent = os.write(sock.fileno(), packed) if self._is_plain else 0
+            sent = os.write(self._number, packed) if self._number >= 0 else 0
             if sent < len(packed):
                 sock.sendall(memoryview(packed)[sent:])
             reader = self._reader
@@ -78,8 +79,8 @@ class _Line:
         self.connection.disconnect()  # where it is not certain that it is
         self.connection.connect()
         self._reader = policy.reply_reader()
-        sock = self.connection._sock  # noqa: SLF001
-        self._is_plain = type(sock) is socket.socket
+        self._sock = sock = self.connection._sock  # noqa: SLF001
+        self._number = sock.fileno() if type(sock) is socket.socket else -1
         return sock
 
 
@@ -94,19 +95,19 @@ class _Lines:
     def __init__(self, pool: ConnectionPool, most: int) -> None:
         self._pool = pool
         self._most = most
-        self.forks = policy.forks()
-        self._free: list[_Line] = []
+        self.forks = policy.FORKS.count
+        self.free: list[_Line] = []
         self._made: weakref.WeakSet[_Line] = weakref.WeakSet()
-        self._waiting = 0
+        self.waiting = 0
         self._lock = threading.RLock()
         self._returned = threading.Condition(self._lock)
 
     def borrow(self, timeout_s: float) -> _Line | None:
         """A connection; None if none was returned in time."""
-        if self._waiting:  # they come first
+        if self.waiting:  # they come first
             return self._make_or_wait(timeout_s)
         try:
-            return self._free.pop()
+            return self.free.pop()
         except IndexError:
             return self._make_or_wait(timeout_s)
 
@@ -118,36 +119,40 @@ class _Lines:
                 line = _Line(self._pool.connection_class(**self._pool.connection_kwargs))
                 self._made.add(line)
                 return line
-            is_behind = self._waiting > 0
-            self._waiting += 1
+            is_behind = self.waiting > 0
+            self.waiting += 1
             try:
                 while True:
-                    if self._free and not is_behind:
+                    if self.free and not is_behind:
                         with contextlib.suppress(IndexError):  # another thread was quicker
-                            return self._free.pop()
+                            return self.free.pop()
                     left_s = deadline - time.monotonic()
                     if left_s <= 0:
                         return None
                     is_behind = False
                     self._returned.wait(min(left_s, _LOOK_S))
             finally:
-                self._waiting -= 1
-                if self._waiting and self._free:
+                self.waiting -= 1
+                if self.waiting and self.free:
                     self._returned.notify()
 
     def give_back(self, line: _Line) -> None:
         """Let others have a connection: who has waited for longest, if anybody does."""
-        self._free.append(line)
-        if self._waiting:
-            with self._lock:
-                self._returned.notify()
+        self.free.append(line)
+        if self.waiting:
+            self.wake()
+
+    def wake(self) -> None:
+        """Tell who has waited for longest that a connection was given back."""
+        with self._lock:
+            self._returned.notify()
 
     def close(self) -> None:
         """Close those that nobody uses, and that nobody gets meanwhile."""
         idle = []
         with contextlib.suppress(IndexError):
             while True:
-                idle.append(self._free.pop())
+                idle.append(self.free.pop())
         for line in idle:
             line.connection.disconnect()
             self.give_back(line)
@@ -207,34 +212,36 @@ class Transport:
 
     def _send(self, packed: bytes, count: int) -> list[Any]:
         started_s, patience_s = time.monotonic(), self._longest_s
-        for attempt in itertools.count():
+        attempt = 0
+        while True:
+            lines = self._lines
+            if lines.forks != policy.FORKS.count:  # the parent goes on using these
+                lines = self._lines = self._new_lines()
+            # `borrow` and `give_back`, spelled out for the usual case: each call comes here.
             try:
-                return self._exchange(packed, count, patience_s)
+                line = lines.borrow(patience_s) if lines.waiting else lines.free.pop()
+            except IndexError:
+                line = lines.borrow(patience_s)
+            if line is None:
+                raise policy.crowded(self._settings, patience_s)
+            try:
+                replies = (self._stand_in or line).exchange(packed, count)
+                if self._by_sentinel:
+                    line.check_is_master(replies)
             except policy.BROKEN as error:
                 if policy.is_last(self._settings, error, attempt, started_s):
                     raise policy.unavailable(self._settings, error, attempt + 1) from error
             except RedisError as error:
                 raise policy.refused(self._settings, error) from error
+            else:
+                return replies
+            finally:
+                lines.free.append(line)
+                if lines.waiting:
+                    lines.wake()
             time.sleep(policy.pause_before(attempt))
+            attempt += 1
             patience_s = policy.patience_s(self._settings, started_s)
-        raise AssertionError("unreachable")
-
-    def _exchange(self, packed: bytes, count: int, patience_s: float) -> list[Any]:
-        if self._stand_in is not None:
-            return self._stand_in.exchange(packed, count)
-        lines = self._lines
-        if lines.forks != policy.forks():  # the parent goes on using these
-            lines = self._lines = self._new_lines()
-        line = lines.borrow(patience_s)
-        if line is None:
-            raise policy.crowded(self._settings, patience_s)
-        try:
-            replies = line.exchange(packed, count)
-            if self._by_sentinel:
-                line.check_is_master(replies)
-            return replies
-        finally:
-            lines.give_back(line)
 
     def close(self) -> None:
         """Close the connections that are not in use; the transport opens them again if it is used again."""

@@ -29,6 +29,7 @@ from sojourn.settings import Settings, masked
 
 __all__ = [
     "BROKEN",
+    "FORKS",
     "MORE",
     "READ_BYTES",
     "batches",
@@ -37,7 +38,6 @@ __all__ = [
     "connection_options",
     "crowded",
     "dealt",
-    "forks",
     "gathered",
     "invalid_url",
     "is_last",
@@ -63,20 +63,17 @@ _REPLIES_PER_WRITE: Final = 1_000
 """A longer batch goes out in several writes: beyond it both sides might wait for the other to read."""
 
 
-_forks = 0
-
-
-def _forked() -> None:
-    global _forks
-    _forks += 1
-
-
-os.register_at_fork(after_in_child=_forked)
-
-
-def forks() -> int:
+class _Forks:
     """How many forks there are between this process and the first: connections from before one are its parent's."""
-    return _forks
+
+    count = 0
+
+    def happened(self) -> None:
+        self.count += 1
+
+
+FORKS: Final = _Forks()
+os.register_at_fork(after_in_child=FORKS.happened)
 
 
 def connection_options(settings: Settings, retry: type[Any]) -> dict[str, Any]:

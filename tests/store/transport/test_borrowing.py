@@ -50,7 +50,7 @@ def test_who_waits_comes_first() -> None:
 
     thread = threading.Thread(target=wait)
     thread.start()
-    eventually(lambda: lines._waiting == 1, what="the waiting thread")
+    eventually(lambda: lines.waiting == 1, what="the waiting thread")
     lines.give_back(held)
     assert lines.borrow(30) is held
     order.append("who had it before")
@@ -98,6 +98,7 @@ def test_a_further_attempt_does_not_wait_for_too_long(monkeypatch: pytest.Monkey
         return borrow(timeout_s)
 
     monkeypatch.setattr(transport._lines, "borrow", noted)
+    monkeypatch.setattr(transport._lines, "waiting", 1)
     with pytest.raises(StoreUnavailable):
         called(transport, "PING")
     assert len(waits) == 3
@@ -136,7 +137,7 @@ def test_a_call_that_ends_while_it_is_being_ended(
     """A handler raises, and another before the connection was closed: the next call does not get the reply."""
     transport = Transport(Settings(redis_url=any_redis_url, max_connections=1, socket_timeout=5))
     assert called(transport, "ECHO", "before") == "before"
-    (line,) = transport._lines._free
+    (line,) = transport._lines.free
 
     def interrupted(*_: object) -> None:
         raise _Enough
