@@ -186,7 +186,8 @@ def _row(family: TokenFamily) -> list[Cell]:
 def rotate(state: State, session_id: str, version: int | None) -> None:
     """Give a session another id, and print that.
 
-    The old id is no session's any more; the session's tokens end.
+    The old id is no session's any more; the session's tokens end. Secrets are
+    sealed anew, so their keys are needed.
     """
     session = state.store.rotate_id(whole(state, session_id), version=version)
     tell(state, session_json(session), lambda: click.echo(session.id))
