@@ -297,7 +297,8 @@ class SessionStore(Facade[S, Transport]):
         """Give the session another id, so that whoever had learned the old one is left with nothing.
 
         The record, its logs and its deadline go on under the new id. All its tokens end. The old id is no session's
-        any more, and never will be; what the archive holds of it ends with the rotation.
+        any more, and never will be; what the archive holds of it ends with the rotation. Secrets are bound to the id:
+        they are sealed anew, for which their keys are needed.
 
         Args:
             session_id: which session.
@@ -305,6 +306,7 @@ class SessionStore(Facade[S, Transport]):
 
         Raises:
             SessionNotFound, SessionEnded: it is no longer live, or was given another id before.
+            SecretUnreadable: the key of one of its secrets is not in the keyring; give it a new value, or None, first.
             VersionConflict: it is at another version than `version`.
             StoreFull: Redis is out of memory.
 

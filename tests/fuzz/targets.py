@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from io import BytesIO
@@ -35,11 +37,12 @@ from sojourn.models import Log, UnknownSession
 from sojourn.operations.dead_pages import _read_cursor as read_dead_cursor
 from sojourn.operations.listing import read_cursor, write_cursor
 from sojourn.sealing import Keyring, Sealer, parse_keys
-from sojourn.tokens.form import is_token, make_token, masked_tokens, parse_token
+from sojourn.tokens.form import is_token, make_token, mark_of, masked_tokens, parse_marked, parse_token
 
 __all__ = ["SEEDS", "TARGETS"]
 
 _ID: Final = "6f0f5be2-94a5-4c2f-8d5e-0e6f3a9c1b77"
+_ID_FORM: Final = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _CODECS: Final[tuple[Codec[Any], ...]] = tuple(
     codec_for(each) for each in (EverySession, Session, DocumentationSession, McpSession, UnknownSession)
 )
@@ -161,12 +164,19 @@ def fuzz_token(data: bytes) -> None:
         assert error.reason == "malformed"  # noqa: PT017
         assert not is_token(text)
     assert not any(is_token(each) for each in masked_tokens(text).split())
-    good = make_token(data[0] if data else 0, _ID)
+    partition = data[0] if data else 0
+    good, mark = make_token(partition, _ID), mark_of(partition)
     assert is_token(good)
+    assert parse_marked(good, mark) == parse_token(good)[1:]
     if len(data) > 1:
         at = data[1] % len(good)
         other = good[:at] + chr(data[0]) + good[at + 1 :]
-        assert is_token(other) == (other == good)
+        assert is_token(other) == (other == good) == (parse_marked(other, mark) is not None)
+    begun = f"{mark}{text[:75].ljust(75, '0')}_"  # the right checksum alone makes nothing that could be another's key
+    made = begun + hashlib.sha256(begun.encode(errors="surrogatepass")).hexdigest()[:8]
+    marked = parse_marked(made, mark)
+    assert marked is None or _ID_FORM.fullmatch(marked[0])
+    assert marked is not None or not is_token(made)
 
 
 def fuzz_keys(data: bytes) -> None:
@@ -235,7 +245,7 @@ SEEDS: Final[Mapping[str, tuple[bytes, ...]]] = {
     "encode": (b'\x00\x05{"a": [1, null]}', b"\x00\x09[\"x\"]", b"\x00\x10" + b"12.5"),
     "entry": (b'\x00"text"', b'\x01{"text": "x", "number": 1.5}', b'\x02{"a": [1, {"b": null}]}'),
     "cursor": (write_cursor("0123456789ab", 1_750_000_000_000, _ID).encode(), b"1750000000000-0/40/mail"),
-    "token": (make_token(40, _ID).encode(),),
+    "token": (make_token(40, _ID).encode(), b"0" * 75),
     "keys": (
         f"acme/{_ID}".encode(), f"sojourn:{{40}}:acme:lease:{_ID}".encode(), b"40-1750000000000-0",
     ),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+import subprocess
+import sys
 import uuid
 from typing import Any
 
@@ -113,6 +115,21 @@ def check_form(session_id: str) -> bool:
 def test_the_quick_way_passes_over_other_things(value: Any) -> None:
     """Whatever they are."""
     assert parse_marked(value, "sjt_07_") is None
+
+
+@pytest.mark.parametrize("missing", ["", "_sha2", "_sha256", "_sha2 _sha256"])
+def test_whichever_sha256_there_is(missing: str) -> None:
+    """A Python that was built without its own takes OpenSSL's, and finds the same tokens."""
+    made = make_token(7, ID)
+    lines = (
+        f"import sys; sys.modules.update(dict.fromkeys({missing.split()}))",
+        "from sojourn.tokens.form import make_token, parse_token",
+        f"print(parse_token({made!r}).hash, make_token(7, {ID!r}))",
+    )
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=True)
+    found, other = done.stdout.split()
+    assert found == parse_token(made).hash == hashlib.sha256(made[:-8].encode()).hexdigest()
+    assert is_token(other)
 
 
 @pytest.mark.parametrize("end", ["\n", " ", "\x00", "٣"])

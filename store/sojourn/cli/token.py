@@ -19,7 +19,7 @@ from sojourn.cli.shapes import Document, Listing
 from sojourn.cli.shared import Command, Group, State, pass_state
 from sojourn.cli.tables import session_json, shown
 from sojourn.cli.telling import View, tell, tell_list
-from sojourn.tokens.model import TokenFamily
+from sojourn.tokens.model import TokenFamily, TokenPair
 
 __all__ = ["rotate", "token"]
 
@@ -41,7 +41,7 @@ def _read(argument: str) -> str:
 
 @click.group(cls=Group, examples=["sojourn token issue 0b0e7f", "sojourn token verify < token"])
 def token() -> None:
-    """Issue, verify, list and revoke tokens.
+    """Issue, verify, refresh, list and revoke tokens.
 
     A token is a proof, where a session's id is only a handle. Tokens come on stdin: on a command line others could read
     them.
@@ -76,12 +76,29 @@ def issue(
         refresh_ttl=None if no_refresh else DEFAULT if refresh_ttl is None else refresh_ttl.value,
         fingerprint=fingerprint,
     )
+    _tell_pair(state, pair)
+
+
+def _tell_pair(state: State, pair: TokenPair) -> None:
     refresh_over = pair.refresh_expires_at
     told = {
         "access": pair.access, "access_expires_at": pair.access_expires_at.isoformat(),
         "refresh": pair.refresh, "refresh_expires_at": refresh_over and refresh_over.isoformat(),
     }  # fmt: skip
     tell(state, told, lambda: click.echo("\n".join(filter(None, (pair.access, pair.refresh)))))
+
+
+@token.command(output=Document("Tokens"), examples=["sojourn token refresh < refresh-token"])
+@_TOKEN
+@_FINGERPRINT
+@pass_state
+def refresh(state: State, token: str, fingerprint: str | None) -> None:
+    """Exchange a refresh token for a new pair, and print that.
+
+    The access token, then the refresh token, as 'issue' does. The old ones end: whoever uses the old refresh token
+    again revokes them all. The exit code is 1 where the token is not valid.
+    """
+    _tell_pair(state, state.store.tokens.refresh(_read(token), fingerprint=fingerprint))
 
 
 @token.command(
@@ -186,7 +203,8 @@ def _row(family: TokenFamily) -> list[Cell]:
 def rotate(state: State, session_id: str, version: int | None) -> None:
     """Give a session another id, and print that.
 
-    The old id is no session's any more; the session's tokens end.
+    The old id is no session's any more; the session's tokens end. Secrets are
+    sealed anew, so their keys are needed.
     """
     session = state.store.rotate_id(whole(state, session_id), version=version)
     tell(state, session_json(session), lambda: click.echo(session.id))

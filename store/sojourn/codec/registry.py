@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
+from sojourn.codec.checks import FIELD_NAME
 from sojourn.codec.record import Codec
 from sojourn.errors import InvalidModel
 from sojourn.models import Session, Status, UnknownSession
@@ -37,6 +38,18 @@ class Models:
     def codec(self, kind: str) -> Codec[Any]:
         """The codec of a kind; that of `UnknownSession` where no model is known for it."""
         return self._codecs.get(kind, self._unknown)
+
+    def may_be_secret(self, kind: str, name: str) -> bool:
+        """Whether a sealed text may be in that field of a hash.
+
+        A field that a known model declares as no secret may hold any text, such as one that looks sealed. Of other
+        kinds, whatever looks sealed is taken for it.
+        """
+        codec = self.codec(kind)
+        is_other = codec is not self._unknown and any(
+            each.stored_as == name and each.secret is None for each in codec.fields.values()
+        )
+        return FIELD_NAME.fullmatch(name) is not None and not is_other
 
     def kinds_of(self, model: type[Session]) -> tuple[str, ...]:
         """The kinds that a store of `model` sees; none for `Session`, which sees all, unknown ones too."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any, TypeVar
 
 from sojourn.errors import SecretUnreadable, SessionEnded, VersionConflict
@@ -24,15 +23,24 @@ S = TypeVar("S", bound=Session)
 def texts_under_new_id(context: Context, stored: Mapping[str, str], old_id: str, new_id: str) -> dict[str, str]:
     """The texts of a record that must be others under another id, by field: secrets, which are bound to the id.
 
-    One that cannot be opened stays as it is, and cannot be opened under the new id either.
+    One that nobody can open, being damaged, stays as it is.
+
+    Raises:
+        SecretUnreadable: the key of one is missing here. Under the new id nobody could open it any more.
     """
     texts = {}
+    kind, known = stored.get("kind", ""), context.keyring.ids if context.keyring is not None else ()
     old = Sealer(context.keyring, context.tenant, old_id)
     new = Sealer(context.keyring, context.tenant, new_id)
     for name, text in stored.items():
-        if key_of(text) is not None:
-            with suppress(SecretUnreadable):
-                texts[name] = new.seal(name, old.open(name, text))
+        key = key_of(text)
+        if key is None:
+            continue
+        try:
+            texts[name] = new.seal(name, old.open(name, text))
+        except SecretUnreadable:
+            if key not in known and context.models.may_be_secret(kind, name):
+                raise
     return texts
 
 
@@ -42,6 +50,7 @@ def rotate_flow(context: Context, model: type[S], session_id: str, version: int 
     Then it is done again where somebody else came first.
 
     Raises:
+        SecretUnreadable: the key of one of its secrets is missing here.
         VersionConflict: it is at another version than `version`, or somebody else came first 20 times in a row.
     """
     session_id = check_id(session_id)

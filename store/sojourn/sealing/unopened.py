@@ -32,6 +32,14 @@ class Deferred(SecretStr):
     _found: SecretStr | None = None
     """What it is, once that was asked for: a `SecretStr`, or an `Unreadable` one."""
 
+    def __init__(self, secret_value: str) -> None:
+        self._found = SecretStr(secret_value)  # who makes another of a value's type has the clear text at hand
+
+    @property
+    def _secret_value(self) -> str:  # type: ignore[override]
+        """What `SecretStr`'s own methods look at, where they are called by its name."""
+        return self.get_secret_value()
+
     def get_secret_value(self) -> str:
         """What was sealed.
 
@@ -68,14 +76,15 @@ class Deferred(SecretStr):
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return settled, (settled(self),)
+        found = settled(self)
+        return found.__reduce__() if isinstance(found, Unreadable) else (SecretStr, (found.get_secret_value(),))
 
 
 class Unreadable:
     """A secret that cannot be opened. It is of its field's type, and tells so when its value is asked for.
 
     Example:
-        >>> isinstance(session.password, Unreadable)  # doctest: +SKIP
+        >>> isinstance(settled(session.password), Unreadable)  # doctest: +SKIP
         True
     """
 

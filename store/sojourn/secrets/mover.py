@@ -6,9 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from sojourn.codec import Models
-from sojourn.codec.checks import FIELD_NAME
 from sojourn.errors import SecretUnreadable
-from sojourn.models import UnknownSession
 from sojourn.sealing import Keyring, Sealer, key_of
 from sojourn.secrets.report import ResealReport, Stuck
 
@@ -32,8 +30,7 @@ class Mover:
 
     Args:
         keyring: the keys; None: only counting.
-        models: those that are known: a field that one declares as no secret may hold any text, such as one that looks
-            sealed. Of other kinds, whatever looks sealed is taken for it.
+        models: those that are known (see `Models.may_be_secret`).
         report: where to count.
         begin: called once for each tenant, before the first thing of it is changed; None: nothing is changed at all.
     """
@@ -57,7 +54,7 @@ class Mover:
         seen = Seen()
         for name, text in texts.items():
             key = key_of(text)
-            if key is None or not FIELD_NAME.fullmatch(name) or self._is_no_secret(kind, name):
+            if key is None or not self._models.may_be_secret(kind, name):
                 continue
             if self._keyring is None:
                 seen.old[name] = text, key
@@ -72,12 +69,6 @@ class Mover:
             else:
                 seen.old[name] = text, key
         return seen
-
-    def _is_no_secret(self, kind: str, name: str) -> bool:
-        codec = self._models.codec(kind)
-        return codec.model is not UnknownSession and any(
-            each.stored_as == name and each.secret is None for each in codec.fields.values()
-        )
 
     def sealed(self, seen: Seen, tenant: str, session_id: str) -> dict[str, tuple[str, str]]:
         """The old texts, each with the new one; from here on the tenant is being changed."""

@@ -205,7 +205,8 @@ TELLING = {
 TOLD_BY_LIBRARY = {
     "acl": "tenant.confine", "create": "created", "mcp terminate": "ended", "rotate": "rotated",
     "secrets reseal": "secrets.reseal", "tenant delete": "tenant.delete", "tenant isolate": "tenant.isolate",
-    "tenant limits": "tenant.limits", "token issue": "token_issued", "token revoke": "token_revoked",
+    "tenant limits": "tenant.limits", "token issue": "token_issued", "token refresh": "token_refreshed",
+    "token revoke": "token_revoked",
 }  # fmt: skip
 """What the library tells of, and as what."""
 LOOKING = {
@@ -233,7 +234,8 @@ def test_what_the_library_tells_of(run: Run, archive_url: str, monkeypatch: pyte
     monkeypatch.setenv("SOJOURN_SECRET_KEYS", FIRST)
     Path("secret").write_text('{"a": "b"}')
     made = run("create", "--kind", "mcp", "--owner", "bob", "--set", "credentials=@secret").out.strip()
-    access = run("token", "issue", made, "--no-refresh").out
+    _, old = run("token", "issue", made).out.split()
+    access, _ = run("token", "refresh", stdin=old).out.split()
     run("token", "revoke", stdin=access)
     moved = run("rotate", made).out.strip()
     run("tenant", "limits", "acme", "--sessions", "9")

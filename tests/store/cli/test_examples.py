@@ -79,7 +79,8 @@ class World:
             session = self.docs.create(workspace_id="w1", module_name="json", owner="ada", current_file="b.py")
             session = self.docs.update(session.id, tags=["a"])
             self.docs.append(session.id, DocumentationSession.notes, json.loads(Path("notes.jsonl").read_text()))
-        Path("token").write_text(self._token())
+        for name, text in self._tokens():
+            Path(name).write_text(text)
         if any(word in example for word in ("archive", "restore", "rehydrate", "audit", "history")):
             archive_once(self.settings)
         other = self.docs.create(workspace_id="w1", module_name="json").id if "5d2c91" in example else ""
@@ -92,9 +93,11 @@ class World:
         example = example.replace("postgresql://ada@localhost/sojourn", str(self.settings.archive_url))
         return example.replace("mail/40-1750000000000-0", self._letter())
 
-    def _token(self) -> str:
+    def _tokens(self) -> Iterator[tuple[str, str]]:
         made = self.docs.create(workspace_id="w1", module_name="json", owner="ada")
-        return self.docs.tokens.issue(made.id).access
+        pair = self.docs.tokens.issue(made.id)
+        yield "token", pair.access
+        yield "refresh-token", str(pair.refresh)
 
     def _letter(self) -> str:
         (event,) = self.docs.peek_events(start="recent", limit=1).events

@@ -30,6 +30,24 @@ def test_issue_and_verify(run: Run, store: Any) -> None:
     run("token", "issue", UNKNOWN_ID, code=1)
 
 
+def test_refresh(run: Run, store: Any) -> None:
+    """A new pair for a refresh token, which is then used up; none for an access token, or for another client."""
+    made = store.create()
+    access, old = run("token", "issue", made.id, "--fingerprint", "ua").out.splitlines()
+    assert "(kind)" in run("token", "refresh", "--fingerprint", "ua", stdin=access, code=1).err
+    assert "(fingerprint)" in run("token", "refresh", stdin=old, code=1).err
+    told = run("token", "refresh", "--fingerprint", "ua", "--json", stdin=old).json
+    assert is_token(told["access"])
+    assert is_token(told["refresh"])
+    assert "(unknown)" in run("token", "verify", "--fingerprint", "ua", stdin=access, code=1).err
+    newest, _ = run("token", "refresh", "-", "--fingerprint", "ua", stdin=told["refresh"]).out.splitlines()
+    assert run("token", "verify", "--fingerprint", "ua", "--json", stdin=newest).json["id"] == made.id
+    assert "(reused)" in run("token", "refresh", "--fingerprint", "ua", stdin=old, code=1).err
+    assert "(unknown)" in run("token", "verify", "--fingerprint", "ua", stdin=newest, code=1).err
+    assert "(malformed)" in run("token", "refresh", stdin="nonsense", code=1).err
+    run("token", "refresh", old, code=2)
+
+
 def test_issue_with_options(run: Run, store: Any) -> None:
     """Lifetimes, none at all, and a fingerprint."""
     made = store.create(ttl=None)

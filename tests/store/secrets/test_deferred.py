@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import redis
-from pydantic import SecretStr
+from pydantic import SecretStr, TypeAdapter
 from tests.drivers import StoreOpener
 from tests.store.cache.conftest import tracking, warm
 from tests.store.secrets.examples import FIRST, SECOND, VaultSession
@@ -63,6 +63,10 @@ WAYS: list[Callable[[Any], Any]] = [
     repr, str, hash, len, bool, copy.copy, copy.deepcopy, lambda each: pickle.loads(pickle.dumps(each)),  # noqa: S301
     lambda each: each == SecretStr(CLEAR), lambda each: SecretStr(CLEAR) == each, lambda each: each != SecretStr(""),
     lambda each: f"{each} {each!r}", lambda each: each.get_secret_value(), lambda each: {each: 1}[SecretStr(CLEAR)],
+    SecretStr.get_secret_value, SecretStr.__len__, lambda each: type(each)("new"),
+    lambda each: TypeAdapter(type(each)).validate_python("new"),
+    lambda each: [pickle.loads(pickle.dumps(each, protocol)) for protocol in range(6)],  # noqa: S301
+    lambda each: b"sojourn" in pickle.dumps(each),
 ]  # fmt: skip
 
 

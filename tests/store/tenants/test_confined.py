@@ -22,11 +22,12 @@ from sojourn.tenants import client_commands, confine, confinement, isolate, new_
 
 ROOT = Path(__file__).resolve().parents[3]
 SUITES = (
-    "archive/test_history", "cache/test_cached", "cleanup/test_due", "cleanup/test_inactive", "secrets/test_fields",
-    "secrets/test_unreadable", "test_bad_input", "test_batches", "test_bounded_logs", "test_census", "test_connections",
-    "test_counts", "test_events", "test_lifecycle", "test_lifetimes", "test_layouts", "test_limits", "test_listing",
-    "test_long_logs", "test_lost_replies", "test_mcp", "test_misuse", "test_owned_by", "test_properties", "test_races",
-    "test_rotate", "test_round_trips", "test_token_families", "test_tokens", "test_unavailable",
+    "archive/test_history", "cache/test_cached", "cleanup/test_due", "cleanup/test_inactive",
+    "secrets/test_deferred", "secrets/test_fields", "secrets/test_rotated", "secrets/test_unreadable",
+    "test_bad_input", "test_batches", "test_bounded_logs", "test_census", "test_connections", "test_counts",
+    "test_events", "test_lifecycle", "test_lifetimes", "test_layouts", "test_limits", "test_listing",
+    "test_long_logs", "test_lost_replies", "test_mcp", "test_misuse", "test_owned_by", "test_properties",
+    "test_races", "test_rotate", "test_round_trips", "test_token_families", "test_tokens", "test_unavailable",
 )  # fmt: skip
 """All that a client does with Redis."""
 OTHERS = {
