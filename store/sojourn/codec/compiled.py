@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final, TypeVar
 
@@ -22,7 +21,7 @@ from sojourn.codec.fields import FieldCodec
 from sojourn.codec.json_texts import json_object
 from sojourn.codec.shapes import Shape
 from sojourn.codec.source import bounds, compiled, default, instance
-from sojourn.codec.texts import EXACT_AS_FLOAT_MS, bool_from, datetime_from, duration_from, finite_from, moment_from
+from sojourn.codec.texts import bool_from, duration_from, finite_from, moment_from
 from sojourn.errors import SecretUnreadable
 from sojourn.models import Session
 from sojourn.sealing import Keyring, deferred, open_sealed
@@ -87,8 +86,7 @@ def compile_decoder(
     """
     places = {name: 2 * number + 1 for number, name in enumerate(order or ())}
     known: dict[str, Any] = {
-        "datetime_from": datetime_from, "duration_from": duration_from, "from_timestamp": datetime.fromtimestamp,
-        "UTC": UTC, "is_unicode": is_unicode, "isfinite": math.isfinite,
+        "moment_from": moment_from, "duration_from": duration_from, "is_unicode": is_unicode, "isfinite": math.isfinite,
     }  # fmt: skip
     there = [name for name in shapes if order is None or fields[name].stored_as in places]
     lines = ["told = moment = None", f"given = {{{', '.join(map(repr, there))}}}"]
@@ -145,9 +143,8 @@ def _decoding(each: FieldCodec, shape: Shape, value: str, number: int, known: di
             f"if {value} == told:",
             f"    {value} = moment",
             "else:",
-            f"    told, ms = {value}, int({value})",
-            f"    near = 0 <= ms < {EXACT_AS_FLOAT_MS}",
-            f"    {value} = moment = from_timestamp(ms / 1000, UTC) if near else datetime_from(ms)",
+            f"    told = {value}",
+            f"    {value} = moment = moment_from({value})",
         ]
     if kind == "timedelta" and each.decode is duration_from:
         return [f"{value} = duration_from({value})"]

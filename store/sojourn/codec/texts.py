@@ -10,7 +10,6 @@ from typing import Any, Final
 from sojourn.errors import InvalidField
 
 __all__ = [
-    "EXACT_AS_FLOAT_MS",
     "EXACT_INT",
     "UNREADABLE",
     "bool_from",
@@ -31,7 +30,7 @@ UNREADABLE: Final = (ValueError, OverflowError, KeyError)
 """What decoding a text raises that is no value of its field."""
 EXACT_INT: Final = 2**53 - 1
 """The scripts count in doubles, which hold integers exactly up to here."""
-EXACT_AS_FLOAT_MS: Final = 2**32 * 1000
+_EXACT_AS_FLOAT_MS: Final = 2**32 * 1000
 """A double holds a moment before this to within half a microsecond."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MS: Final = timedelta(milliseconds=1)
@@ -45,7 +44,7 @@ def datetime_from(ms: int) -> datetime:
         '1970-01-01T00:00:01.500000+00:00'
     """
     # fromtimestamp takes a third of the time.
-    if 0 <= ms < EXACT_AS_FLOAT_MS:
+    if 0 <= ms < _EXACT_AS_FLOAT_MS:
         return datetime.fromtimestamp(ms / 1000, UTC)
     return _EPOCH + timedelta(milliseconds=ms)
 
@@ -115,6 +114,7 @@ def text_of_moment(value: Any) -> str:
     return str((value - _EPOCH) // _MS)
 
 
+@lru_cache(maxsize=4096)  # who reads a session again finds most of its times: see docs/adr/0030
 def moment_from(text: str) -> datetime:
     """What `text_of_moment` wrote."""
     return datetime_from(int(text))
