@@ -16,13 +16,15 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from sojourn import redis_urls
-from sojourn.operations.core import Operation
+from sojourn.operations.core import Command, Operation
 from sojourn.settings import Settings
 from sojourn.transport import policy
 from sojourn.transport.stand_in import stand_in_for
 
 __all__ = ["Transport"]
 
+_AT_ONCE: Final = 20
+"""Commands of a batch that go out in one write."""
 _LOOK_S: Final = 1.0
 """So often who waits for a connection looks himself: who is told may have a handler on top of him that waits, too."""
 
@@ -39,8 +41,8 @@ class _Line:
         self._in_step = True
         """Whether no replies are outstanding, as far as is certain."""
 
-    def exchange(self, packed: bytes, count: int) -> list[Any]:
-        """Send commands and read as many replies."""
+    def exchange(self, packed: bytes, count: int, rest: Sequence[Sequence[Command]] = ()) -> list[Any]:
+        """Send commands and read `count` replies. `rest` are further ones, packed while Redis works on those before."""
         connection = self.connection
         try:
             sock = connection._sock  # noqa: SLF001
@@ -51,6 +53,8 @@ class _Line:
             sent = os.write(self._number, packed) if self._number >= 0 else 0
             if sent < len(packed):
                 sock.sendall(memoryview(packed)[sent:])
+            for each in rest:
+                sock.sendall(policy.pack(each))
             reader = self._reader
             replies: list[Any] = []
             while len(replies) < count:
@@ -201,7 +205,9 @@ class Transport:
 
     def _execute(self, operations: Sequence[Operation[Any]]) -> list[list[Any]]:
         commands = policy.gathered(operations)
-        replies = policy.dealt(operations, self._send(policy.pack(commands), len(commands)))
+        parts = [commands[start : start + _AT_ONCE] for start in range(0, len(commands), _AT_ONCE)]
+        first = parts[0] if parts else []
+        replies = policy.dealt(operations, self._send(policy.pack(first), len(commands), parts[1:]))
         unknown = policy.without_script(operations, replies)
         if unknown:
             commands = policy.with_source([operations[index] for index in unknown])
@@ -210,7 +216,7 @@ class Transport:
                 replies[index][-1] = reply
         return replies
 
-    def _send(self, packed: bytes, count: int) -> list[Any]:
+    def _send(self, packed: bytes, count: int, rest: Sequence[Sequence[Command]] = ()) -> list[Any]:
         started_s, patience_s = time.monotonic(), self._longest_s
         attempt = 0
         while True:
@@ -225,7 +231,10 @@ class Transport:
             if line is None:
                 raise policy.crowded(self._settings, patience_s)
             try:
-                replies = (self._stand_in or line).exchange(packed, count)
+                if self._stand_in is None:
+                    replies = line.exchange(packed, count, rest)
+                else:
+                    replies = self._stand_in.exchange(b"".join([packed, *map(policy.pack, rest)]), count)
                 if self._by_sentinel:
                     line.check_is_master(replies)
             except policy.BROKEN as error:
