@@ -83,8 +83,9 @@ class _Line:
         self.connection.disconnect()  # where it is not certain that it is
         self.connection.connect()
         self._reader = policy.reply_reader()
-        self._sock = sock = self.connection._sock  # noqa: SLF001
+        sock = self.connection._sock  # noqa: SLF001
         self._number = sock.fileno() if type(sock) is socket.socket else -1
+        self._sock = sock  # last: a handler that raises before leaves a socket that is not the connection's
         return sock
 
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
+import socket
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -14,7 +19,7 @@ from tests.waiting import eventually
 from sojourn import Settings, StoreUnavailable
 from sojourn.operations.core import Operation
 from sojourn.transport import policy
-from sojourn.transport.blocking import Transport, _Lines
+from sojourn.transport.blocking import Transport, _Line, _Lines
 
 
 def lines_of(most: int) -> _Lines:
@@ -149,3 +154,59 @@ def test_a_call_that_ends_while_it_is_being_ended(
             called(transport, "BLPOP", "nothing:is:here", "0.3")
     assert called(transport, "ECHO", "after") == "after"
     transport.close()
+
+
+def _interrupted(*_: object) -> None:
+    raise _Enough
+
+
+@contextmanager
+def ending_twice(line: _Line, after: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have something raise after so many instructions of connecting, and again instead of closing the connection."""
+    connecting, left, tracing = _Line._connect.__code__, after, sys.gettrace()
+
+    def instruction(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal left
+        if frame.f_code is not connecting:
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            left -= 1
+            if left < 0:
+                patch.setattr(line.connection, "disconnect", _interrupted)
+                raise _Enough
+        return instruction
+
+    with monkeypatch.context() as patch:
+        sys.settrace(instruction)
+        try:
+            yield
+        finally:
+            sys.settrace(tracing)
+
+
+def test_a_call_that_ends_while_it_connects(any_redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two handlers raise, at any moment: the next call's bytes do not go where the number of a closed socket leads."""
+    for after in range(200):
+        transport = Transport(Settings(redis_url=any_redis_url, max_connections=1, socket_timeout=0.5))
+        assert called(transport, "ECHO", "before") == "before"
+        (line,) = transport._lines.free
+        number, ended = line.connection._sock.fileno(), False
+        theirs, reached = socket.socketpair()
+        with theirs, reached:
+            transport.close()
+            os.dup2(theirs.fileno(), number)
+            try:
+                with ending_twice(line, after, monkeypatch):
+                    assert called(transport, "ECHO", "ended") == "ended"
+            except _Enough:
+                ended = True
+            assert called(transport, "ECHO", "after") == "after"
+            os.close(number)
+            theirs.close()
+            assert reached.recv(1) == b"", f"after {after} instructions"
+        transport.close()
+        if not ended:  # so many instructions it has not
+            assert after > 0
+            return
+    raise AssertionError("there is no end to connecting")
