@@ -27,8 +27,8 @@ CALLS: dict[str, Callable[[Any, str], Any]] = {
     "issue": lambda store, id_: store.tokens.issue(id_),
     "revoke_session": lambda store, id_: store.tokens.revoke_session(id_),
     "list of tokens": lambda store, id_: store.tokens.list(id_),
-    "create_many": lambda store, _: store.create_many([{}] * 20),
-    "get_many": lambda store, id_: store.get_many([id_] * 30),
+    "create_many": lambda store, _: store.create_many([{}] * 15),
+    "get_many": lambda store, id_: store.get_many([id_] * 15),
     "update_many": lambda store, id_: store.update_many({id_: {"limit": 1}}),
     "list": lambda store, _: store.list(),
     "count": lambda store, _: store.count(),
@@ -43,7 +43,7 @@ def reads(raw: Any) -> int:
 @pytest.mark.parametrize("sliding", [False, True])
 @pytest.mark.parametrize("name", sorted(CALLS))
 def test_one_round_trip(open_store: StoreOpener, raw: Any, name: str, sliding: bool) -> None:
-    """Redis reads once from a store that is warm."""
+    """Redis reads once from a store that is warm; of a batch, as much of it as goes out in one write."""
     store = open_store(JobSession, sliding=sliding)
     CALLS[name](store, store.create().id)
     made = store.create()

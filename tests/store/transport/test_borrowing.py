@@ -156,6 +156,35 @@ def test_a_call_that_ends_while_it_is_being_ended(
     transport.close()
 
 
+def test_all_parts_of_a_batch_go_out_before_a_reply_comes(any_redis_url: str) -> None:
+    """It is one round trip, however many writes: here nothing is answered before all of it has come."""
+    commands = [("ECHO", f"{number}" * 100) for number in range(105)]
+    transport = Transport(Settings(redis_url=any_redis_url, max_connections=1, socket_timeout=5, retries=0))
+    assert called(transport, "ECHO", "before") == "before"
+    (line,) = transport._lines.free
+    ours, theirs = socket.socketpair()
+    ours.settimeout(5)
+    line.connection._sock.close()
+    line.connection._sock = line._sock = ours
+    line._number = ours.fileno()
+    came: list[bytes] = []
+
+    def answer() -> None:
+        whole = policy.pack(commands)
+        while sum(map(len, came)) < len(whole):
+            came.append(theirs.recv(65_536))
+        theirs.sendall(b"".join(b"$%d\r\n%b\r\n" % (len(text), text.encode()) for _, text in commands))
+
+    server = threading.Thread(target=answer)
+    server.start()
+    replies = transport.execute([Operation((each,), list) for each in commands])
+    server.join()
+    assert b"".join(came) == policy.pack(commands)
+    assert replies == [[text] for _, text in commands]
+    transport.close()
+    theirs.close()
+
+
 def _interrupted(*_: object) -> None:
     raise _Enough
 
