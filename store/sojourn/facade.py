@@ -419,12 +419,14 @@ class Facade(Generic[S, T]):
         return token_operations.refresh(self._context, self.model, token, fingerprint)
 
     def _verify_token(self, token: str, fingerprint: str | None) -> Operation[S]:
-        context, pace, now_s = self._context, self._pace, time.monotonic()
+        context, shared, now_s = self._context, self._shared, time.monotonic()
+        pace = shared.paces.get(context.tenant) or self._pace
         operation = token_operations.verify(context, self._codec.model, token, fingerprint, counts=pace.counts)
         if now_s >= pace.plain_until_s:
             operation = quotas.paced(context, operation, "-", pace, now_s, spends=False)
-        operation = self._seeing(operation)
-        known = self._shared.homes.get(context.keys.tenant)
+        if shared.near is not None:
+            operation = self._seeing(operation)
+        known = shared.homes.get(context.tenant)
         return operation if known is not None and known.is_fresh_at(now_s) else self._locating(operation)
 
     def _locating(self, operation: Operation[R]) -> Operation[R]:
