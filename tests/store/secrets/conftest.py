@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 import redis
+from tests.drivers import StoreOpener
 from tests.store.secrets.examples import FIRST, VaultSession
 
 from sojourn import SessionStore, Settings
@@ -32,6 +33,12 @@ def archived_vault(settings_with: MakeSettings) -> Iterator[SessionStore[VaultSe
     """Give a store that seals with the first key."""
     with SessionStore(settings=settings_with(FIRST), model=VaultSession) as store:
         yield store
+
+
+@pytest.fixture
+def vault(open_any_store: StoreOpener) -> SessionStore[VaultSession]:
+    """Give a store that can seal."""
+    return open_any_store(VaultSession, secret_keys=(FIRST,))
 
 
 @pytest.fixture

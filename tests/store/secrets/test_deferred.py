@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import redis
 from pydantic import SecretStr, TypeAdapter
 from tests.drivers import StoreOpener
 from tests.store.cache.conftest import tracking, warm
@@ -20,12 +19,6 @@ from sojourn import Cache, SecretUnreadable, SessionStore, Settings
 from sojourn.sealing import Deferred, Unreadable, open_sealed, settled, unopened
 
 CLEAR = "hunter2-deferred"
-
-
-@pytest.fixture
-def vault(open_any_store: StoreOpener) -> SessionStore[VaultSession]:
-    """Give a store that can seal."""
-    return open_any_store(VaultSession, secret_keys=(FIRST,))
 
 
 @pytest.fixture
@@ -94,14 +87,13 @@ def test_dumps(vault: SessionStore[VaultSession]) -> None:
         assert repr(vault.get(made.id)) == repr(known)
 
 
-def test_it_can_be_written_elsewhere(vault: SessionStore[VaultSession], any_redis_url: str) -> None:
+def test_it_can_be_written_elsewhere(vault: SessionStore[VaultSession], client: Any) -> None:
     """Into another session, a new one, and its own, where it is not sealed anew."""
     one, two = vault.create(password=CLEAR), vault.create()
     key = vault._context.keys.session(one.id)
-    with redis.Redis.from_url(any_redis_url, decode_responses=True) as raw:
-        sealed = raw.hget(key, "password")
-        _written_elsewhere(vault, one, two)
-        assert raw.hget(key, "password") == sealed
+    sealed = client.hget(key, "password")
+    _written_elsewhere(vault, one, two)
+    assert client.hget(key, "password") == sealed
 
 
 def _written_elsewhere(vault: SessionStore[VaultSession], one: VaultSession, two: VaultSession) -> None:
@@ -115,12 +107,11 @@ def _written_elsewhere(vault: SessionStore[VaultSession], one: VaultSession, two
         draft.password = SecretStr(CLEAR)
 
 
-def test_one_that_cannot_be_opened(vault: SessionStore[VaultSession], any_redis_url: str) -> None:
+def test_one_that_cannot_be_opened(vault: SessionStore[VaultSession], client: Any) -> None:
     """It says so each time that it is asked, and is told apart from others; it is masked all the same."""
     one, two = vault.create(password=CLEAR), vault.create(password=CLEAR)
-    with redis.Redis.from_url(any_redis_url, decode_responses=True) as raw:
-        texts = raw.hget(vault._context.keys.session(two.id), "password")
-        raw.hset(vault._context.keys.session(one.id), "password", str(texts))
+    text = client.hget(vault._context.keys.session(two.id), "password")
+    client.hset(vault._context.keys.session(one.id), "password", text)
     session = vault.get(one.id)
     assert type(session.password) is Deferred
     assert session.model_dump(mode="json")["password"] == "**********"

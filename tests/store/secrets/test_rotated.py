@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import redis
 from tests.drivers import StoreOpener, snapshot
 from tests.store.secrets.examples import FIRST, SECOND, VaultSession, revealed
 
@@ -14,19 +12,6 @@ from sojourn import SecretUnreadable, Session, SessionStore
 
 FIELDS: dict[str, Any] = {"password": "pa", "blob": b"pb", "credentials": {"a": "b"}}
 SEALED_ELSEWHERE = "sealed:1:elsewhere:" + "A" * 40
-
-
-@pytest.fixture
-def raw(any_redis_url: str) -> Iterator[Any]:
-    """Give a plain client of the same Redis."""
-    with redis.Redis.from_url(any_redis_url, decode_responses=True, protocol=2) as client:
-        yield client
-
-
-@pytest.fixture
-def vault(open_any_store: StoreOpener) -> SessionStore[VaultSession]:
-    """Give a store that can seal."""
-    return open_any_store(VaultSession, secret_keys=(FIRST,))
 
 
 @pytest.mark.parametrize("model", [VaultSession, Session])
@@ -42,25 +27,25 @@ def test_they_come_along(open_any_store: StoreOpener, vault: SessionStore[VaultS
 @pytest.mark.parametrize("keys", [(), (SECOND,)])
 @pytest.mark.parametrize("model", [VaultSession, Session])
 def test_none_is_lost_for_want_of_a_key(
-    open_any_store: StoreOpener, vault: SessionStore[VaultSession], raw: Any, keys: tuple[str, ...],
+    open_any_store: StoreOpener, vault: SessionStore[VaultSession], client: Any, keys: tuple[str, ...],
     model: type[Session],
 ) -> None:  # fmt: skip
     """Nobody could ever open one under the new id, so who lacks its key gives the session none."""
     made = vault.create(**FIELDS)
     blind = open_any_store(model, secret_keys=keys)
-    before = snapshot(raw)
+    before = snapshot(client)
     with pytest.raises(SecretUnreadable) as caught:
         blind.rotate_id(made.id)
     assert (caught.value.session_id, caught.value.field in FIELDS) == (made.id, True)
-    assert snapshot(raw) == before
+    assert snapshot(client) == before
     assert revealed(vault.get(vault.rotate_id(made.id).id)) == tuple(FIELDS.values())
 
 
-def test_what_nobody_can_open_is_no_hindrance(vault: SessionStore[VaultSession], raw: Any) -> None:
+def test_what_nobody_can_open_is_no_hindrance(vault: SessionStore[VaultSession], client: Any) -> None:
     """A damaged text, a clear one, and one that looks sealed in a field that is no secret stay as they are."""
     made = vault.create(**FIELDS, note=SEALED_ELSEWHERE)
     key = vault._context.keys.session(made.id)
-    raw.hset(key, mapping={"password": raw.hget(key, "blob"), "blob": "clear"})
+    client.hset(key, mapping={"password": client.hget(key, "blob"), "blob": "clear"})
     new = vault.get(vault.rotate_id(made.id).id)
     assert (new.note, new.credentials and new.credentials.get_secret_value()) == (SEALED_ELSEWHERE, {"a": "b"})
     for each in (new.password, new.blob):

@@ -6,12 +6,11 @@ import base64
 import copy
 import pickle
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any
 
 import pytest
-import redis
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, Secret, SecretBytes, SecretStr, TypeAdapter, field_validator, model_validator
@@ -22,19 +21,6 @@ from sojourn import SecretUnreadable, Session, SessionStore
 from sojourn.sealing import Keyring, Sealer, Unreadable, parse_keys
 
 PLANTED = "hunter2-planted"
-
-
-@pytest.fixture
-def raw(any_redis_url: str) -> Iterator[Any]:
-    """Give a plain client of the same Redis."""
-    with redis.Redis.from_url(any_redis_url, decode_responses=True, protocol=2) as client:
-        yield client
-
-
-@pytest.fixture
-def vault(open_any_store: StoreOpener) -> SessionStore[VaultSession]:
-    """Give a store that can seal."""
-    return open_any_store(VaultSession, secret_keys=(FIRST,))
 
 
 def key_of(store: Any, session: Session) -> str:
@@ -133,32 +119,32 @@ def test_one_who_can_open_replaces_it(open_any_store: StoreOpener, vault: Sessio
 
 
 @pytest.mark.beyond_one_tenant
-def test_swapped_texts(vault: SessionStore[VaultSession], raw: Any) -> None:
+def test_swapped_texts(vault: SessionStore[VaultSession], client: Any) -> None:
     """A text from another field, session or tenant is not opened, whatever was copied where."""
     one, two = vault.create(password="pa", blob=b"pb"), vault.create(password="pc")
     acme = vault.for_tenant("acme")
     theirs = acme.create(password="pd")
-    texts = raw.hgetall(key_of(vault, one))
-    raw.hset(key_of(vault, one), mapping={"password": texts["blob"], "blob": texts["password"]})
+    texts = client.hgetall(key_of(vault, one))
+    client.hset(key_of(vault, one), mapping={"password": texts["blob"], "blob": texts["password"]})
     swapped = vault.get(one.id)
     check_unreadable(swapped, "password", SecretStr)
     check_unreadable(swapped, "blob", SecretBytes)
-    for target, text in ((two, texts["password"]), (two, raw.hget(key_of(acme, theirs), "password"))):
-        raw.hset(key_of(vault, target), "password", text)
+    for target, text in ((two, texts["password"]), (two, client.hget(key_of(acme, theirs), "password"))):
+        client.hset(key_of(vault, target), "password", text)
         check_unreadable(vault.get(target.id), "password", SecretStr)
-    raw.hset(key_of(acme, theirs), "password", texts["password"])
+    client.hset(key_of(acme, theirs), "password", texts["password"])
     check_unreadable(acme.get(theirs.id), "password", SecretStr)
-    raw.hset(key_of(vault, one), mapping={"password": texts["password"], "blob": texts["blob"]})
+    client.hset(key_of(vault, one), mapping={"password": texts["password"], "blob": texts["blob"]})
     assert revealed(vault.get(one.id))[:2] == ("pa", b"pb")
 
 
 @pytest.mark.beyond_one_tenant
-def test_same_id_in_another_tenant(vault: SessionStore[VaultSession], raw: Any) -> None:
+def test_same_id_in_another_tenant(vault: SessionStore[VaultSession], client: Any) -> None:
     """The tenant is bound as well as the id: a whole record that was copied over is not opened there."""
     one = vault.create(password="pa")
     acme = vault.for_tenant("acme")
-    stored = raw.hgetall(key_of(vault, one))
-    raw.hset(key_of(acme, one), mapping={**stored, "tenant": "acme"})
+    stored = client.hgetall(key_of(vault, one))
+    client.hset(key_of(acme, one), mapping={**stored, "tenant": "acme"})
     check_unreadable(acme.get(one.id), "password", SecretStr)
 
 
@@ -176,21 +162,21 @@ def _damaged(text: str) -> list[str]:
     ]  # fmt: skip
 
 
-def test_damaged_texts(vault: SessionStore[VaultSession], raw: Any) -> None:
+def test_damaged_texts(vault: SessionStore[VaultSession], client: Any) -> None:
     """A bit of nonce, ciphertext or tag, a cut or odd text, or clear text: never a value, and no error on reading."""
     one = vault.create(password="pa", note="n")
     key = key_of(vault, one)
-    text = raw.hget(key, "password")
+    text = client.hget(key, "password")
     for each in _damaged(text):
-        raw.hset(key, "password", each)
+        client.hset(key, "password", each)
         session = vault.get(one.id)
         assert session.note == "n"
         check_unreadable(session, "password", SecretStr)
         with pytest.raises(SecretUnreadable):
             session.password.get_secret_value()  # type: ignore[union-attr]
-    raw.hset(key, "password", b"\xff\xfe")
+    client.hset(key, "password", b"\xff\xfe")
     check_unreadable(vault.get(one.id), "password", SecretStr)
-    raw.hset(key, "password", text)
+    client.hset(key, "password", text)
     assert revealed(vault.get(one.id))[0] == "pa"
 
 
@@ -230,10 +216,10 @@ def test_any_change_of_a_sealed_text(clear: str, data: st.DataObject) -> None:
             sealer.open(field, text)
 
 
-def test_clear_text_in_the_field_is_shown_by_nothing(vault: SessionStore[VaultSession], raw: Any) -> None:
+def test_clear_text_in_the_field_is_shown_by_nothing(vault: SessionStore[VaultSession], client: Any) -> None:
     """Other hands put it there; still neither the session nor a traceback tells it."""
     one = vault.create(password="pa")
-    raw.hset(key_of(vault, one), "password", PLANTED)
+    client.hset(key_of(vault, one), "password", PLANTED)
     session = vault.get(one.id)
     told = [repr(session), session.model_dump_json(), str(vars(session.password)), repr(pickle.dumps(session))]
     try:
